@@ -1,0 +1,5 @@
+//go:build arm64 && !purego
+
+package asm
+
+var archKernels = []kernel{}
