@@ -67,4 +67,3 @@ func generate(out, name string, declare func(*build.Context)) error {
 type nopCloser struct{ *bytes.Buffer }
 
 func (nopCloser) Close() error { return nil }
-
