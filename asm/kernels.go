@@ -1,9 +1,12 @@
 package asm
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A kernel is one implementation of an operation for one tier. Adding a
-// kernel is adding a row to genericKernels or archKernels: dispatch, tests and
+// kernel is adding a row to a table that is joined here: dispatch, tests and
 // benchmarks read the list.
 type kernel struct {
 	op     string // the operation: "minMaxF32"
@@ -12,13 +15,12 @@ type kernel struct {
 	fn     any // the function; all kernels of one operation have the same type
 }
 
-// genericKernels are the references, one for each operation.
-var genericKernels = []kernel{
-	{"minMaxF32", Generic, 0, minMaxF32Generic},
-}
-
-// kernels lists every implementation in this build.
-var kernels = append(append([]kernel(nil), genericKernels...), archKernels...)
+// kernels lists every implementation in this build: the references, a table for
+// each group of operations, then those of this architecture, likewise.
+var kernels = slices.Concat(
+	statsGeneric,
+	archKernels,
+)
 
 // pick returns the implementation of op for the highest tier at or below
 // limit.

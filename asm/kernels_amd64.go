@@ -2,6 +2,8 @@
 
 package asm
 
-var archKernels = []kernel{
-	{"minMaxF32", AVX2, 32, minMaxF32AVX2},
-}
+import "slices"
+
+var archKernels = slices.Concat(
+	statsAMD64,
+)
