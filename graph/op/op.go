@@ -1,0 +1,104 @@
+// Package op holds the ONNX operators: for each its shape rule and its
+// reference kernel on plain row-major tensors, found by name in one table.
+//
+// The reference kernels serve constant folding, conformance and every operator
+// that the engine has no faster way for. Adding an operator is adding a file
+// with its row, its rule, its kernel and its tests.
+package op
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+// Errors that operators return, wrapped with what they found.
+var (
+	// ErrUnknown reports an operator that is not in the table.
+	ErrUnknown = errors.New("operator is not supported")
+	// ErrInput reports inputs whose number, type or shape the operator does not take.
+	ErrInput = errors.New("invalid input")
+	// ErrAttr reports an attribute that is missing or has a value the operator does not take.
+	ErrAttr = errors.New("invalid attribute")
+)
+
+// Op is one operator.
+type Op struct {
+	Name   string // "Conv"
+	Domain string // "" for the ONNX default domain
+
+	// Infer gives type and shape of every output from those of the inputs,
+	// as far as they are known.
+	Infer func(c *Call) error
+
+	// Run computes the outputs. It never changes an input; an output may
+	// share an input's data (Reshape, Identity).
+	Run func(c *Call) error
+}
+
+// Call is one application of an operator.
+type Call struct {
+	Attrs   Attrs
+	Version int              // version of the operator set the graph uses
+	Types   []Type           // inputs as far as they are known; filled for Infer
+	In      []*tensor.Tensor // inputs; nil for an omitted one. In Infer nil also for one that is not constant
+	Out     []*tensor.Tensor // outputs, set by Run; its length is the number the node names
+	OutType []Type           // outputs, set by Infer; its length is the number the node names
+}
+
+// Type is what is known of a value before it is computed.
+type Type struct {
+	DType tensor.DType // Undefined if not known, or if the input is omitted
+	Shape []int        // Unknown for a dimension that is not known
+	Known bool         // whether the rank, and so Shape, is known
+}
+
+// Unknown is a dimension that is not known.
+const Unknown = -1
+
+// TypeOf returns the type of a tensor.
+func TypeOf(t *tensor.Tensor) Type {
+	return Type{DType: t.DType(), Shape: t.Shape(), Known: true}
+}
+
+// Static reports whether the whole shape is known.
+func (t Type) Static() bool {
+	for _, d := range t.Shape {
+		if d < 0 {
+			return false
+		}
+	}
+	return t.Known
+}
+
+// table holds every operator by domain and name.
+var table = map[[2]string]*Op{}
+
+// register adds operators to the table; each operator's file calls it once,
+// from a package-level variable.
+func register(ops ...Op) struct{} {
+	for _, o := range ops {
+		key := [2]string{o.Domain, o.Name}
+		if table[key] != nil {
+			panic("op: " + o.Name + " is registered twice")
+		}
+		table[key] = &o
+	}
+	return struct{}{}
+}
+
+// Lookup returns the operator, or an error that wraps [ErrUnknown]. The
+// domains "" and "ai.onnx" are one.
+func Lookup(domain, name string) (*Op, error) {
+	if domain == "ai.onnx" {
+		domain = ""
+	}
+	if o := table[[2]string{domain, name}]; o != nil {
+		return o, nil
+	}
+	if domain != "" {
+		name = domain + "." + name
+	}
+	return nil, fmt.Errorf("%s: %w", name, ErrUnknown)
+}
