@@ -19,6 +19,7 @@ type kernel struct {
 // each group of operations, then those of this architecture, likewise.
 var kernels = slices.Concat(
 	statsGeneric,
+	f32Generic,
 	archKernels,
 )
 

@@ -21,3 +21,22 @@ func writeRange[T any](x []T) {
 		runtime.RaceWriteRange(unsafe.Pointer(unsafe.SliceData(x)), len(x)*int(unsafe.Sizeof(x[0])))
 	}
 }
+
+// readImage is readRange for the elements of a view.
+func readImage[T any](m Image[T]) {
+	for y := range m.H {
+		for x := range m.W {
+			readRange(m.Data[y*m.RowStride+x*m.PixStride:][:m.C])
+		}
+	}
+}
+
+// writeRows is writeRange for the elements of rows [y0, y1) and channels [c0,
+// c1) of a view.
+func writeRows[T any](m Image[T], y0, y1, c0, c1 int) {
+	for y := y0; y < y1; y++ {
+		for x := range m.W {
+			writeRange(m.Data[y*m.RowStride+x*m.PixStride:][c0:c1])
+		}
+	}
+}

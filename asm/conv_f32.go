@@ -1,0 +1,177 @@
+package asm
+
+import "fmt"
+
+// ConvF32 is a float32 convolution with packed weights. It is safe for
+// concurrent use.
+type ConvF32 struct {
+	spec      ConvSpec
+	m, c      int
+	panels    []panelF32
+	depthwise bool // one panel of all channels, for depthwise kernels
+}
+
+// f32Tiles and f32Depthwise are the kernels of the active tier.
+var (
+	f32Tiles     = pick[*tileSet]("tileF32", active)
+	f32Depthwise = pick[[]func(*tileArgs)]("depthwiseF32", active)
+)
+
+// PackConvF32 packs the weights w, in ONNX's order [m][c/Groups][KH][KW], and
+// the bias (m long, or nil) of a convolution of c channels to m. It copies
+// both. It panics when a length disagrees with the shape.
+func PackConvF32(w, bias []float32, m, c int, spec ConvSpec) *ConvF32 {
+	return packConvF32(w, bias, m, c, spec, f32Tiles, f32Depthwise)
+}
+
+func packConvF32(w, bias []float32, m, c int, spec ConvSpec, tiles *tileSet, depthwise []func(*tileArgs)) *ConvF32 {
+	if !spec.valid(m, c) || len(w) != m*c/spec.Groups*spec.KH*spec.KW || bias != nil && len(bias) != m {
+		panic(fmt.Sprintf("asm: convolution %+v of %d to %d channels with %d weights, %d biases", spec, c, m, len(w), len(bias)))
+	}
+	f := &ConvF32{spec: spec, m: m, c: c, depthwise: spec.Groups == c && m == c && c > 1}
+	cg, area := c/spec.Groups, spec.KH*spec.KW
+	if f.depthwise {
+		f.panels = []panelF32{packDepthwiseF32(w, bias, c, area, depthwise)}
+		return f
+	}
+	for g := range spec.Groups {
+		mg := m / spec.Groups
+		f.panels = append(f.panels, tiles.panels(g*mg, mg, g*cg, area*cg, bias, func(o, d int) float32 {
+			return w[(o*cg+d%cg)*area+d/cg]
+		})...)
+	}
+	return f
+}
+
+// packDepthwiseF32 packs w [c][area] as [area][c].
+func packDepthwiseF32(w, bias []float32, c, area int, kernels []func(*tileArgs)) panelF32 {
+	p := panelF32{cols: c, w: alignedF32(area * c), bias: alignedF32(c), kernels: kernels}
+	copy(p.bias, bias)
+	for t := range area {
+		for j := range c {
+			p.w[t*c+j] = w[j*area+t]
+		}
+	}
+	return p
+}
+
+// Panels returns how many parts the output channels fall into, for
+// [ConvF32.RunPanels].
+func (f *ConvF32) Panels() int { return len(f.panels) }
+
+// Run computes rows [y0, y1) of dst = clamp(conv(src) + bias + add, lo, hi).
+//
+// src holds its padding (see [Image]) and must cover the kernel at every
+// output pixel; rows and columns beyond that are not read. add, the residual,
+// is nil or of the shape of dst; it may be dst itself. dst must not overlap
+// src. Pass -Inf and +Inf for no clamp; NaN passes through it.
+//
+// Each output is one chain of fused multiply-adds that starts from the bias and goes over
+// kernel rows, kernel columns and input channels in this order, whatever the rows asked for:
+// threads may share the rows out, or the panels, and get the same bits. All
+// tiers but the generic one, which rounds products, give the same bits too.
+//
+// It panics when the shapes disagree.
+func (f *ConvF32) Run(dst, src Image[float32], add *Image[float32], lo, hi float32, y0, y1 int) {
+	f.RunPanels(dst, src, add, lo, hi, y0, y1, 0, len(f.panels))
+}
+
+// RunPanels is [ConvF32.Run] for the output channels of panels [p0, p1) only, so
+// that threads can share out the channels of a small image.
+func (f *ConvF32) RunPanels(dst, src Image[float32], add *Image[float32], lo, hi float32, y0, y1, p0, p1 int) {
+	f.check(dst, src, add, y0, y1)
+	readImage(src)
+	if add != nil {
+		readImage(*add)
+	}
+	panels := f.panels[p0:p1]
+	if y0 == y1 || p0 == p1 || dst.W == 0 {
+		return
+	}
+	writeRows(dst, y0, y1, panels[0].first, panels[len(panels)-1].first+panels[len(panels)-1].cols)
+	s := scratchesF32.Get().(*scratchF32)
+	defer s.release()
+	a := &s.args
+	a.lo, a.hi = lo, hi
+	a.src, a.dst = src.Data, dst.Data
+	a.srcStep, a.dstStep = f.spec.StrideW*src.PixStride, dst.PixStride
+	if add != nil {
+		a.add, a.addStep = add.Data, add.PixStride
+	}
+	f.setTaps(s, src)
+	f.rows(a, dst, src, add, y0, y1, panels)
+}
+
+// setTaps fills in the offsets of the kernel's elements. Where the elements of
+// a kernel row are contiguous they make one run.
+func (f *ConvF32) setTaps(s *scratchF32, src Image[float32]) {
+	s.taps = s.taps[:0]
+	kw := f.spec.KW
+	s.args.run = f.c / f.spec.Groups
+	switch {
+	case f.depthwise:
+		s.args.run = f.c
+	case f.spec.Groups == 1 && f.spec.DilationW == 1 && src.PixStride == f.c:
+		s.args.run, kw = f.c*kw, 1
+	}
+	for y := range f.spec.KH {
+		for x := range kw {
+			s.taps = append(s.taps, y*f.spec.DilationH*src.RowStride+x*f.spec.DilationW*src.PixStride)
+		}
+	}
+	s.args.taps = s.taps
+}
+
+// sourceBlockF32 is how many elements of the source rows are kept in the cache
+// while all panels go over them.
+const sourceBlockF32 = 64 << 10
+
+// rows goes over blocks of rows and, in each, over the panels.
+func (f *ConvF32) rows(a *tileArgs, dst, src Image[float32], add *Image[float32], y0, y1 int, panels []panelF32) {
+	step := f.spec.StrideH * src.RowStride
+	height := 1
+	if step > 0 {
+		height = max(1, sourceBlockF32/step)
+	}
+	flat := f.flat(dst, src, add)
+	for ; y0 < y1; y0 += height {
+		end := min(y0+height, y1)
+		together := 1 // how many rows make one
+		if flat {
+			together = end - y0
+		}
+		for i := range panels {
+			p := &panels[i]
+			for y := y0; y < end; y += together {
+				a.srcPos = y*step + p.input
+				a.dstPos = y*dst.RowStride + p.first
+				if add != nil {
+					a.addPos = y*add.RowStride + p.first
+				}
+				p.row(a, together*dst.W)
+			}
+		}
+	}
+}
+
+// flat reports whether the pixels of all rows can be taken as one row.
+func (f *ConvF32) flat(dst, src Image[float32], add *Image[float32]) bool {
+	s := f.spec
+	return s.KH == 1 && s.KW == 1 && s.StrideH == 1 && s.StrideW == 1 && src.W == dst.W &&
+		dst.gapless() && src.gapless() && (add == nil || add.gapless())
+}
+
+func (f *ConvF32) check(dst, src Image[float32], add *Image[float32], y0, y1 int) {
+	switch {
+	case dst.C != f.m || src.C != f.c:
+		panic(fmt.Sprintf("asm: convolution of %d to %d channels, called with %d and %d", f.c, f.m, src.C, dst.C))
+	case y0 < 0 || y1 < y0 || y1 > dst.H:
+		panic(fmt.Sprintf("asm: rows [%d, %d) of %d", y0, y1, dst.H))
+	case !f.spec.covers(src.H, src.W, dst.H, dst.W):
+		panic(fmt.Sprintf("asm: convolution %+v: source %dx%d is too small for %dx%d", f.spec, src.H, src.W, dst.H, dst.W))
+	case add != nil && (add.H != dst.H || add.W != dst.W || add.C != dst.C):
+		panic(fmt.Sprintf("asm: residual %dx%dx%d of an output %dx%dx%d", add.H, add.W, add.C, dst.H, dst.W, dst.C))
+	case !dst.inBounds() || !src.inBounds() || add != nil && !add.inBounds():
+		panic("asm: image reaches beyond its data")
+	}
+}
