@@ -2,4 +2,8 @@
 
 package asm
 
-var archKernels = []kernel{}
+import "slices"
+
+var archKernels = slices.Concat(
+	statsARM64,
+)
