@@ -6,4 +6,5 @@ import "slices"
 
 var archKernels = slices.Concat(
 	statsARM64,
+	f32ARM64,
 )

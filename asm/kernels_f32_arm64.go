@@ -1,0 +1,14 @@
+//go:build arm64 && !purego
+
+package asm
+
+var f32ARM64 = []kernel{
+	{"tileF32", NEON, 0, tilesNEON},
+	{"depthwiseF32", NEON, 0, []func(*tileArgs){nil, depthwiseF32M1NEON, depthwiseF32M2NEON, depthwiseF32M3NEON, depthwiseF32M4NEON}},
+}
+
+var tilesNEON = &tileSet{
+	wideCols: 8, narrowCols: 4,
+	wide:   []func(*tileArgs){nil, tileF32M1N8NEON, tileF32M2N8NEON, tileF32M3N8NEON, tileF32M4N8NEON, tileF32M5N8NEON, tileF32M6N8NEON, tileF32M7N8NEON, tileF32M8N8NEON},
+	narrow: []func(*tileArgs){nil, tileF32M1N4NEON, tileF32M2N4NEON, tileF32M3N4NEON, tileF32M4N4NEON, tileF32M5N4NEON, tileF32M6N4NEON, tileF32M7N4NEON, tileF32M8N4NEON},
+}
