@@ -6,4 +6,5 @@ import "slices"
 
 var archKernels = slices.Concat(
 	statsAMD64,
+	f32AMD64,
 )

@@ -24,6 +24,8 @@ var files = []struct {
 	build func(*build.Context)
 }{
 	{"minmax", minmax},
+	{"tile_f32", tileF32},
+	{"depthwise_f32", depthwiseF32},
 }
 
 func main() {

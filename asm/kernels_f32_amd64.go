@@ -1,0 +1,61 @@
+//go:build amd64 && !purego
+
+package asm
+
+// f32AMD64 are the float32 kernels of this architecture.
+var f32AMD64 = []kernel{
+	{"tileF32", AVX2, 0, tilesAVX2},
+	{"tileF32", AVX512, 0, tilesAVX512},
+	{"depthwiseF32", AVX2, 0, depthwiseAVX2},
+	{"depthwiseF32", AVX512, 0, depthwiseAVX512},
+}
+
+var tilesAVX512 = &tileSet{
+	wideCols: 32, narrowCols: 16,
+	wide: []func(*tileArgs){
+		nil,
+		tileF32x32x1AVX512, tileF32x32x2AVX512, tileF32x32x3AVX512, tileF32x32x4AVX512,
+		tileF32x32x5AVX512, tileF32x32x6AVX512, tileF32x32x7AVX512, tileF32x32x8AVX512,
+		tileF32x32x9AVX512, tileF32x32x10AVX512, tileF32x32x11AVX512, tileF32x32x12AVX512,
+		tileF32x32x13AVX512, tileF32x32x14AVX512,
+	},
+	narrow: []func(*tileArgs){
+		nil,
+		tileF32x16x1AVX512, tileF32x16x2AVX512, tileF32x16x3AVX512, tileF32x16x4AVX512,
+		tileF32x16x5AVX512, tileF32x16x6AVX512, tileF32x16x7AVX512, tileF32x16x8AVX512,
+		tileF32x16x9AVX512, tileF32x16x10AVX512, tileF32x16x11AVX512, tileF32x16x12AVX512,
+		tileF32x16x13AVX512, tileF32x16x14AVX512, tileF32x16x15AVX512, tileF32x16x16AVX512,
+		tileF32x16x17AVX512, tileF32x16x18AVX512, tileF32x16x19AVX512, tileF32x16x20AVX512,
+		tileF32x16x21AVX512, tileF32x16x22AVX512, tileF32x16x23AVX512, tileF32x16x24AVX512,
+	},
+}
+
+var tilesAVX2 = &tileSet{
+	wideCols: 16, narrowCols: 8,
+	wide: []func(*tileArgs){
+		nil,
+		tileF32x16x1AVX2, tileF32x16x2AVX2, tileF32x16x3AVX2, tileF32x16x4AVX2,
+		tileF32x16x5AVX2, tileF32x16x6AVX2,
+	},
+	narrow: []func(*tileArgs){
+		nil,
+		tileF32x8x1AVX2, tileF32x8x2AVX2, tileF32x8x3AVX2, tileF32x8x4AVX2,
+		tileF32x8x5AVX2, tileF32x8x6AVX2, tileF32x8x7AVX2, tileF32x8x8AVX2,
+		tileF32x8x9AVX2, tileF32x8x10AVX2, tileF32x8x11AVX2, tileF32x8x12AVX2,
+	},
+}
+
+var depthwiseAVX512 = []func(*tileArgs){
+	nil,
+	depthwiseF32x1AVX512, depthwiseF32x2AVX512, depthwiseF32x3AVX512, depthwiseF32x4AVX512,
+	depthwiseF32x5AVX512, depthwiseF32x6AVX512, depthwiseF32x7AVX512, depthwiseF32x8AVX512,
+	depthwiseF32x9AVX512, depthwiseF32x10AVX512, depthwiseF32x11AVX512, depthwiseF32x12AVX512,
+	depthwiseF32x13AVX512, depthwiseF32x14AVX512,
+}
+
+var depthwiseAVX2 = []func(*tileArgs){
+	nil,
+	depthwiseF32x1AVX2, depthwiseF32x2AVX2, depthwiseF32x3AVX2, depthwiseF32x4AVX2,
+	depthwiseF32x5AVX2, depthwiseF32x6AVX2, depthwiseF32x7AVX2, depthwiseF32x8AVX2,
+	depthwiseF32x9AVX2, depthwiseF32x10AVX2, depthwiseF32x11AVX2, depthwiseF32x12AVX2,
+}
