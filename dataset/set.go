@@ -1,0 +1,273 @@
+package dataset
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+// Set is a [Source] over files.
+type Set struct {
+	columns []*column
+	inputs  []Input // what the network takes, one for each column
+	norm    affine
+	rows    int
+	batch   int // the batch that the network is fixed to, or 0
+}
+
+// Input describes one input of a network.
+type Input struct {
+	Name  string
+	DType tensor.DType // Undefined is taken as Float32
+	Shape []int        // batch first; a negative dimension is free, nil is any shape
+}
+
+type config struct {
+	norm  affine
+	first int
+	size  [2]int
+}
+
+// Option changes how data is read.
+type Option func(*config)
+
+// Normalize makes every value (x*scale - mean)/std. Mean and std have one
+// value for each channel (axis 1 of a batch), one for all, or none.
+func Normalize(scale float32, mean, std []float32) Option {
+	return func(c *config) { c.norm = affine{scale, mean, std} }
+}
+
+// First takes only the first n inputs, all of them for n <= 0.
+func First(n int) Option { return func(c *config) { c.first = n } }
+
+// PictureSize brings pictures to this size where the network leaves it free.
+func PictureSize(height, width int) Option {
+	return func(c *config) { c.size = [2]int{height, width} }
+}
+
+// Open reads the data of a network with one input: a .npy array or a .npz
+// archive with one array (batch on axis 0; float, integer or bool elements), a
+// picture, a folder of pictures, or a .txt list of them. Pictures come as RGB planes.
+func Open(path string, opts ...Option) (*Set, error) {
+	return OpenFor([]Input{{}}, []string{path}, opts...)
+}
+
+// OpenFor reads the data for the given inputs of a network. With one input all
+// paths are read one after the other. With several inputs each path is written
+// NAME=PATH, or is an archive whose arrays are named as the inputs, or there
+// is one path for each input, in their order.
+func OpenFor(inputs []Input, paths []string, opts ...Option) (*Set, error) {
+	c := config{norm: affine{scale: 1}}
+	for _, o := range opts {
+		o(&c)
+	}
+	if slices.Contains(c.norm.std, 0) {
+		return nil, fmt.Errorf("dataset: std is 0: values would become infinite")
+	}
+	assigned, err := assign(inputs, paths, c.size)
+	if err != nil {
+		return nil, err
+	}
+	s := &Set{inputs: inputs, norm: c.norm}
+	for i, parts := range assigned {
+		col, err := concat(parts)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.add(inputs[i], col); err != nil {
+			return nil, err
+		}
+	}
+	if c.first > 0 {
+		s.rows = min(s.rows, c.first)
+	}
+	if s.batch > 0 && s.rows%s.batch != 0 {
+		return nil, fmt.Errorf("%s: %w: the network takes batches of %d and %d inputs are not a multiple of that: use the first %d",
+			s.columns[0].where(0), ErrShape, s.batch, s.rows, s.rows/s.batch*s.batch)
+	}
+	return s, nil
+}
+
+// add appends the column of the next input.
+func (s *Set) add(in Input, col *column) error {
+	if err := checkShape(in, col); err != nil {
+		return fmt.Errorf("%s: %w", col.where(0), err)
+	}
+	if in.DType == tensor.Undefined || in.DType == tensor.Float32 {
+		if err := s.norm.check(col.shape); err != nil {
+			return fmt.Errorf("%s: %w", col.where(0), err)
+		}
+	} else if !col.dtype.IsInteger() && col.dtype != tensor.Bool && !in.DType.IsFloat() {
+		return fmt.Errorf("%s: %w: %s for input %q, which takes %s", col.where(0), ErrShape, col.dtype, in.Name, in.DType)
+	}
+	if len(s.columns) > 0 && col.rows != s.rows {
+		return fmt.Errorf("%s: %w: %d inputs here, %d for %q", col.where(0), ErrShape, col.rows, s.rows, s.inputs[0].Name)
+	}
+	if len(in.Shape) > 0 && in.Shape[0] > 0 {
+		s.batch = in.Shape[0]
+	}
+	s.rows = col.rows
+	s.columns = append(s.columns, col)
+	return nil
+}
+
+// checkShape compares the rows of a column with what the network takes.
+func checkShape(in Input, col *column) error {
+	if in.Shape == nil || fits(in.Shape, col.rows, col.shape) {
+		return nil
+	}
+	have, want := slices.Concat([]int{col.rows}, col.shape), shapeText(in.Shape)
+	hint := "convert the data, batch on axis 0"
+	switch {
+	case len(have) == len(in.Shape)-1 && fits(in.Shape, 1, have):
+		hint = "it is one input without a batch axis: save x[None]"
+	case len(have) == 4 && fits(in.Shape, have[0], []int{have[3], have[1], have[2]}):
+		hint = "channels come last: save x.transpose(0, 3, 1, 2)"
+	}
+	return fmt.Errorf("%w: shape %v, the network takes %s: %s", ErrShape, have, want, hint)
+}
+
+// fits reports whether rows of the given shape can be an input.
+func fits(want []int, rows int, shape []int) bool {
+	if len(want) != len(shape)+1 || rows == 0 {
+		return false
+	}
+	for i, d := range shape {
+		if want[i+1] >= 0 && want[i+1] != d {
+			return false
+		}
+	}
+	return true
+}
+
+// shapeText writes a shape with N for the batch and ? for what is free.
+func shapeText(shape []int) string {
+	text := make([]string, len(shape))
+	for i, d := range shape {
+		switch {
+		case d >= 0:
+			text[i] = fmt.Sprint(d)
+		case i == 0:
+			text[i] = "N"
+		default:
+			text[i] = "?"
+		}
+	}
+	return "[" + strings.Join(text, " ") + "]"
+}
+
+// Len returns the number of inputs.
+func (s *Set) Len() int { return s.rows }
+
+// Batches yields the inputs; see [Source].
+func (s *Set) Batches(n int) iter.Seq2[[]*tensor.Tensor, error] {
+	if s.batch > 0 {
+		n = s.batch
+	}
+	n = max(1, min(n, s.rows))
+	return func(yield func([]*tensor.Tensor, error) bool) {
+		readers := make([]io.ReadCloser, 0, len(s.columns))
+		defer func() {
+			for _, r := range readers {
+				r.Close()
+			}
+		}()
+		for _, c := range s.columns {
+			r, err := c.open()
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			readers = append(readers, r)
+		}
+		buffers := make([][]byte, len(s.columns))
+		for start := 0; start < s.rows; start += n {
+			batch, err := s.read(readers, buffers, start, min(n, s.rows-start))
+			if !yield(batch, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// read reads rows [start, start+n) of every column. It keeps the raw bytes in
+// buffers, to be used again.
+func (s *Set) read(readers []io.ReadCloser, buffers [][]byte, start, n int) ([]*tensor.Tensor, error) {
+	batch := make([]*tensor.Tensor, len(s.columns))
+	for i, c := range s.columns {
+		if need := n * c.rowBytes(); cap(buffers[i]) < need {
+			buffers[i] = make([]byte, need)
+		}
+		raw := buffers[i][:n*c.rowBytes()]
+		if got, err := io.ReadFull(readers[i], raw); err != nil {
+			if err == io.EOF || err == io.ErrUnexpectedEOF {
+				err = fmt.Errorf("%w: truncated", ErrFormat)
+			}
+			return nil, wrap(c.where(start+got/c.rowBytes()), err)
+		}
+		var err error
+		if batch[i], err = s.convert(i, raw, start, n); err != nil {
+			return nil, err
+		}
+	}
+	return batch, nil
+}
+
+// convert makes the tensor of column i from n raw rows.
+func (s *Set) convert(i int, raw []byte, start, n int) (*tensor.Tensor, error) {
+	c, dtype := s.columns[i], s.inputs[i].DType
+	shape := slices.Concat([]int{n}, c.shape)
+	if dtype != tensor.Undefined && dtype != tensor.Float32 {
+		return convertTo(dtype, shape, raw, c.dtype)
+	}
+	row := tensor.Volume(c.shape)
+	perChannel := row
+	if len(c.shape) > 0 {
+		perChannel = row / c.shape[0]
+	}
+	out := make([]float32, n*row)
+	for k := range n {
+		bad := s.norm.apply(out[k*row:(k+1)*row], raw[k*c.rowBytes():(k+1)*c.rowBytes()], c.dtype, perChannel)
+		if bad >= 0 {
+			return nil, fmt.Errorf("%s: %w (element %d is %v): remove that input or mend its source", c.where(start+k), ErrValue, bad, out[k*row+bad])
+		}
+	}
+	return tensor.From(out, shape...), nil
+}
+
+// convertTo makes a tensor for an input that is not float32, such as token
+// numbers; preprocessing does not apply to it.
+func convertTo(dtype tensor.DType, shape []int, raw []byte, from tensor.DType) (*tensor.Tensor, error) {
+	t := tensor.New(dtype, shape...)
+	if dtype == from {
+		copy(t.Bytes(), littleEndian(raw, dtype.Size()))
+		return t, nil
+	}
+	at := func(i int) float64 { return element(raw, from, i) }
+	switch dtype {
+	case tensor.Int64:
+		fill[int64](t, at)
+	case tensor.Int32:
+		fill[int32](t, at)
+	case tensor.Uint8:
+		fill[uint8](t, at)
+	case tensor.Int8:
+		fill[int8](t, at)
+	case tensor.Float64:
+		fill[float64](t, at)
+	default:
+		return nil, fmt.Errorf("%w: %s data for a network input of type %s: save it in that type", ErrShape, from, dtype)
+	}
+	return t, nil
+}
+
+func fill[T int8 | uint8 | int32 | int64 | float64](t *tensor.Tensor, at func(int) float64) {
+	d := tensor.Data[T](t)
+	for i := range d {
+		d[i] = T(at(i))
+	}
+}
