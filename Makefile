@@ -1,7 +1,7 @@
 # make help lists the targets.
 GO ?= go
 
-.PHONY: help test test-purego test-race gen check-gen lint test-arm64
+.PHONY: help test test-purego test-race gen gen-proto check-gen lint test-arm64
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -17,6 +17,10 @@ test-race: ## the same under the race detector
 
 gen: ## write the generated assembly
 	cd asm/_gen && $(GO) run ./amd64 -dir .. && $(GO) run ./arm64 -dir ..
+
+gen-proto: ## write the generated messages of the ONNX format (needs protoc)
+	GOBIN=$(CURDIR)/build/bin $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go
+	PATH="$(CURDIR)/build/bin:$$PATH" protoc --go_out=. --go_opt=paths=source_relative onnx/internal/onnxpb/onnx.proto
 
 check-gen: gen ## fail if the generated assembly differs from what is committed
 	git diff --exit-code -- asm

@@ -84,7 +84,7 @@ func (n *Node) String() string {
 func (g *Graph) Uses() map[*Value][]*Node {
 	uses := make(map[*Value][]*Node)
 	for _, n := range g.Nodes {
-		for _, v := range n.Inputs {
+		for _, v := range n.Reads() {
 			if v != nil {
 				uses[v] = append(uses[v], n)
 			}
@@ -106,6 +106,9 @@ func (g *Graph) Replace(old, new *Value) {
 				n.Inputs[i] = new
 			}
 		}
+		for _, sub := range n.Subgraphs() {
+			sub.Replace(old, new)
+		}
 	}
 	for i, v := range g.Outputs {
 		if v == old {
@@ -123,23 +126,28 @@ func (g *Graph) Sort() error {
 	order := make([]*Node, 0, len(g.Nodes))
 	// An explicit stack: a long chain must not exhaust the goroutine's.
 	type frame struct {
-		node *Node
-		next int
+		node  *Node
+		reads []*Value
+		next  int
+	}
+	mine := make(map[*Node]bool, len(g.Nodes)) // a subgraph also reads what nodes around it make
+	for _, n := range g.Nodes {
+		mine[n] = true
 	}
 	visit := func(root *Node) error {
-		stack := []frame{{node: root}}
+		stack := []frame{{node: root, reads: root.Reads()}}
 		state[root] = visiting
 		for len(stack) > 0 {
 			f := &stack[len(stack)-1]
-			if f.next == len(f.node.Inputs) {
+			if f.next == len(f.reads) {
 				state[f.node] = done
 				order = append(order, f.node)
 				stack = stack[:len(stack)-1]
 				continue
 			}
-			v := f.node.Inputs[f.next]
+			v := f.reads[f.next]
 			f.next++
-			if v == nil || v.Node == nil {
+			if v == nil || !mine[v.Node] {
 				continue
 			}
 			switch state[v.Node] {
@@ -148,7 +156,7 @@ func (g *Graph) Sort() error {
 			case done:
 			default:
 				state[v.Node] = visiting
-				stack = append(stack, frame{node: v.Node})
+				stack = append(stack, frame{node: v.Node, reads: v.Node.Reads()})
 			}
 		}
 		return nil
@@ -176,7 +184,7 @@ func (g *Graph) needed() []*Node {
 			continue
 		}
 		keep[v.Node] = true
-		todo = append(todo, v.Node.Inputs...)
+		todo = append(todo, v.Node.Reads()...)
 	}
 	return slices.DeleteFunc(slices.Clone(g.Nodes), func(n *Node) bool { return !keep[n] })
 }
@@ -217,50 +225,9 @@ func (g *Graph) Values() []*Value {
 	}
 	add(g.Inputs)
 	for _, n := range g.Nodes {
-		add(n.Inputs)
+		add(n.Reads())
 		add(n.Outputs)
 	}
 	add(g.Outputs)
 	return all
-}
-
-// Clone returns a copy that shares only constant tensors and attribute values
-// with g, neither of which a pass may change in place.
-func (g *Graph) Clone() *Graph {
-	values := make(map[*Value]*Value)
-	nodes := make(map[*Node]*Node)
-	for _, v := range g.Values() {
-		c := *v
-		values[v] = &c
-	}
-	copyAll := func(vs []*Value) []*Value {
-		out := make([]*Value, len(vs))
-		for i, v := range vs {
-			if v != nil {
-				out[i] = values[v]
-			}
-		}
-		return out
-	}
-	c := &Graph{Name: g.Name, Opset: make(map[string]int), Meta: g.Meta}
-	for d, v := range g.Opset {
-		c.Opset[d] = v
-	}
-	for _, n := range g.Nodes {
-		m := *n
-		m.Attrs = make(op.Attrs)
-		for k, a := range n.Attrs {
-			m.Attrs[k] = a
-		}
-		m.Inputs, m.Outputs = copyAll(n.Inputs), copyAll(n.Outputs)
-		nodes[n] = &m
-		c.Nodes = append(c.Nodes, &m)
-	}
-	for _, v := range values {
-		if v.Node != nil {
-			v.Node = nodes[v.Node]
-		}
-	}
-	c.Inputs, c.Outputs = copyAll(g.Inputs), copyAll(g.Outputs)
-	return c
 }
