@@ -5,10 +5,14 @@ import "unsafe"
 // cacheLine is the alignment of packed weights, in bytes.
 const cacheLine = 64
 
-// alignedF32 returns n zeros that start at a cache line.
-func alignedF32(n int) []float32 {
-	const extra = cacheLine / 4
-	buf := make([]float32, n+extra)
-	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(buf))) % cacheLine / 4)
+// aligned returns n zeros that start at a cache line.
+func aligned[T any](n int) []T {
+	var zero T
+	size := int(unsafe.Sizeof(zero))
+	buf := make([]T, n+cacheLine/size)
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(buf)))%cacheLine) / size
 	return buf[skip : skip+n : skip+n]
 }
+
+// alignedF32 returns n zeros that start at a cache line.
+func alignedF32(n int) []float32 { return aligned[float32](n) }

@@ -20,6 +20,7 @@ type kernel struct {
 var kernels = slices.Concat(
 	statsGeneric,
 	f32Generic,
+	int8Generic,
 	archKernels,
 )
 

@@ -1,0 +1,286 @@
+package asm
+
+import (
+	"fmt"
+	"sync"
+)
+
+// ConvS8 is a convolution of bytes by signed 8-bit weights with int32 sums.
+// Activations are unsigned: a signed tensor is stored with its top bit
+// flipped and 128 added to its zero point, which changes no value. A
+// ConvS8 is safe for concurrent use.
+//
+// Sums are exact as long as they fit int32, which [MaxSumLength] ensures for
+// the products; a bias near the ends of int32 wraps around. The results
+// are the same bits on every tier and however rows and panels are shared out.
+type ConvS8 struct {
+	spec      ConvSpec
+	m, c      int
+	passes    int  // times that the taps are visited: above 1 for weights that take more than a byte
+	rowTaps   bool // a kernel row is one tap of KW*c contiguous bytes
+	panels    []panelS8
+	kernel    *tileKernelS8
+	depthwise *depthwiseKernelS8 // instead of kernel
+	apart     *ConvS8            // the same convolution without rowTaps, for a source with gaps between pixels
+}
+
+// MaxSumLength is the largest number of products c/Groups*KH*KW in one sum:
+// that many times 255*128 stay below 1<<31.
+const MaxSumLength = (1<<31 - 1) / (255 * 128)
+
+// ReadSlack is how many bytes behind the last element of a source image a
+// convolution, and only a convolution, may read (and ignore): Data must be that much longer.
+const ReadSlack = 32
+
+// tileKernelS8 is a tier's set of micro-kernels. A micro-kernel computes the
+// sums of some neighbouring pixels of one output row for one panel of output channels.
+type tileKernelS8 struct {
+	widths    []int // panel widths (output channels), the widest first
+	maxPixels []int // for each width, the most pixels of one tile
+	wide      bool  // weights are packed as int16 rather than int8
+	run       func(a *tileArgsS8, width, pixels int)
+}
+
+// tileArgsS8 describes tiles neighbouring tiles of one output row. Pixel p's sums are
+//
+//	acc[p*width+n] = bias[n] + sum over taps t and bytes k < 4*quads of src[p*srcStep+taps[t]+k] * weight(t, k, n)
+//
+// with weight(t, k, n) at weights[((t*quads+k/4)*width+n)*4+k%4], or, as int16, at
+// weights16[((t*2*quads+k/2)*width+n)*2+k%2]. The assembly knows this layout.
+type tileArgsS8 struct {
+	src       []uint8
+	weights   []int8
+	weights16 []int16
+	bias      []int32
+	acc       []int32
+	taps      []int
+	srcStep   int
+	quads     int
+	tiles     int
+}
+
+var tilesS8 = pick[*tileKernelS8]("convS8", active)
+
+// s8Scratch is what one call needs besides its arguments.
+type s8Scratch struct {
+	tile    tileArgsS8
+	depth   depthwiseArgsS8
+	requant requantArgs
+	taps    []int
+	acc     [2048]int32
+}
+
+var s8Scratches = sync.Pool{New: func() any { return new(s8Scratch) }}
+
+// release drops what the scratch refers to and gives it back.
+func (s *s8Scratch) release() {
+	s.tile, s.requant, s.depth = tileArgsS8{}, requantArgs{}, depthwiseArgsS8{}
+	s8Scratches.Put(s)
+}
+
+// Panels returns how many parts the output channels fall into, for the
+// Panels variants of the Run methods.
+func (f *ConvS8) Panels() int { return len(f.panels) }
+
+// Run computes rows [y0, y1) of dst: the sums, requantized by req and, when add is
+// not nil, added to the residual.
+//
+// src holds its padding, filled with the zero point given at packing, and must cover
+// the kernel at every output pixel. Its data must reach [ReadSlack] bytes
+// beyond its last element. dst must not overlap src. Run panics when shapes disagree.
+func (f *ConvS8) Run(dst, src Image[uint8], req *Requant, add *Residual, y0, y1 int) {
+	f.RunPanels(dst, src, req, add, y0, y1, 0, len(f.panels))
+}
+
+// RunPanels is [ConvS8.Run] for the output channels of panels [p0, p1) only, so
+// that threads can share out the channels of a small image.
+func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y0, y1, p0, p1 int) {
+	checkImageS8(f, dst, src, y0, y1)
+	if req.channels != f.m {
+		panic(fmt.Sprintf("asm: convolution to %d channels requantized with %d", f.m, req.channels))
+	}
+	if add != nil && (add.Image.H < y1 || add.Image.W != dst.W || add.Image.C != dst.C || !add.Image.inBounds()) {
+		panic(fmt.Sprintf("asm: residual %dx%dx%d of an output %dx%dx%d", add.Image.H, add.Image.W, add.Image.C, dst.H, dst.W, dst.C))
+	}
+	if add != nil {
+		readRange(add.Image.Data)
+	}
+	flat := dst.gapless() && (add == nil || add.Image.gapless())
+	f.each(src, dst.W, flat, y0, y1, p0, p1, func(sums sumsS8) {
+		s, p := sums.s8Scratch, sums.p
+		at := sums.y*dst.RowStride + sums.x*dst.PixStride + p.first
+		s.requant = requantArgs{dst: dst.Data[at:], src: s.acc[:], dstStep: dst.PixStride, srcStep: p.width, pixels: sums.pixels, channels: p.channels}
+		req.rows(&s.requant, p.first)
+		if add != nil {
+			add.apply(dst, sums)
+		}
+	})
+}
+
+// apply adds the residual to the pixels of dst that sums went to.
+func (r *Residual) apply(dst Image[uint8], sums sumsS8) {
+	at := sums.y*dst.RowStride + sums.x*dst.PixStride + sums.p.first
+	from := sums.y*r.Image.RowStride + sums.x*r.Image.PixStride + sums.p.first
+	channels, pixels := sums.p.channels, sums.pixels
+	if channels == dst.PixStride && channels == r.Image.PixStride {
+		channels, pixels = channels*pixels, 1
+	}
+	for range pixels {
+		d := dst.Data[at:][:channels]
+		addU8(d, d, r.Image.Data[from:][:channels], &r.Add)
+		at += dst.PixStride
+		from += r.Image.PixStride
+	}
+}
+
+// RunS32 is [ConvS8.Run] with the plain sums as output.
+func (f *ConvS8) RunS32(dst Image[int32], src Image[uint8], y0, y1 int) {
+	checkImageS8(f, dst, src, y0, y1)
+	f.each(src, dst.W, dst.gapless(), y0, y1, 0, len(f.panels), func(sums sumsS8) {
+		for i := range sums.pixels {
+			at := sums.y*dst.RowStride + (sums.x+i)*dst.PixStride + sums.p.first
+			copy(dst.Data[at:][:sums.p.channels], sums.acc[i*sums.p.width:])
+		}
+	})
+}
+
+// RunF32 is [ConvS8.Run] with float32(sum)*scale[channel] as output.
+func (f *ConvS8) RunF32(dst Image[float32], src Image[uint8], scale []float32, y0, y1 int) {
+	checkImageS8(f, dst, src, y0, y1)
+	if len(scale) != f.m {
+		panic(fmt.Sprintf("asm: convolution to %d channels with %d scales", f.m, len(scale)))
+	}
+	f.each(src, dst.W, dst.gapless(), y0, y1, 0, len(f.panels), func(sums sumsS8) {
+		p := sums.p
+		for i := range sums.pixels {
+			at := sums.y*dst.RowStride + (sums.x+i)*dst.PixStride + p.first
+			out, acc := dst.Data[at:][:p.channels], sums.acc[i*p.width:]
+			for c := range out {
+				out[c] = float32(acc[c]) * scale[p.first+c]
+			}
+		}
+	})
+}
+
+func checkImageS8[T any](f *ConvS8, dst Image[T], src Image[uint8], y0, y1 int) {
+	switch {
+	case dst.C != f.m || src.C != f.c:
+		panic(fmt.Sprintf("asm: convolution of %d to %d channels, called with %d and %d", f.c, f.m, src.C, dst.C))
+	case y0 < 0 || y1 < y0 || y1 > dst.H:
+		panic(fmt.Sprintf("asm: rows [%d, %d) of %d", y0, y1, dst.H))
+	case !f.spec.covers(src.H, src.W, dst.H, dst.W):
+		panic(fmt.Sprintf("asm: convolution %+v: source %dx%d is too small for %dx%d", f.spec, src.H, src.W, dst.H, dst.W))
+	case !dst.inBounds() || !src.inBounds():
+		panic("asm: image reaches beyond its data")
+	case len(src.Data) < (src.H-1)*src.RowStride+(src.W-1)*src.PixStride+src.C+ReadSlack:
+		panic(fmt.Sprintf("asm: source lacks the %d bytes that may be read behind it", ReadSlack))
+	}
+	readRange(src.Data)
+	if y0 < y1 && dst.W > 0 {
+		writeRange(dst.Data[y0*dst.RowStride : (y1-1)*dst.RowStride+(dst.W-1)*dst.PixStride+dst.C])
+	}
+}
+
+// sourceBlockS8 is how many bytes of the source are kept in the cache while
+// all panels go over them.
+const sourceBlockS8 = 128 << 10
+
+// sumsS8 are sums of a convolution on their way to the output: those of pixels
+// [x, x+pixels) of row y for one panel, in the scratch, p.width apart.
+type sumsS8 struct {
+	*s8Scratch
+	p            *panelS8
+	y, x, pixels int
+}
+
+// each computes the sums of rows [y0, y1) for panels [p0, p1) and hands them to emit. A flat
+// output is walked as if its rows were one: x then runs beyond the width.
+func (f *ConvS8) each(src Image[uint8], w int, flat bool, y0, y1, p0, p1 int, emit func(sumsS8)) {
+	if y0 >= y1 || w == 0 {
+		return
+	}
+	if f.apart != nil && src.PixStride != f.c {
+		f = f.apart
+	}
+	s := s8Scratches.Get().(*s8Scratch)
+	defer s.release()
+	f.setTaps(s, src)
+	flat = flat && src.gapless() && f.pointwise()
+	height := max(1, sourceBlockS8/max(1, f.spec.StrideH*src.RowStride))
+	for ; y0 < y1; y0 += height {
+		end := min(y0+height, y1)
+		for i := range f.panels[p0:p1] {
+			p := &f.panels[p0+i]
+			if flat {
+				f.row(s, src, p, y0, (end-y0)*w, emit)
+				continue
+			}
+			for y := y0; y < end; y++ {
+				f.row(s, src, p, y, w, emit)
+			}
+		}
+	}
+}
+
+// pointwise reports whether output pixel i depends on source pixel i only.
+func (f *ConvS8) pointwise() bool {
+	return f.spec.KH == 1 && f.spec.KW == 1 && f.spec.StrideH == 1 && f.spec.StrideW == 1
+}
+
+// row computes w pixels of one panel from row y on.
+func (f *ConvS8) row(s *s8Scratch, src Image[uint8], p *panelS8, y, w int, emit func(sumsS8)) {
+	step := f.spec.StrideW * src.PixStride
+	for x := 0; x < w; {
+		from := src.Data[y*f.spec.StrideH*src.RowStride+x*step+p.input:]
+		n := 0
+		if f.depthwise != nil {
+			n = min(w-x, len(s.acc)/p.width)
+			s.depth = depthwiseArgsS8{src: from, weights: p.weights, weights16: p.weights16, bias: p.bias, acc: s.acc[:],
+				taps: s.taps, srcStep: step, pixels: n}
+			f.depthwise.run(&s.depth)
+		} else {
+			n = f.kernel.tiles(s, p, from, step, w-x)
+		}
+		emit(sumsS8{s, p, y, x, n})
+		x += n
+	}
+}
+
+// tiles computes up to n pixels in tiles of equal size and returns how many it did.
+func (k *tileKernelS8) tiles(s *s8Scratch, p *panelS8, src []uint8, step, n int) int {
+	most := k.maxPixels[p.kind]
+	n = min(n, len(s.acc)/p.width/most*most)
+	count := (n + most - 1) / most
+	pixels := (n + count - 1) / count
+	count = n / pixels
+	s.tile = tileArgsS8{src: src, weights: p.weights, weights16: p.weights16, bias: p.bias, acc: s.acc[:],
+		taps: s.taps, srcStep: step, quads: p.quads, tiles: count}
+	k.run(&s.tile, p.width, pixels)
+	return count * pixels
+}
+
+// setTaps fills in the offsets of the kernel's elements. Depthwise kernels
+// take whole groups of four, filled up with weightless taps.
+func (f *ConvS8) setTaps(s *s8Scratch, src Image[uint8]) {
+	s.taps = s.taps[:0]
+	kw := f.spec.KW
+	if f.rowTaps {
+		kw = 1
+	}
+	for range f.passes {
+		for y := range f.spec.KH {
+			for x := range kw {
+				s.taps = append(s.taps, y*f.spec.DilationH*src.RowStride+x*f.spec.DilationW*src.PixStride)
+			}
+		}
+	}
+	for f.depthwise != nil && len(s.taps)%4 != 0 {
+		s.taps = append(s.taps, 0)
+	}
+}
+
+// Rows returns a matrix of rows by cols elements, stride apart, as an image of one
+// row: with it and a 1x1 kernel a convolution is a matrix product.
+func Rows[T any](data []T, rows, cols, stride int) Image[T] {
+	return Image[T]{Data: data, H: 1, W: rows, C: cols, RowStride: rows * stride, PixStride: stride}
+}

@@ -1,0 +1,191 @@
+package asm
+
+import "fmt"
+
+// panelS8 holds the packed weights of neighbouring output channels.
+type panelS8 struct {
+	first, channels int // output channels
+	width           int // channels computed, the rest being padding
+	kind            int // index into the kernel's widths
+	input           int // first input channel
+	quads           int // groups of four bytes in a tap
+	weights         []int8
+	weights16       []int16
+	bias            []int32
+}
+
+// PackConvS8 packs the weights w, in ONNX's order [m][c/Groups][KH][KW], and the
+// bias (m long, or nil) of a convolution of c channels to m. inZero is the zero point
+// of the input, with which its padding must be filled. The slices are copied.
+func PackConvS8(w []int8, bias []int32, inZero uint8, m, c int, spec ConvSpec) (*ConvS8, error) {
+	return packConvS8(widened(w), bias, inZero, m, c, spec, tilesS8, depthwiseS8)
+}
+
+// PackConvU8 is [PackConvS8] for unsigned weights with one zero point for each
+// output channel. Where a weight less its zero point takes more than a signed byte, the whole
+// convolution takes two or three times as long.
+func PackConvU8(w []uint8, zero []uint8, bias []int32, inZero uint8, m, c int, spec ConvSpec) (*ConvS8, error) {
+	if len(zero) != m || m == 0 || len(w)%m != 0 {
+		return nil, fmt.Errorf("asm: convolution to %d channels with %d weights, %d zero points", m, len(w), len(zero))
+	}
+	wide := widened(w)
+	for i := range wide {
+		wide[i] -= int16(zero[i/(len(w)/m)])
+	}
+	return packConvS8(wide, bias, inZero, m, c, spec, tilesS8, depthwiseS8)
+}
+
+// PackGemmS8 packs the k by n matrix b for products a*b + bias, where a is a matrix of bytes
+// with zero point aZero: run it on images made by [Rows].
+func PackGemmS8(b []int8, bias []int32, aZero uint8, k, n int) (*ConvS8, error) {
+	if len(b) != k*n {
+		return nil, fmt.Errorf("asm: matrix of %d by %d with %d elements", k, n, len(b))
+	}
+	transposed := make([]int8, len(b))
+	for i, v := range b {
+		transposed[i%n*k+i/n] = v
+	}
+	return PackConvS8(transposed, bias, aZero, n, k, ConvSpec{1, 1, 1, 1, 1, 1, 1})
+}
+
+func widened[T int8 | uint8](w []T) []int16 {
+	out := make([]int16, len(w))
+	for i, v := range w {
+		out[i] = int16(v)
+	}
+	return out
+}
+
+func packConvS8(w []int16, bias []int32, inZero uint8, m, c int, spec ConvSpec, tiles *tileKernelS8, depthwise *depthwiseKernelS8) (*ConvS8, error) {
+	if !spec.valid(m, c) || len(w) != m*c/spec.Groups*spec.KH*spec.KW || bias != nil && len(bias) != m {
+		return nil, fmt.Errorf("asm: convolution %+v of %d to %d channels with %d weights, %d biases", spec, c, m, len(w), len(bias))
+	}
+	if n := len(w) / m; n > MaxSumLength {
+		return nil, fmt.Errorf("asm: convolution %+v of %d to %d channels: sums of %d products overflow, the limit is %d", spec, c, m, n, MaxSumLength)
+	}
+	p := packerS8{w: w, bias: foldZero(w, bias, inZero, m), inner: c / spec.Groups, area: spec.KH * spec.KW, passes: 1}
+	for _, v := range w {
+		for partS8(v, p.passes) != 0 {
+			p.passes++
+		}
+	}
+	f := &ConvS8{spec: spec, m: m, c: c, passes: p.passes}
+	if spec.Groups == c && m == c && c > 1 {
+		f.depthwise = depthwise
+		for first := 0; first < m; first += depthwise.width {
+			f.panels = append(f.panels, p.depthwise(depthwise, first, min(depthwise.width, m-first)))
+		}
+		return f, nil
+	}
+	f.kernel = tiles
+	f.panels = p.panels(tiles, m, spec.Groups)
+	if c%4 != 0 && spec.Groups == 1 && spec.DilationW == 1 && spec.KW > 1 {
+		apart := *f
+		f.apart, f.rowTaps = &apart, true
+		p.run = spec.KW
+		f.panels = p.panels(tiles, m, 1)
+	}
+	return f, nil
+}
+
+// foldZero returns bias - inZero * the sum of the channel's weights.
+func foldZero(w []int16, bias []int32, inZero uint8, m int) []int32 {
+	out := make([]int32, m)
+	copy(out, bias)
+	for i, v := range w {
+		out[i/(len(w)/m)] -= int32(inZero) * int32(v)
+	}
+	return out
+}
+
+// packerS8 lays out the weights w [m][inner][area] of a convolution.
+type packerS8 struct {
+	w           []int16
+	bias        []int32
+	inner, area int
+	run         int // elements of a kernel row that make one tap; 0 stands for 1
+	passes      int
+}
+
+// at returns the weight of output channel o, input channel c and kernel element t,
+// or the part of it that belongs to the pass: the whole is the sum over the passes.
+func (p *packerS8) at(pass, o, c, t int) int16 {
+	return partS8(p.w[(o*p.inner+c)*p.area+t], pass)
+}
+
+// partS8 returns part number pass of v as a sum of signed bytes.
+func partS8(v int16, pass int) int16 {
+	for range pass {
+		v -= min(max(v, -128), 127)
+	}
+	return min(max(v, -128), 127)
+}
+
+// panels packs dense weights: panels do not cross groups.
+func (p *packerS8) panels(k *tileKernelS8, m, groups int) []panelS8 {
+	var out []panelS8
+	for g := range groups {
+		end := (g + 1) * m / groups
+		for first := g * m / groups; first < end; {
+			kind := len(k.widths) - 1
+			for kind > 0 && k.widths[kind] < end-first {
+				kind--
+			}
+			width := k.widths[kind]
+			panel := panelS8{first: first, channels: min(width, end-first), width: width, kind: kind, input: g * p.inner}
+			p.fill(&panel, k.wide)
+			out = append(out, panel)
+			first += panel.channels
+		}
+	}
+	return out
+}
+
+// fill lays out the panel's weights as tileArgsS8 says.
+func (p *packerS8) fill(panel *panelS8, wide bool) {
+	run := max(1, p.run)
+	group := 4
+	if wide {
+		group = 2
+	}
+	taps := p.area / run
+	panel.quads = (p.inner*run + 3) / 4
+	packed := aligned[int16](p.passes * taps * panel.quads * 4 * panel.width)
+	for n := range panel.channels {
+		for t := range p.passes * taps {
+			for k := range p.inner * run {
+				v := p.at(t/taps, panel.first+n, k%p.inner, t%taps*run+k/p.inner)
+				packed[((t*panel.quads*4/group+k/group)*panel.width+n)*group+k%group] = v
+			}
+		}
+	}
+	panel.bias = aligned[int32](panel.width)
+	copy(panel.bias, p.bias[panel.first:][:panel.channels])
+	panel.setWeights(packed, wide)
+}
+
+// depthwise packs channels [first, first+channels) of a depthwise convolution.
+func (p *packerS8) depthwise(k *depthwiseKernelS8, first, channels int) panelS8 {
+	panel := panelS8{first: first, channels: channels, width: k.width, input: first, bias: aligned[int32](k.width)}
+	copy(panel.bias, p.bias[first:][:channels])
+	taps := p.passes * p.area
+	packed := aligned[int16]((taps + 3) / 4 * 4 * k.width)
+	for c := range channels {
+		for t := range taps {
+			packed[k.position(c, t)] = p.at(t/p.area, first+c, 0, t%p.area)
+		}
+	}
+	panel.setWeights(packed, k.wide)
+	return panel
+}
+
+func (p *panelS8) setWeights(packed []int16, wide bool) {
+	if wide {
+		p.weights16 = packed
+		return
+	}
+	p.weights = aligned[int8](len(packed))
+	for i, v := range packed {
+		p.weights[i] = int8(v)
+	}
+}

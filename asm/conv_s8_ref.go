@@ -1,0 +1,22 @@
+package asm
+
+var tilesS8Generic = tileKernelS8{widths: []int{16}, maxPixels: []int{8}, run: tileS8Generic}
+
+func tileS8Generic(a *tileArgsS8, width, pixels int) {
+	for p := range pixels * a.tiles {
+		acc := a.acc[p*width:][:width]
+		copy(acc, a.bias)
+		w := a.weights
+		for _, tap := range a.taps {
+			src := a.src[p*a.srcStep+tap:][:4*a.quads]
+			for k := 0; k < len(src); k += 4 {
+				s0, s1, s2, s3 := int32(src[k]), int32(src[k+1]), int32(src[k+2]), int32(src[k+3])
+				for n := range acc {
+					v := w[4*n:][:4]
+					acc[n] += s0*int32(v[0]) + s1*int32(v[1]) + s2*int32(v[2]) + s3*int32(v[3])
+				}
+				w = w[4*width:]
+			}
+		}
+	}
+}

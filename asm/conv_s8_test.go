@@ -1,0 +1,289 @@
+package asm
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// convCaseS8 is a convolution for tests; the source is h by w with its padding.
+type convCaseS8 struct {
+	m, c, h, w int
+	spec       ConvSpec
+}
+
+func square(k, stride, groups int) ConvSpec {
+	return ConvSpec{k, k, stride, stride, 1, 1, groups}
+}
+
+func (c convCaseS8) String() string {
+	return fmt.Sprintf("%dx%dx%d_to_%d_k%dx%d_s%dx%d_d%dx%d_g%d", c.h, c.w, c.c, c.m, c.spec.KH, c.spec.KW,
+		c.spec.StrideH, c.spec.StrideW, c.spec.DilationH, c.spec.DilationW, c.spec.Groups)
+}
+
+var convCasesS8 = []convCaseS8{
+	{16, 16, 10, 10, square(3, 1, 1)},
+	{64, 64, 6, 58, square(3, 1, 1)},
+	{10, 64, 1, 1, square(1, 1, 1)},
+	{33, 5, 7, 9, square(3, 1, 1)},
+	{64, 3, 15, 37, square(7, 2, 1)},
+	{48, 1, 49, 10, ConvSpec{10, 4, 2, 2, 1, 1, 1}},
+	{65, 17, 4, 31, square(1, 1, 1)},
+	{40, 24, 9, 9, square(1, 2, 1)},
+	{7, 6, 9, 11, ConvSpec{3, 2, 1, 1, 2, 3, 1}},
+	{8, 12, 6, 7, square(3, 1, 4)},
+	{96, 48, 5, 6, square(3, 1, 3)},
+	{12, 6, 6, 7, square(3, 1, 6)},
+	{32, 32, 9, 9, square(3, 1, 32)},
+	{96, 96, 9, 12, square(3, 2, 96)},
+	{5, 5, 6, 7, square(3, 1, 5)},
+	{70, 70, 12, 9, square(5, 1, 70)},
+	{17, 17, 8, 8, ConvSpec{2, 3, 1, 2, 3, 1, 17}},
+	{16, 16, 12, 70, square(1, 1, 16)},
+}
+
+// randomConv returns weights, a bias and a source without gaps for c.
+func (c convCaseS8) random(t testing.TB, rng *rand.Rand) (w []int8, bias []int32, src Image[uint8]) {
+	w = make([]int8, c.m*c.c/c.spec.Groups*c.spec.KH*c.spec.KW)
+	for i := range w {
+		w[i] = int8(rng.IntN(256))
+		if rng.IntN(4) == 0 {
+			w[i] = -128
+		}
+	}
+	bias = make([]int32, c.m)
+	for i := range bias {
+		bias[i] = int32(rng.IntN(1<<20) - 1<<19)
+	}
+	atEnd, _ := guarded[uint8](t, c.h*c.w*c.c+ReadSlack)
+	for i := range atEnd {
+		atEnd[i] = uint8(rng.IntN(256))
+		if rng.IntN(4) == 0 {
+			atEnd[i] = 255
+		}
+	}
+	return w, bias, Image[uint8]{Data: atEnd, H: c.h, W: c.w, C: c.c, RowStride: c.w * c.c, PixStride: c.c}
+}
+
+// naiveConvS8 computes the convolution from its definition.
+func naiveConvS8(c convCaseS8, w []int16, bias []int32, inZero uint8, src Image[uint8]) Image[int32] {
+	oh, ow := c.spec.OutSize(c.h, c.w)
+	dst := Image[int32]{Data: make([]int32, oh*ow*c.m), H: oh, W: ow, C: c.m, RowStride: ow * c.m, PixStride: c.m}
+	cg, mg := c.c/c.spec.Groups, c.m/c.spec.Groups
+	for y := range oh {
+		for x := range ow {
+			for o := range c.m {
+				sum := bias[o]
+				for i := range cg {
+					for ky := range c.spec.KH {
+						for kx := range c.spec.KW {
+							v := src.At(y*c.spec.StrideH+ky*c.spec.DilationH, x*c.spec.StrideW+kx*c.spec.DilationW, o/mg*cg+i)
+							sum += (int32(v) - int32(inZero)) * int32(w[((o*cg+i)*c.spec.KH+ky)*c.spec.KW+kx])
+						}
+					}
+				}
+				dst.Data[y*dst.RowStride+x*dst.PixStride+o] = sum
+			}
+		}
+	}
+	return dst
+}
+
+func blank[S, T any](like Image[S], gap int) Image[T] {
+	pix := like.C + gap
+	return Image[T]{Data: make([]T, like.H*like.W*pix+gap), H: like.H, W: like.W, C: like.C, RowStride: like.W * pix, PixStride: pix}
+}
+
+func TestConvS8(t *testing.T) {
+	forEachKernel(t, "convS8", func(t *testing.T, tiles *tileKernelS8, _ int) {
+		forEachKernel(t, "depthwiseS8", func(t *testing.T, depthwise *depthwiseKernelS8, _ int) {
+			for i, c := range convCasesS8 {
+				t.Run(c.String(), func(t *testing.T) {
+					rng := rand.New(rand.NewPCG(uint64(i), 1))
+					w, bias, src := c.random(t, rng)
+					zero := uint8(rng.IntN(256))
+					f, err := packConvS8(widened(w), bias, zero, c.m, c.c, c.spec, tiles, depthwise)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want := naiveConvS8(c, widened(w), bias, zero, src)
+					checkSums(t, f, src, want)
+				})
+			}
+		})
+	})
+}
+
+func checkSums(t *testing.T, f *ConvS8, src Image[uint8], want Image[int32]) {
+	t.Helper()
+	got := blank[int32, int32](want, 0)
+	for y := range want.H { // row by row, and then all rows
+		f.RunS32(got, src, y, y+1)
+	}
+	sameImage(t, got, want)
+	got = blank[int32, int32](want, 3)
+	f.RunS32(got, src, 0, want.H)
+	sameImage(t, got, want)
+}
+
+func sameImage[T comparable](t *testing.T, got, want Image[T]) {
+	t.Helper()
+	for y := range want.H {
+		for x := range want.W {
+			for c := range want.C {
+				if g, w := got.At(y, x, c), want.At(y, x, c); g != w {
+					t.Fatalf("(%d, %d, %d): got %v, want %v", y, x, c, g, w)
+				}
+			}
+		}
+	}
+}
+
+// TestConvS8Gaps runs on sources that are slices of the channels of wider images.
+func TestConvS8Gaps(t *testing.T) {
+	forEachKernel(t, "convS8", func(t *testing.T, tiles *tileKernelS8, _ int) {
+		rng := rand.New(rand.NewPCG(3, 1))
+		for _, c := range convCasesS8[:4] {
+			w, bias, src := c.random(t, rng)
+			wide := blank[uint8, uint8](src, 5)
+			wide.Data = append(wide.Data, make([]uint8, ReadSlack)...)
+			for i := range wide.Data {
+				wide.Data[i] = uint8(rng.IntN(256))
+			}
+			f, err := packConvS8(widened(w), bias, 9, c.m, c.c, c.spec, tiles, depthwiseS8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkSums(t, f, wide, naiveConvS8(c, widened(w), bias, 9, wide))
+		}
+	})
+}
+
+// TestConvU8 covers unsigned weights, with and without a zero point that fits a byte's half.
+func TestConvU8(t *testing.T) {
+	for _, zero := range []uint8{128, 0, 200} {
+		for i, c := range convCasesS8 {
+			rng := rand.New(rand.NewPCG(uint64(i), 2))
+			w8, bias, src := c.random(t, rng)
+			w, zeros, wide := make([]uint8, len(w8)), make([]uint8, c.m), make([]int16, len(w8))
+			for o := range zeros {
+				zeros[o] = zero
+			}
+			for j, v := range w8 {
+				w[j] = uint8(v)
+				wide[j] = int16(w[j]) - int16(zero)
+			}
+			f, err := PackConvU8(w, zeros, bias, 77, c.m, c.c, c.spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (f.passes == 1) != (zero == 128) {
+				t.Errorf("zero point %d takes %d passes", zero, f.passes)
+			}
+			checkSums(t, f, src, naiveConvS8(c, wide, bias, 77, src))
+		}
+	}
+}
+
+func TestGemmS8(t *testing.T) {
+	const rows, k, n = 5, 37, 19
+	rng := rand.New(rand.NewPCG(4, 1))
+	a, b := make([]uint8, rows*k+ReadSlack), make([]int8, k*n)
+	for i := range a {
+		a[i] = uint8(rng.IntN(256))
+	}
+	for i := range b {
+		b[i] = int8(rng.IntN(256))
+	}
+	f, err := PackGemmS8(b, nil, 3, k, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]int32, rows*n)
+	f.RunS32(Rows(got, rows, n, n), Rows(a, rows, k, k), 0, 1)
+	for i := range rows {
+		for j := range n {
+			want := int32(0)
+			for l := range k {
+				want += (int32(a[i*k+l]) - 3) * int32(b[l*n+j])
+			}
+			if got[i*n+j] != want {
+				t.Fatalf("(%d, %d): got %d, want %d", i, j, got[i*n+j], want)
+			}
+		}
+	}
+}
+
+// TestConvS8Run compares the requantized, residual and float outputs with what
+// their definitions make of the sums.
+func TestConvS8Run(t *testing.T) {
+	for i, c := range convCasesS8 {
+		t.Run(c.String(), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(uint64(i), 5))
+			w, bias, src := c.random(t, rng)
+			f, err := PackConvS8(w, bias, 100, c.m, c.c, c.spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sums := naiveConvS8(c, widened(w), bias, 100, src)
+			for mode, r := range randomRequants(t, rng, c.m) {
+				add := Residual{Image: blank[int32, uint8](sums, 2*int(mode)),
+					Add: AddU8Spec{Mode: mode, ZeroA: 7, ZeroB: 200, ScaleA: 0.3, ScaleB: 0.9, MulA: 300, MulB: 900, Shift: 10, Zero: 60, Lo: 5, Hi: 250}}
+				for i := range add.Image.Data {
+					add.Image.Data[i] = uint8(rng.IntN(256))
+				}
+				for _, gap := range []int{0, 3} {
+					plain, added := blank[int32, uint8](sums, gap), blank[int32, uint8](sums, gap)
+					want, wantAdded := blank[int32, uint8](sums, gap), blank[int32, uint8](sums, gap)
+					for y := range want.H {
+						for x := range want.W {
+							at := y*want.RowStride + x*want.PixStride
+							from := y*add.Image.RowStride + x*add.Image.PixStride
+							requantOne(r, want.Data[at:][:c.m], sums.Data[(y*want.W+x)*c.m:][:c.m])
+							addU8Generic(wantAdded.Data[at:][:c.m], want.Data[at:], add.Image.Data[from:], &add.Add)
+						}
+					}
+					f.Run(plain, src, r, nil, 0, want.H)
+					for p := range f.Panels() {
+						f.RunPanels(added, src, r, &add, 0, want.H, p, p+1)
+					}
+					if string(plain.Data) != string(want.Data) {
+						t.Fatalf("mode %d, gap %d: requantized output differs", mode, gap)
+					}
+					if string(added.Data) != string(wantAdded.Data) {
+						t.Fatalf("mode %d, gap %d: sum with the residual differs", mode, gap)
+					}
+				}
+			}
+			scale := make([]float32, c.m)
+			for i := range scale {
+				scale[i] = rng.Float32()
+			}
+			got, want := blank[int32, float32](sums, 1), blank[int32, float32](sums, 1)
+			f.RunF32(got, src, scale, 0, want.H)
+			for i, v := range sums.Data {
+				want.Data[i/c.m*want.PixStride+i%c.m] = float32(v) * scale[i%c.m]
+			}
+			sameImage(t, got, want)
+		})
+	}
+}
+
+func TestPackConvS8Errors(t *testing.T) {
+	ok := square(1, 1, 1)
+	for _, err := range []error{
+		second(PackConvS8(make([]int8, 3), nil, 0, 2, 2, ok)),
+		second(PackConvS8(make([]int8, 4), make([]int32, 1), 0, 2, 2, ok)),
+		second(PackConvS8(make([]int8, 4), nil, 0, 2, 2, square(1, 1, 3))),
+		second(PackConvS8(make([]int8, MaxSumLength+1), nil, 0, 1, MaxSumLength+1, ok)),
+		second(PackConvS8(nil, nil, 0, 0, 0, ok)),
+		second(PackConvU8(make([]uint8, 4), make([]uint8, 1), nil, 0, 2, 2, ok)),
+		second(PackGemmS8(make([]int8, 5), nil, 0, 2, 2)),
+	} {
+		if err == nil {
+			t.Error("no error")
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
