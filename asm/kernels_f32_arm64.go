@@ -5,6 +5,18 @@ package asm
 var f32ARM64 = []kernel{
 	{"tileF32", NEON, 0, tilesNEON},
 	{"depthwiseF32", NEON, 0, []func(*tileArgs){nil, depthwiseF32M1NEON, depthwiseF32M2NEON, depthwiseF32M3NEON, depthwiseF32M4NEON}},
+	{"addF32", NEON, 0, addF32NEON},
+	{"subF32", NEON, 0, subF32NEON},
+	{"mulF32", NEON, 0, mulF32NEON},
+	{"divF32", NEON, 0, divF32NEON},
+	{"maxF32", NEON, 0, maxF32NEON},
+	{"minF32", NEON, 0, minF32NEON},
+	{"affineF32", NEON, 0, affineF32NEON},
+	{"clampF32", NEON, 0, clampF32NEON},
+	{"leakyReluF32", NEON, 0, leakyReluF32NEON},
+	{"mulAddF32", NEON, 0, mulAddF32NEON},
+	{"poolMaxF32", NEON, 0, poolMaxF32NEON},
+	{"poolSumF32", NEON, 0, poolSumF32NEON},
 }
 
 var tilesNEON = &tileSet{

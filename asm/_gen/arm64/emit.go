@@ -104,7 +104,10 @@ type fn struct {
 // and results are declarations like "x []float32, n int".
 func (f *file) function(name, doc, params, results string) *fn {
 	in, end := layout(params, 0)
-	out, end := layout(results, (end+7)&^7)
+	var out []param
+	if results != "" {
+		out, end = layout(results, (end+7)&^7)
+	}
 	fn := &fn{f: f, params: map[string]param{}}
 	for _, p := range append(in, out...) {
 		fn.params[p.name] = p
@@ -114,7 +117,7 @@ func (f *file) function(name, doc, params, results string) *fn {
 		sig += " (" + results + ")"
 	}
 	fmt.Fprintf(&f.stubs, "\n// %s %s\n//\n//go:noescape\nfunc %s%s\n", name, doc, name, sig)
-	fmt.Fprintf(&f.asm, "\n// func %s%s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, sig, name, (end+7)&^7)
+	fmt.Fprintf(&f.asm, "\n// func %s%s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, sig, name, end)
 	return fn
 }
 
