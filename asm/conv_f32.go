@@ -13,8 +13,8 @@ type ConvF32 struct {
 
 // f32Tiles and f32Depthwise are the kernels of the active tier.
 var (
-	f32Tiles     = pick[*tileSet]("tileF32", active)
-	f32Depthwise = pick[[]func(*tileArgs)]("depthwiseF32", active)
+	f32Tiles     = pick[tileSet]("tileF32", active)
+	f32Depthwise = pick[tileSet]("depthwiseF32", active)
 )
 
 // PackConvF32 packs the weights w, in ONNX's order [m][c/Groups][KH][KW], and
@@ -24,14 +24,14 @@ func PackConvF32(w, bias []float32, m, c int, spec ConvSpec) *ConvF32 {
 	return packConvF32(w, bias, m, c, spec, f32Tiles, f32Depthwise)
 }
 
-func packConvF32(w, bias []float32, m, c int, spec ConvSpec, tiles *tileSet, depthwise []func(*tileArgs)) *ConvF32 {
+func packConvF32(w, bias []float32, m, c int, spec ConvSpec, tiles, depthwise tileSet) *ConvF32 {
 	if !spec.valid(m, c) || len(w) != m*c/spec.Groups*spec.KH*spec.KW || bias != nil && len(bias) != m {
 		panic(fmt.Sprintf("asm: convolution %+v of %d to %d channels with %d weights, %d biases", spec, c, m, len(w), len(bias)))
 	}
 	f := &ConvF32{spec: spec, m: m, c: c, depthwise: spec.Groups == c && m == c && c > 1}
 	cg, area := c/spec.Groups, spec.KH*spec.KW
 	if f.depthwise {
-		f.panels = []panelF32{packDepthwiseF32(w, bias, c, area, depthwise)}
+		f.panels = []panelF32{packDepthwiseF32(w, bias, c, area, depthwise.widthFor(c).kernels)}
 		return f
 	}
 	for g := range spec.Groups {

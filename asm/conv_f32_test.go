@@ -81,11 +81,11 @@ func refConv(c convCase, w, bias []float32, src Image[float32], y, x, o int) (su
 }
 
 // forEachConvTier runs test for each tier's pair of convolution kernels.
-func forEachConvTier(t *testing.T, test func(t *testing.T, tiles *tileSet, depthwise []func(*tileArgs))) {
-	forEachKernel(t, "tileF32", func(t *testing.T, tiles *tileSet, _ int) {
+func forEachConvTier(t *testing.T, test func(t *testing.T, tiles, depthwise tileSet)) {
+	forEachKernel(t, "tileF32", func(t *testing.T, tiles tileSet, _ int) {
 		for _, k := range kernels {
-			if k.op == "tileF32" && k.fn.(*tileSet) == tiles {
-				test(t, tiles, pick[[]func(*tileArgs)]("depthwiseF32", k.tier))
+			if k.op == "tileF32" && &k.fn.(tileSet)[0] == &tiles[0] {
+				test(t, tiles, pick[tileSet]("depthwiseF32", k.tier))
 			}
 		}
 	})
@@ -94,7 +94,7 @@ func forEachConvTier(t *testing.T, test func(t *testing.T, tiles *tileSet, depth
 // TestConvF32 compares every case with float64, with a border round dst, a
 // residual, a clamp, and source and destination that are slices of wider images.
 func TestConvF32(t *testing.T) {
-	forEachConvTier(t, func(t *testing.T, tiles *tileSet, depthwise []func(*tileArgs)) {
+	forEachConvTier(t, func(t *testing.T, tiles, depthwise tileSet) {
 		for _, c := range convCases {
 			for variant := range 4 {
 				testConvF32(t, c, variant, tiles, depthwise)
@@ -103,7 +103,7 @@ func TestConvF32(t *testing.T) {
 	})
 }
 
-func testConvF32(t *testing.T, c convCase, variant int, tiles *tileSet, depthwise []func(*tileArgs)) {
+func testConvF32(t *testing.T, c convCase, variant int, tiles, depthwise tileSet) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(uint64(variant), 7))
 	w := randomF32(rng, c.m*c.c/c.spec.Groups*c.spec.KH*c.spec.KW)
@@ -185,7 +185,7 @@ func checkConvF32(t *testing.T, name string, dst Image[float32], want func(y, x,
 // TestConvF32NaN checks that NaN reaches the outputs that read it, and passes
 // the clamp, and that infinities saturate at it.
 func TestConvF32NaN(t *testing.T) {
-	forEachConvTier(t, func(t *testing.T, tiles *tileSet, depthwise []func(*tileArgs)) {
+	forEachConvTier(t, func(t *testing.T, tiles, depthwise tileSet) {
 		for _, c := range []convCase{{1, 20, 4, 20, conv(1, 1, 1, 1)}, {1, 20, 4, 4, conv(1, 1, 1, 4)}} {
 			src := Image[float32]{make([]float32, 80), 1, 20, 4, 80, 4}
 			src.Data[4*3] = float32(math.NaN())

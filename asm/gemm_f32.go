@@ -16,7 +16,7 @@ func PackGemmF32(b []float32, k, n int, transB bool, bias []float32) *GemmF32 {
 	return packGemmF32(b, k, n, transB, bias, f32Tiles)
 }
 
-func packGemmF32(b []float32, k, n int, transB bool, bias []float32, tiles *tileSet) *GemmF32 {
+func packGemmF32(b []float32, k, n int, transB bool, bias []float32, tiles tileSet) *GemmF32 {
 	if k < 1 || n < 1 || len(b) != k*n || bias != nil && len(bias) != n {
 		panic(fmt.Sprintf("asm: product by a %dx%d matrix with %d elements, %d biases", k, n, len(b), len(bias)))
 	}

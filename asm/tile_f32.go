@@ -33,12 +33,29 @@ type tileArgs struct {
 	pixels                    int // M, for the generic kernel
 }
 
-// tileSet is the family of tile kernels of one tier. wide[m] and narrow[m]
-// make tiles of m pixels (entry 0 is unused) by wideCols and narrowCols
-// channels.
-type tileSet struct {
-	wideCols, narrowCols int
-	wide, narrow         []func(*tileArgs)
+// tileWidth is the kernels for tiles of cols channels (a depthwise kernel goes
+// over all channels, cols at a time): kernels[m] makes tiles of
+// m pixels (entry 0 is unused).
+type tileWidth struct {
+	cols    int
+	kernels []func(*tileArgs)
+}
+
+// tileSet is the family of tile kernels of one tier, the widest first. Each
+// width divides the one before.
+type tileSet []tileWidth
+
+// widthFor returns the width for the first of count channels: the widest that
+// leaves no more lanes unused than the narrowest would.
+func (s tileSet) widthFor(count int) tileWidth {
+	narrowest := s[len(s)-1].cols
+	count = (count + narrowest - 1) / narrowest * narrowest
+	for _, w := range s {
+		if w.cols <= count {
+			return w
+		}
+	}
+	return s[len(s)-1]
 }
 
 // panelF32 holds the packed weights of up to N output channels.
@@ -50,19 +67,16 @@ type panelF32 struct {
 	kernels     []func(*tileArgs)
 }
 
-// panels splits the output channels [first, first+count) into panels: wide
-// ones, and a narrow last one when that suffices. weight gives the weight of
-// output channel o at depth d, tap by tap.
-func (s *tileSet) panels(first, count, input, depth int, bias []float32, weight func(o, d int) float32) []panelF32 {
+// panels splits the output channels [first, first+count) into panels. weight
+// gives the weight of output channel o at depth d, tap by tap.
+func (s tileSet) panels(first, count, input, depth int, bias []float32, weight func(o, d int) float32) []panelF32 {
 	var out []panelF32
 	for end := first + count; first < end; {
-		n, kernels := s.wideCols, s.wide
-		if end-first <= s.narrowCols {
-			n, kernels = s.narrowCols, s.narrow
-		}
+		width := s.widthFor(end - first)
+		n := width.cols
 		p := panelF32{
 			first: first, cols: min(n, end-first), input: input,
-			w: alignedF32(depth * n), bias: make([]float32, n), kernels: kernels,
+			w: alignedF32(depth * n), bias: alignedF32(n), kernels: width.kernels,
 		}
 		for j := range p.cols {
 			if bias != nil {

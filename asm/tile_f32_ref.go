@@ -2,13 +2,10 @@ package asm
 
 const genericCols = 8
 
-// tilesGeneric makes tiles of up to 8 pixels by 8 channels, pixel by pixel.
-var tilesGeneric = &tileSet{
-	wideCols: genericCols, narrowCols: genericCols,
-	wide: repeatKernel(tileF32Generic, 8), narrow: repeatKernel(tileF32Generic, 8),
-}
+// tilesGeneric makes tiles of 8 channels, pixel by pixel.
+var tilesGeneric = tileSet{{genericCols, repeatKernel(tileF32Generic, 8)}}
 
-var depthwiseGeneric = repeatKernel(depthwiseF32Generic, 8)
+var depthwiseGeneric = tileSet{{genericCols, repeatKernel(depthwiseF32Generic, 8)}}
 
 // repeatKernel returns a table for kernels of up to m pixels made of one that
 // reads tileArgs.pixels.

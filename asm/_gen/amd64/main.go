@@ -26,6 +26,7 @@ var files = []struct {
 	{"minmax", minmax},
 	{"tile_f32", tileF32},
 	{"depthwise_f32", depthwiseF32},
+	{"peak_f32", peakF32},
 }
 
 func main() {

@@ -1,0 +1,28 @@
+package asm
+
+import (
+	"testing"
+	"time"
+)
+
+// bestRate reports the mean and the best rate of a benchmark: the best stands
+// still while other work comes and goes on the machine.
+type bestRate struct {
+	b    *testing.B
+	best time.Duration
+}
+
+func newBestRate(b *testing.B) *bestRate { return &bestRate{b: b, best: 1 << 62} }
+
+// time runs one iteration.
+func (r *bestRate) time(iteration func()) {
+	start := time.Now()
+	iteration()
+	r.best = min(r.best, time.Since(start))
+}
+
+// report reports operations per iteration as rates.
+func (r *bestRate) report(ops float64) {
+	r.b.ReportMetric(ops*float64(r.b.N)/r.b.Elapsed().Seconds()/1e9, "GOP/s")
+	r.b.ReportMetric(ops/r.best.Seconds()/1e9, "best-GOP/s")
+}
