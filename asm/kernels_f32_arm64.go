@@ -4,7 +4,7 @@ package asm
 
 var f32ARM64 = []kernel{
 	{"tileF32", NEON, 0, tilesNEON},
-	{"depthwiseF32", NEON, 0, []func(*tileArgs){nil, depthwiseF32M1NEON, depthwiseF32M2NEON, depthwiseF32M3NEON, depthwiseF32M4NEON}},
+	{"depthwiseF32", NEON, 0, depthwiseNEON},
 	{"addF32", NEON, 0, addF32NEON},
 	{"subF32", NEON, 0, subF32NEON},
 	{"mulF32", NEON, 0, mulF32NEON},
@@ -19,8 +19,11 @@ var f32ARM64 = []kernel{
 	{"poolSumF32", NEON, 0, poolSumF32NEON},
 }
 
-var tilesNEON = &tileSet{
-	wideCols: 8, narrowCols: 4,
-	wide:   []func(*tileArgs){nil, tileF32M1N8NEON, tileF32M2N8NEON, tileF32M3N8NEON, tileF32M4N8NEON, tileF32M5N8NEON, tileF32M6N8NEON, tileF32M7N8NEON, tileF32M8N8NEON},
-	narrow: []func(*tileArgs){nil, tileF32M1N4NEON, tileF32M2N4NEON, tileF32M3N4NEON, tileF32M4N4NEON, tileF32M5N4NEON, tileF32M6N4NEON, tileF32M7N4NEON, tileF32M8N4NEON},
+var tilesNEON = tileSet{
+	{8, []func(*tileArgs){nil, tileF32M1N8NEON, tileF32M2N8NEON, tileF32M3N8NEON, tileF32M4N8NEON, tileF32M5N8NEON, tileF32M6N8NEON, tileF32M7N8NEON, tileF32M8N8NEON}},
+	{4, []func(*tileArgs){nil, tileF32M1N4NEON, tileF32M2N4NEON, tileF32M3N4NEON, tileF32M4N4NEON, tileF32M5N4NEON, tileF32M6N4NEON, tileF32M7N4NEON, tileF32M8N4NEON}},
+}
+
+var depthwiseNEON = tileSet{
+	{4, []func(*tileArgs){nil, depthwiseF32M1NEON, depthwiseF32M2NEON, depthwiseF32M3NEON, depthwiseF32M4NEON}},
 }
