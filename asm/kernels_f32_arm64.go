@@ -15,6 +15,9 @@ var f32ARM64 = []kernel{
 	{"clampF32", NEON, 0, clampF32NEON},
 	{"leakyReluF32", NEON, 0, leakyReluF32NEON},
 	{"mulAddF32", NEON, 0, mulAddF32NEON},
+	{"sumF32", NEON, 0, sumF32NEON},
+	{"sumSquaresF32", NEON, 0, sumSquaresF32NEON},
+	{"maxOfF32", NEON, 0, maxOfF32NEON},
 	{"poolMaxF32", NEON, 0, poolMaxF32NEON},
 	{"poolSumF32", NEON, 0, poolSumF32NEON},
 }
