@@ -1,0 +1,88 @@
+package ptq
+
+import "math"
+
+// klBins is the number of bins, at least and less than twice that, in which
+// divergences are compared. Finer ones would show the noise of the sample, and
+// the threshold would depend on how fine they are.
+const klBins = 1024
+
+// klThreshold returns the threshold T for which the magnitudes up to T, the
+// mass beyond gathered in the last bin, lose the least information by being
+// quantized: the least Kullback-Leibler divergence between the two.
+//
+// Three things would throw a plain search and are taken out. The spike of zeros
+// that a Relu leaves is exact on every grid and says nothing about T: exact zeros
+// do not count, and the first bin counts no more than the second. Of two
+// thresholds, the larger has more bins to a level and so diverges more by
+// chance alone: the expectation of that, half a unit for each bin that is free
+// within its level, divided by the number of samples, is subtracted. And the
+// full range is always a candidate, so an empty tail or a lone outlier changes nothing.
+func klThreshold(d *distribution, full float64, grid Grid) float64 {
+	base, width := coarse(d.fold(), d.width)
+	base[0] = min(base[0], base[min(1, len(base)-1)])
+	total := 0.0
+	for _, n := range base {
+		total += n
+	}
+	if total == 0 || grid.Max() >= klBins {
+		return full // nothing to lose: each bin has its own level
+	}
+	s := klSearch{base: base, width: width, total: total, level: make([]int, len(base))}
+	return leastError(full, func(t float64) float64 { return s.divergence(grid.Over(t)) })
+}
+
+// coarse joins bins until less than 2*klBins are left.
+func coarse(bins []float64, width float64) ([]float64, float64) {
+	by := max(1, len(bins)/klBins)
+	out := make([]float64, (len(bins)+by-1)/by)
+	for i, n := range bins {
+		out[i/by] += n
+	}
+	return out, width * float64(by)
+}
+
+type klSearch struct {
+	base  []float64 // counts of the magnitudes
+	width float64
+	total float64
+	level []int // scratch: the level of each bin
+}
+
+// divergence returns the divergence between the counts up to the last level and
+// the same counts spread evenly over the bins in use of their level.
+func (s *klSearch) divergence(l Levels) float64 {
+	kept := min(max(int(math.Round(float64(l.Max)*l.Scale/s.width)), 1), len(s.base))
+	mass, used := make([]float64, l.Max+1), make([]float64, l.Max+1)
+	inside, free := 0.0, 0.0
+	for i, n := range s.base[:kept] {
+		q := l.Quantize((float64(i) + 0.5) * s.width)
+		s.level[i] = q
+		if n > 0 {
+			if used[q] > 0 {
+				free++
+			}
+			mass[q] += n
+			used[q]++
+			inside += n
+		}
+	}
+	if inside == 0 {
+		return math.Inf(1)
+	}
+	sum := 0.0
+	for i, n := range s.base[:kept] {
+		spread := 0.0
+		if n > 0 {
+			spread = mass[s.level[i]] / used[s.level[i]]
+		}
+		if i == kept-1 {
+			n += s.total - inside
+			spread = math.Max(spread, inside*1e-12)
+		}
+		if n > 0 {
+			sum += n / s.total * math.Log(n/s.total*inside/spread)
+		}
+	}
+	return sum - free/(2*s.total)
+}
