@@ -6,3 +6,6 @@ package asm
 
 // minMaxF32AVX2 is minMaxF32 for a length that is a multiple of 32.
 func minMaxF32AVX2(x []float32) (lo float32, hi float32, nan int)
+
+// minMaxF32AVX512 is minMaxF32 for a length that is a multiple of 32.
+func minMaxF32AVX512(x []float32) (lo float32, hi float32, nan int)

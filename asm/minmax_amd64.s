@@ -9,77 +9,146 @@
 TEXT ·minMaxF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
-	VPXOR        Y0, Y0, Y0
-	VBROADCASTSS minMaxPosInf<>+0(SB), Y1
-	VBROADCASTSS minMaxNegInf<>+0(SB), Y2
-	VBROADCASTSS minMaxPosInf<>+0(SB), Y3
-	VBROADCASTSS minMaxNegInf<>+0(SB), Y4
-	VBROADCASTSS minMaxPosInf<>+0(SB), Y5
-	VBROADCASTSS minMaxNegInf<>+0(SB), Y6
-	VBROADCASTSS minMaxPosInf<>+0(SB), Y7
-	VBROADCASTSS minMaxNegInf<>+0(SB), Y8
+	VBROADCASTSS minMaxPosInfAVX2<>+0(SB), Y0
+	VBROADCASTSS minMaxNegInfAVX2<>+0(SB), Y1
+	VBROADCASTSS minMaxPosInfAVX2<>+0(SB), Y2
+	VBROADCASTSS minMaxNegInfAVX2<>+0(SB), Y3
+	VBROADCASTSS minMaxPosInfAVX2<>+0(SB), Y4
+	VBROADCASTSS minMaxNegInfAVX2<>+0(SB), Y5
+	VBROADCASTSS minMaxPosInfAVX2<>+0(SB), Y6
+	VBROADCASTSS minMaxNegInfAVX2<>+0(SB), Y7
+	VPXOR        Y8, Y8, Y8
 
 loop:
 	CMPQ    CX, $0x20
 	JL      done
 	VMOVUPS (AX), Y9
-	VMINPS  Y1, Y9, Y1
-	VMAXPS  Y2, Y9, Y2
+	VMINPS  Y0, Y9, Y0
+	VMAXPS  Y1, Y9, Y1
 	VCMPPS  $0x03, Y9, Y9, Y9
-	VPSUBD  Y9, Y0, Y0
+	VPSUBD  Y9, Y8, Y8
 	VMOVUPS 32(AX), Y9
-	VMINPS  Y3, Y9, Y3
-	VMAXPS  Y4, Y9, Y4
+	VMINPS  Y2, Y9, Y2
+	VMAXPS  Y3, Y9, Y3
 	VCMPPS  $0x03, Y9, Y9, Y9
-	VPSUBD  Y9, Y0, Y0
+	VPSUBD  Y9, Y8, Y8
 	VMOVUPS 64(AX), Y9
-	VMINPS  Y5, Y9, Y5
-	VMAXPS  Y6, Y9, Y6
+	VMINPS  Y4, Y9, Y4
+	VMAXPS  Y5, Y9, Y5
 	VCMPPS  $0x03, Y9, Y9, Y9
-	VPSUBD  Y9, Y0, Y0
+	VPSUBD  Y9, Y8, Y8
 	VMOVUPS 96(AX), Y9
-	VMINPS  Y7, Y9, Y7
-	VMAXPS  Y8, Y9, Y8
+	VMINPS  Y6, Y9, Y6
+	VMAXPS  Y7, Y9, Y7
 	VCMPPS  $0x03, Y9, Y9, Y9
-	VPSUBD  Y9, Y0, Y0
+	VPSUBD  Y9, Y8, Y8
 	ADDQ    $0x80, AX
 	SUBQ    $0x20, CX
 	JMP     loop
 
 done:
-	VMINPS       Y3, Y1, Y1
-	VMAXPS       Y4, Y2, Y2
-	VMINPS       Y5, Y1, Y1
-	VMAXPS       Y6, Y2, Y2
-	VMINPS       Y7, Y1, Y1
-	VMAXPS       Y8, Y2, Y2
-	VEXTRACTI128 $0x01, Y1, X3
-	VMINPS       X3, X1, X1
-	VPSHUFD      $0x4e, X1, X3
-	VMINPS       X3, X1, X1
-	VPSHUFD      $0xb1, X1, X3
-	VMINPS       X3, X1, X1
-	MOVSS        X1, lo+24(FP)
-	VEXTRACTI128 $0x01, Y2, X1
-	VMAXPS       X1, X2, X2
-	VPSHUFD      $0x4e, X2, X1
-	VMAXPS       X1, X2, X2
-	VPSHUFD      $0xb1, X2, X1
-	VMAXPS       X1, X2, X2
-	MOVSS        X2, hi+28(FP)
-	VEXTRACTI128 $0x01, Y0, X1
-	VPADDD       X1, X0, X0
-	VPSHUFD      $0x4e, X0, X1
-	VPADDD       X1, X0, X0
-	VPSHUFD      $0xb1, X0, X1
-	VPADDD       X1, X0, X0
-	VMOVD        X0, AX
+	VMINPS       Y2, Y0, Y0
+	VMAXPS       Y3, Y1, Y1
+	VMINPS       Y4, Y0, Y0
+	VMAXPS       Y5, Y1, Y1
+	VMINPS       Y6, Y0, Y0
+	VMAXPS       Y7, Y1, Y1
+	VEXTRACTI128 $0x01, Y0, X2
+	VMINPS       X2, X0, X0
+	VPSHUFD      $0x4e, X0, X2
+	VMINPS       X2, X0, X0
+	VPSHUFD      $0xb1, X0, X2
+	VMINPS       X2, X0, X0
+	MOVSS        X0, lo+24(FP)
+	VEXTRACTI128 $0x01, Y1, X0
+	VMAXPS       X0, X1, X1
+	VPSHUFD      $0x4e, X1, X0
+	VMAXPS       X0, X1, X1
+	VPSHUFD      $0xb1, X1, X0
+	VMAXPS       X0, X1, X1
+	MOVSS        X1, hi+28(FP)
+	VEXTRACTI128 $0x01, Y8, X0
+	VPADDD       X0, X8, X8
+	VPSHUFD      $0x4e, X8, X0
+	VPADDD       X0, X8, X8
+	VPSHUFD      $0xb1, X8, X0
+	VPADDD       X0, X8, X8
+	VMOVD        X8, AX
 	MOVQ         AX, nan+32(FP)
 	VZEROUPPER
 	RET
 
-DATA minMaxPosInf<>+0(SB)/4, $0x7f800000
-GLOBL minMaxPosInf<>(SB), RODATA|NOPTR, $4
+DATA minMaxPosInfAVX2<>+0(SB)/4, $0x7f800000
+GLOBL minMaxPosInfAVX2<>(SB), RODATA|NOPTR, $4
 
-DATA minMaxNegInf<>+0(SB)/4, $0xff800000
-GLOBL minMaxNegInf<>(SB), RODATA|NOPTR, $4
+DATA minMaxNegInfAVX2<>+0(SB)/4, $0xff800000
+GLOBL minMaxNegInfAVX2<>(SB), RODATA|NOPTR, $4
+
+// func minMaxF32AVX512(x []float32) (lo float32, hi float32, nan int)
+// Requires: AVX, AVX2, AVX512F, SSE
+TEXT ·minMaxF32AVX512(SB), NOSPLIT, $0-40
+	MOVQ         x_base+0(FP), AX
+	MOVQ         x_len+8(FP), CX
+	VBROADCASTSS minMaxPosInfAVX512<>+0(SB), Z0
+	VBROADCASTSS minMaxNegInfAVX512<>+0(SB), Z1
+	VBROADCASTSS minMaxPosInfAVX512<>+0(SB), Z2
+	VBROADCASTSS minMaxNegInfAVX512<>+0(SB), Z3
+	VPXORD       Z4, Z4, Z4
+	VPTERNLOGD   $0xff, Z5, Z5, Z5
+
+loop:
+	CMPQ    CX, $0x20
+	JL      done
+	VMOVUPS (AX), Z6
+	VMINPS  Z0, Z6, Z0
+	VMAXPS  Z1, Z6, Z1
+	VCMPPS  $0x03, Z6, Z6, K1
+	VPSUBD  Z5, Z4, K1, Z4
+	VMOVUPS 64(AX), Z6
+	VMINPS  Z2, Z6, Z2
+	VMAXPS  Z3, Z6, Z3
+	VCMPPS  $0x03, Z6, Z6, K1
+	VPSUBD  Z5, Z4, K1, Z4
+	ADDQ    $0x80, AX
+	SUBQ    $0x20, CX
+	JMP     loop
+
+done:
+	VMINPS        Z2, Z0, Z0
+	VMAXPS        Z3, Z1, Z1
+	VEXTRACTI64X4 $0x01, Z0, Y2
+	VMINPS        Y2, Y0, Y0
+	VEXTRACTI128  $0x01, Y0, X2
+	VMINPS        X2, X0, X0
+	VPSHUFD       $0x4e, X0, X2
+	VMINPS        X2, X0, X0
+	VPSHUFD       $0xb1, X0, X2
+	VMINPS        X2, X0, X0
+	MOVSS         X0, lo+24(FP)
+	VEXTRACTI64X4 $0x01, Z1, Y0
+	VMAXPS        Y0, Y1, Y1
+	VEXTRACTI128  $0x01, Y1, X0
+	VMAXPS        X0, X1, X1
+	VPSHUFD       $0x4e, X1, X0
+	VMAXPS        X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VMAXPS        X0, X1, X1
+	MOVSS         X1, hi+28(FP)
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VPADDD        Y0, Y4, Y4
+	VEXTRACTI128  $0x01, Y4, X0
+	VPADDD        X0, X4, X4
+	VPSHUFD       $0x4e, X4, X0
+	VPADDD        X0, X4, X4
+	VPSHUFD       $0xb1, X4, X0
+	VPADDD        X0, X4, X4
+	VMOVD         X4, AX
+	MOVQ          AX, nan+32(FP)
+	VZEROUPPER
+	RET
+
+DATA minMaxPosInfAVX512<>+0(SB)/4, $0x7f800000
+GLOBL minMaxPosInfAVX512<>(SB), RODATA|NOPTR, $4
+
+DATA minMaxNegInfAVX512<>+0(SB)/4, $0xff800000
+GLOBL minMaxNegInfAVX512<>(SB), RODATA|NOPTR, $4

@@ -27,6 +27,8 @@ var files = []struct {
 	{"tile_f32", tileF32},
 	{"depthwise_f32", depthwiseF32},
 	{"peak_f32", peakF32},
+	{"histogram", histogram},
+	{"moments", moments},
 }
 
 func main() {
