@@ -1,10 +1,17 @@
 # make help lists the targets.
 GO ?= go
+FUZZ_EXECUTIONS ?= 20000
 
-.PHONY: help test test-purego test-race gen gen-proto check-gen lint test-arm64
+.PHONY: help build demo test test-purego test-race test-arm64 test-ort gen check-gen lint fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
+
+build: ## the command, as build/narrow
+	$(GO) build -trimpath -o build/narrow ./cmd/narrow
+
+demo: ## quantize the built-in network and compare the options
+	$(GO) run ./cmd/narrow demo
 
 test: ## all tests that need only Go
 	$(GO) test ./...
@@ -13,17 +20,19 @@ test-purego: ## the same without assembly
 	$(GO) test -tags purego ./...
 
 test-race: ## the same under the race detector
-	$(GO) test -race ./...
+	$(GO) test -race -short ./...
 
-gen: ## write the generated assembly
+gen: ## write the generated code
 	cd asm/_gen && $(GO) run ./amd64 -dir .. && $(GO) run ./arm64 -dir ..
 
-gen-proto: ## write the generated messages of the ONNX format (needs protoc)
-	GOBIN=$(CURDIR)/build/bin $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go
-	PATH="$(CURDIR)/build/bin:$$PATH" protoc --go_out=. --go_opt=paths=source_relative onnx/internal/onnxpb/onnx.proto
-
-check-gen: gen ## fail if the generated assembly differs from what is committed
+check-gen: gen ## fail if generated code differs from what is committed
 	git diff --exit-code -- asm
+
+lint: ## staticcheck
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+fuzz: ## every fuzz target for FUZZ_EXECUTIONS runs
+	.ci/fuzz $(FUZZ_EXECUTIONS)
 
 ARM64_CPUS = cortex-a53:neon neoverse-n1:dotprod max:i8mm
 
