@@ -1,12 +1,10 @@
 package onnx
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -15,6 +13,7 @@ import (
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/internal/atomicfile"
 	"github.com/narrow-ml/narrow/onnx/internal/onnxpb"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -39,12 +38,12 @@ func writeFile(path string, g *graph.Graph, limit int) error {
 	}
 	if proto.Size(m) > limit {
 		dataPath := path + ".data"
-		err := replaceFile(dataPath, func(w io.Writer) error { return moveData(m, w, filepath.Base(dataPath)) })
+		err := atomicfile.Write(dataPath, func(w io.Writer) error { return moveData(m, w, filepath.Base(dataPath)) })
 		if err != nil {
 			return err
 		}
 	}
-	return replaceFile(path, func(w io.Writer) error { return writeModel(w, m) })
+	return atomicfile.Write(path, func(w io.Writer) error { return writeModel(w, m) })
 }
 
 // Write writes g, weights included, which must be under 2 GB.
@@ -60,37 +59,6 @@ func Write(w io.Writer, g *graph.Graph) error {
 		return fmt.Errorf("onnx: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a temporary file beside path and renames it to path.
-func replaceFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	b := bufio.NewWriterSize(f, 1<<20)
-	if err := write(b); err != nil {
-		return err
-	}
-	if err := b.Flush(); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // writeModel writes m one initializer at a time, so that the weights are never
