@@ -7,3 +7,5 @@ require (
 	golang.org/x/sys v0.49.0
 	google.golang.org/protobuf v1.36.12
 )
+
+require gonum.org/v1/gonum v0.17.0

@@ -119,6 +119,7 @@ type scratchF32 struct {
 	args tileArgs
 	taps []int
 	buf  []float32
+	zero []float32
 }
 
 // scratchesF32 keeps calls free of allocation: the arguments of a kernel
@@ -137,6 +138,14 @@ func (s *scratchF32) floats(n int) []float32 {
 		s.buf = alignedF32(n)
 	}
 	return s.buf[:n]
+}
+
+// zeros returns n zeros, to be read only.
+func (s *scratchF32) zeros(n int) []float32 {
+	if cap(s.zero) < n {
+		s.zero = alignedF32(n)
+	}
+	return s.zero[:n]
 }
 
 var (
