@@ -5,21 +5,24 @@ import (
 	"math"
 )
 
-// A Histogram counts float32 values, or their magnitudes, in bins of equal
-// width on [lo, hi]. The bin of x is floor((x-lo)*inv), where the difference
-// and the product are rounded to float32 and inv is the float32 nearest to
-// bins/(hi-lo); what this puts past the last bin, hi itself among it, belongs
-// to the last bin. Counts are exact up to 2^64-1.
+// A Histogram counts float32 values in bins of equal width on [lo, hi]. The bin
+// of x is floor((x-lo)*inv), where the difference and the product are rounded
+// to float32 and inv is the float32 nearest to bins/(hi-lo); what this puts past
+// the last bin, hi itself among it, belongs to the last bin. Counts are exact
+// up to 2^64-1.
 //
 // Exact zeros (of either sign) are in no bin but in Zeros, wherever the range
 // lies: rectified activations are mostly zeros, which say nothing about a
 // clipping threshold. [Histogram.Bin] of 0 tells where they would be. Values
 // below and above the range, infinities among them, are in Under and Over, and
 // NaN in NaN: no element is lost.
+//
+// A Histogram is not safe for concurrent use: give each thread its own and
+// Merge them.
 type Histogram struct {
 	Under, Over, NaN, Zeros uint64
 
-	magnitude bool
+	magnitude bool // histogramMagF32
 	kernel    histogramFunc
 	reference histogramFunc
 	counts    []uint64
@@ -50,14 +53,13 @@ var (
 type binning struct {
 	lo, hi, inv float32
 	last        uint32 // the last bin of histogramF32, or of one side of histogramMagF32
-	sign        uint32 // histogramMagF32: all ones if negative elements have bins of their own, below offset
-	offset      uint32
+	below       uint32 // histogramMagF32: what to add for negative elements
 	spare       uint32 // a bin to waste
-	_           uint32
 	under       uint64
 	over        uint64
 	nan         uint64
 	zeros       uint64
+	_           uint64
 	index       [256 + 16]uint32 // scratch: the indices of one chunk
 }
 
@@ -65,6 +67,37 @@ type binning struct {
 // unless lo < hi, hi-lo and bins/(hi-lo) are finite float32, and bins is
 // 1..2^20.
 func NewHistogram(lo, hi float32, bins int) (*Histogram, error) {
+	return newHistogram(lo, hi, bins, bins)
+}
+
+// NewMagnitudeHistogram returns an empty histogram of the magnitudes |x| on
+// [0, hi], under the conditions of [NewHistogram].
+func NewMagnitudeHistogram(hi float32, bins int) (*Histogram, error) {
+	return newMagnitudeHistogram(hi, bins, bins)
+}
+
+// NewSymmetricHistogram returns an empty histogram of 2*bins bins: the first
+// half for the positive elements on [0, hi], the second for the magnitudes of
+// the negative ones, each under the conditions of [NewHistogram].
+func NewSymmetricHistogram(hi float32, bins int) (*Histogram, error) {
+	h, err := newMagnitudeHistogram(hi, bins, 2*bins)
+	if err == nil {
+		h.binning.below = uint32(bins)
+	}
+	return h, err
+}
+
+func newMagnitudeHistogram(hi float32, bins, count int) (*Histogram, error) {
+	h, err := newHistogram(0, hi, bins, count)
+	if err == nil {
+		h.magnitude = true
+		h.kernel, h.reference = histogramMagF32, histogramMagF32Generic
+	}
+	return h, err
+}
+
+// newHistogram returns a histogram of count bins in all, bins of them on [lo, hi].
+func newHistogram(lo, hi float32, bins, count int) (*Histogram, error) {
 	inv := float32(float64(bins) / (float64(hi) - float64(lo)))
 	width := hi - lo
 	switch {
@@ -76,32 +109,25 @@ func NewHistogram(lo, hi float32, bins int) (*Histogram, error) {
 	return &Histogram{
 		kernel:    histogramF32,
 		reference: histogramF32Generic,
-		counts:    make([]uint64, bins),
-		binning:   binning{lo: lo, hi: hi, inv: inv, last: uint32(bins - 1), spare: uint32(bins)},
-		sub:       make([]uint16, 4*(bins+1)),
+		counts:    make([]uint64, count),
+		binning:   binning{lo: lo, hi: hi, inv: inv, last: uint32(bins - 1), spare: uint32(count)},
+		sub:       make([]uint16, 4*(count+1)),
 	}, nil
-}
-
-// NewMagnitudeHistogram returns an empty histogram of the magnitudes |x| on
-// [0, hi], under the conditions of [NewHistogram].
-func NewMagnitudeHistogram(hi float32, bins int) (*Histogram, error) {
-	h, err := NewHistogram(0, hi, bins)
-	if err == nil {
-		h.magnitude = true
-		h.kernel, h.reference = histogramMagF32, histogramMagF32Generic
-	}
-	return h, err
 }
 
 // Bin returns the bin x belongs to, and whether it is in the range.
 func (h *Histogram) Bin(x float32) (bin int, inside bool) {
+	first := 0
 	if h.magnitude {
+		if x < 0 {
+			first = int(h.binning.below)
+		}
 		x = abs32(x)
 	}
 	if !(x >= h.binning.lo && x <= h.binning.hi) {
 		return 0, false
 	}
-	return h.binning.bin(x), true
+	return first + h.binning.bin(x), true
 }
 
 // bin returns the bin of an x in the range.
@@ -155,6 +181,48 @@ func (h *Histogram) Counts() []uint64 {
 		h.flush()
 	}
 	return h.counts
+}
+
+// Widen multiplies the range of a histogram of magnitudes by 2^times, merging
+// its bins. If the range and the number of bins were powers of two and no
+// magnitude was at the range's end, the counts are what they would be had the
+// range been so wide from the start. It fails, and does nothing, for a range on
+// [lo, hi], a negative times, or a range that is no float32.
+func (h *Histogram) Widen(times int) error {
+	p := &h.binning
+	hi, inv := math.Ldexp(float64(p.hi), times), math.Ldexp(float64(p.inv), -times)
+	if !h.magnitude || times < 0 || hi > math.MaxFloat32 || inv < 0x1p-126 {
+		return fmt.Errorf("asm: histogram on [%g, %g] cannot be widened %d times", p.lo, p.hi, times)
+	}
+	h.flush()
+	p.hi, p.inv = float32(hi), float32(inv)
+	bins := int(p.last) + 1
+	for side := h.counts; len(side) > 0; side = side[bins:] {
+		for i := 1; i < bins; i++ {
+			n := side[i]
+			side[i] = 0
+			side[i>>times] += n
+		}
+	}
+	return nil
+}
+
+// Merge adds the counts of other, which keeps them. It fails, and does
+// nothing, if the ranges or the bins differ.
+func (h *Histogram) Merge(other *Histogram) error {
+	p, q := &h.binning, &other.binning
+	if len(h.counts) != len(other.counts) || h.magnitude != other.magnitude || p.lo != q.lo || p.hi != q.hi || p.last != q.last {
+		return fmt.Errorf("asm: merging a histogram of %d bins on [%g, %g] and one of %d on [%g, %g]",
+			len(h.counts), p.lo, p.hi, len(other.counts), q.lo, q.hi)
+	}
+	h.Under += other.Under
+	h.Over += other.Over
+	h.NaN += other.NaN
+	h.Zeros += other.Zeros
+	for i, n := range other.Counts() {
+		h.counts[i] += n
+	}
+	return nil
 }
 
 // Reset sets all counts to zero.

@@ -11,7 +11,7 @@ TEXT ·histogramF32AVX512(SB), NOSPLIT, $0-56
 	MOVQ         p+24(FP), CX
 	MOVQ         x_base+32(FP), DX
 	MOVQ         x_len+40(FP), BX
-	ADDQ         BX, 56(CX)
+	ADDQ         BX, 48(CX)
 	XORL         R8, R8
 	XORL         R9, R9
 	XORL         R10, R10
@@ -54,7 +54,7 @@ next:
 	ADDQ         $0x40, DX
 	SUBQ         $0x10, SI
 	JNZ          index
-	VPBROADCASTD 24(CX), Y6
+	VPBROADCASTD 20(CX), Y6
 	VMOVDQU      Y6, (DI)
 	MOVQ         DI, SI
 	LEAQ         64(CX), DI
@@ -107,13 +107,13 @@ outside:
 
 done:
 	SHRQ $0x02, R11
-	SUBQ R11, 56(CX)
-	SUBQ R8, 56(CX)
-	SUBQ R9, 56(CX)
-	SUBQ R10, 56(CX)
-	ADDQ R8, 32(CX)
-	ADDQ R9, 40(CX)
-	ADDQ R10, 48(CX)
+	SUBQ R11, 48(CX)
+	SUBQ R8, 48(CX)
+	SUBQ R9, 48(CX)
+	SUBQ R10, 48(CX)
+	ADDQ R8, 24(CX)
+	ADDQ R9, 32(CX)
+	ADDQ R10, 40(CX)
 	VZEROUPPER
 	RET
 
@@ -382,7 +382,7 @@ TEXT ·histogramF32AVX2(SB), NOSPLIT, $0-56
 	MOVQ         p+24(FP), CX
 	MOVQ         x_base+32(FP), DX
 	MOVQ         x_len+40(FP), BX
-	ADDQ         BX, 56(CX)
+	ADDQ         BX, 48(CX)
 	XORL         R8, R8
 	XORL         R9, R9
 	XORL         R10, R10
@@ -429,7 +429,7 @@ next:
 	ADDQ         $0x20, DX
 	SUBQ         $0x08, SI
 	JNZ          index
-	VPBROADCASTD 24(CX), Y6
+	VPBROADCASTD 20(CX), Y6
 	VMOVDQU      Y6, (DI)
 	MOVQ         DI, SI
 	LEAQ         64(CX), DI
@@ -484,13 +484,13 @@ outside:
 
 done:
 	SHRQ $0x02, R11
-	SUBQ R11, 56(CX)
-	SUBQ R8, 56(CX)
-	SUBQ R9, 56(CX)
-	SUBQ R10, 56(CX)
-	ADDQ R8, 32(CX)
-	ADDQ R9, 40(CX)
-	ADDQ R10, 48(CX)
+	SUBQ R11, 48(CX)
+	SUBQ R8, 48(CX)
+	SUBQ R9, 48(CX)
+	SUBQ R10, 48(CX)
+	ADDQ R8, 24(CX)
+	ADDQ R9, 32(CX)
+	ADDQ R10, 40(CX)
 	VZEROUPPER
 	RET
 
@@ -501,7 +501,7 @@ TEXT ·histogramMagF32AVX512(SB), NOSPLIT, $0-56
 	MOVQ         p+24(FP), CX
 	MOVQ         x_base+32(FP), DX
 	MOVQ         x_len+40(FP), BX
-	ADDQ         BX, 56(CX)
+	ADDQ         BX, 48(CX)
 	XORL         R8, R8
 	XORL         R9, R9
 	XORL         R10, R10
@@ -509,12 +509,11 @@ TEXT ·histogramMagF32AVX512(SB), NOSPLIT, $0-56
 	VPBROADCASTD 8(CX), Z0
 	VPBROADCASTD 12(CX), Z1
 	VPBROADCASTD 16(CX), Z2
-	VPBROADCASTD 20(CX), Z3
-	VPBROADCASTD (CX), Z4
-	VPBROADCASTD 4(CX), Z4
-	VPXORD       Z5, Z5, Z5
-	VPTERNLOGD   $0xff, Z6, Z6, Z6
-	VPSRLD       $0x01, Z6, Z6
+	VPBROADCASTD (CX), Z3
+	VPBROADCASTD 4(CX), Z3
+	VPXORD       Z4, Z4, Z4
+	VPTERNLOGD   $0xff, Z5, Z5, Z5
+	VPSRLD       $0x01, Z5, Z5
 
 chunk:
 	TESTQ   BX, BX
@@ -526,20 +525,19 @@ chunk:
 	LEAQ    64(CX), DI
 
 index:
-	VMOVUPS       (DX), Z7
-	VPANDD        Z6, Z7, Z9
-	VCMPPS        $0x04, Z5, Z7, K1
-	VCMPPS        $0x02, Z4, Z9, K1, K2
+	VMOVUPS       (DX), Z6
+	VPANDD        Z5, Z6, Z8
+	VCMPPS        $0x04, Z4, Z6, K1
+	VCMPPS        $0x02, Z3, Z8, K1, K2
 	KANDNW        K1, K2, K1
-	VMULPS        Z0, Z9, Z8
-	VCVTTPS2DQ    Z8, Z8
-	VPMINUD       Z1, Z8, Z8
-	VPSRAD        $0x1f, Z7, Z7
-	VANDPS        Z2, Z7, Z7
-	VXORPS        Z7, Z8, Z8
-	VPADDD        Z3, Z8, Z8
-	VPCOMPRESSD.Z Z8, K2, Z8
-	VMOVDQU32     Z8, (DI)
+	VMULPS        Z0, Z8, Z7
+	VCVTTPS2DQ    Z7, Z7
+	VPMINUD       Z1, Z7, Z7
+	VPSRAD        $0x1f, Z6, Z6
+	VANDPS        Z2, Z6, Z6
+	VPADDD        Z6, Z7, Z7
+	VPCOMPRESSD.Z Z7, K2, Z7
+	VMOVDQU32     Z7, (DI)
 	KMOVW         K2, R12
 	POPCNTL       R12, R12
 	LEAQ          (DI)(R12*4), DI
@@ -550,8 +548,8 @@ next:
 	ADDQ         $0x40, DX
 	SUBQ         $0x10, SI
 	JNZ          index
-	VPBROADCASTD 24(CX), Y7
-	VMOVDQU      Y7, (DI)
+	VPBROADCASTD 20(CX), Y6
+	VMOVDQU      Y6, (DI)
 	MOVQ         DI, SI
 	LEAQ         64(CX), DI
 	ADDQ         SI, R11
@@ -586,12 +584,12 @@ count:
 	JMP  chunk
 
 outside:
-	VMOVUPS (DX), Z7
-	VCMPPS  $0x0e, Z4, Z9, K1, K2
+	VMOVUPS (DX), Z6
+	VCMPPS  $0x0e, Z3, Z8, K1, K2
 	KMOVW   K2, R12
 	POPCNTL R12, R12
 	ADDQ    R12, R9
-	VCMPPS  $0x03, Z7, Z7, K1, K2
+	VCMPPS  $0x03, Z6, Z6, K1, K2
 	KMOVW   K2, R12
 	POPCNTL R12, R12
 	ADDQ    R12, R10
@@ -599,13 +597,13 @@ outside:
 
 done:
 	SHRQ $0x02, R11
-	SUBQ R11, 56(CX)
-	SUBQ R8, 56(CX)
-	SUBQ R9, 56(CX)
-	SUBQ R10, 56(CX)
-	ADDQ R8, 32(CX)
-	ADDQ R9, 40(CX)
-	ADDQ R10, 48(CX)
+	SUBQ R11, 48(CX)
+	SUBQ R8, 48(CX)
+	SUBQ R9, 48(CX)
+	SUBQ R10, 48(CX)
+	ADDQ R8, 24(CX)
+	ADDQ R9, 32(CX)
+	ADDQ R10, 40(CX)
 	VZEROUPPER
 	RET
 
@@ -616,7 +614,7 @@ TEXT ·histogramMagF32AVX2(SB), NOSPLIT, $0-56
 	MOVQ         p+24(FP), CX
 	MOVQ         x_base+32(FP), DX
 	MOVQ         x_len+40(FP), BX
-	ADDQ         BX, 56(CX)
+	ADDQ         BX, 48(CX)
 	XORL         R8, R8
 	XORL         R9, R9
 	XORL         R10, R10
@@ -624,12 +622,11 @@ TEXT ·histogramMagF32AVX2(SB), NOSPLIT, $0-56
 	VPBROADCASTD 8(CX), Y0
 	VPBROADCASTD 12(CX), Y1
 	VPBROADCASTD 16(CX), Y2
-	VPBROADCASTD 20(CX), Y3
-	VPBROADCASTD (CX), Y4
-	VPBROADCASTD 4(CX), Y4
-	VXORPS       Y5, Y5, Y5
-	VPCMPEQD     Y6, Y6, Y6
-	VPSRLD       $0x01, Y6, Y6
+	VPBROADCASTD (CX), Y3
+	VPBROADCASTD 4(CX), Y3
+	VXORPS       Y4, Y4, Y4
+	VPCMPEQD     Y5, Y5, Y5
+	VPSRLD       $0x01, Y5, Y5
 	LEAQ         squeezeLanes<>+0(SB), R12
 
 chunk:
@@ -642,23 +639,22 @@ chunk:
 	LEAQ    64(CX), DI
 
 index:
-	VMOVUPS    (DX), Y7
-	VANDPS     Y6, Y7, Y10
-	VCMPPS     $0x04, Y5, Y7, Y9
-	VCMPPS     $0x02, Y4, Y10, Y8
-	VANDPS     Y9, Y8, Y8
-	VMOVMSKPS  Y8, R13
-	VMOVMSKPS  Y9, R14
-	VMULPS     Y0, Y10, Y8
-	VCVTTPS2DQ Y8, Y8
-	VPMINUD    Y1, Y8, Y8
-	VPSRAD     $0x1f, Y7, Y7
-	VANDPS     Y2, Y7, Y7
-	VXORPS     Y7, Y8, Y8
-	VPADDD     Y3, Y8, Y8
-	VPMOVZXBD  (R12)(R13*8), Y7
-	VPERMD     Y8, Y7, Y8
-	VMOVDQU    Y8, (DI)
+	VMOVUPS    (DX), Y6
+	VANDPS     Y5, Y6, Y9
+	VCMPPS     $0x04, Y4, Y6, Y8
+	VCMPPS     $0x02, Y3, Y9, Y7
+	VANDPS     Y8, Y7, Y7
+	VMOVMSKPS  Y7, R13
+	VMOVMSKPS  Y8, R14
+	VMULPS     Y0, Y9, Y7
+	VCVTTPS2DQ Y7, Y7
+	VPMINUD    Y1, Y7, Y7
+	VPSRAD     $0x1f, Y6, Y6
+	VANDPS     Y2, Y6, Y6
+	VPADDD     Y6, Y7, Y7
+	VPMOVZXBD  (R12)(R13*8), Y6
+	VPERMD     Y7, Y6, Y7
+	VMOVDQU    Y7, (DI)
 	POPCNTL    R13, R15
 	LEAQ       (DI)(R15*4), DI
 	CMPL       R13, R14
@@ -668,8 +664,8 @@ next:
 	ADDQ         $0x20, DX
 	SUBQ         $0x08, SI
 	JNZ          index
-	VPBROADCASTD 24(CX), Y7
-	VMOVDQU      Y7, (DI)
+	VPBROADCASTD 20(CX), Y6
+	VMOVDQU      Y6, (DI)
 	MOVQ         DI, SI
 	LEAQ         64(CX), DI
 	ADDQ         SI, R11
@@ -704,26 +700,26 @@ count:
 	JMP  chunk
 
 outside:
-	VMOVUPS   (DX), Y7
-	VCMPPS    $0x0e, Y4, Y10, Y8
-	VANDPS    Y9, Y8, Y8
-	VMOVMSKPS Y8, R13
+	VMOVUPS   (DX), Y6
+	VCMPPS    $0x0e, Y3, Y9, Y7
+	VANDPS    Y8, Y7, Y7
+	VMOVMSKPS Y7, R13
 	POPCNTL   R13, R13
 	ADDQ      R13, R9
-	VCMPPS    $0x03, Y7, Y7, Y8
-	VMOVMSKPS Y8, R13
+	VCMPPS    $0x03, Y6, Y6, Y7
+	VMOVMSKPS Y7, R13
 	POPCNTL   R13, R13
 	ADDQ      R13, R10
 	JMP       next
 
 done:
 	SHRQ $0x02, R11
-	SUBQ R11, 56(CX)
-	SUBQ R8, 56(CX)
-	SUBQ R9, 56(CX)
-	SUBQ R10, 56(CX)
-	ADDQ R8, 32(CX)
-	ADDQ R9, 40(CX)
-	ADDQ R10, 48(CX)
+	SUBQ R11, 48(CX)
+	SUBQ R8, 48(CX)
+	SUBQ R9, 48(CX)
+	SUBQ R10, 48(CX)
+	ADDQ R8, 24(CX)
+	ADDQ R9, 32(CX)
+	ADDQ R10, 40(CX)
 	VZEROUPPER
 	RET

@@ -26,10 +26,10 @@ func histogramF32Generic(sub []uint16, p *binning, x []float32) {
 	p.zeros += zeros
 }
 
-// histogramMagF32Generic puts x in bin m = floor(|x|*inv), counted from offset:
-// upwards, and if sign is set downwards for negative x.
+// histogramMagF32Generic puts x in bin floor(|x|*inv), and that much above
+// p.below if x is negative.
 func histogramMagF32Generic(sub []uint16, p *binning, x []float32) {
-	hi := p.hi
+	hi, below := p.hi, int(p.below)
 	var over, nan, zeros uint64
 	for i, v := range x {
 		abs := abs32(v)
@@ -37,14 +37,11 @@ func histogramMagF32Generic(sub []uint16, p *binning, x []float32) {
 		case v == 0:
 			zeros++
 		case abs <= hi:
-			m := p.last
-			if t := abs * p.inv; t < float32(p.last) {
-				m = uint32(t)
-			}
+			bin := p.bin(abs)
 			if v < 0 {
-				m ^= p.sign // -1-m
+				bin += below
 			}
-			sub[4*(m+p.offset)+uint32(i&3)]++
+			sub[4*bin+i&3]++
 		case abs > hi:
 			over++
 		default:

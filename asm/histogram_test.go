@@ -13,9 +13,9 @@ func TestBinningLayout(t *testing.T) {
 	var p binning
 	checkOffsets(t, map[string][2]uintptr{
 		"lo": {unsafe.Offsetof(p.lo), 0}, "hi": {unsafe.Offsetof(p.hi), 4}, "inv": {unsafe.Offsetof(p.inv), 8},
-		"last": {unsafe.Offsetof(p.last), 12}, "sign": {unsafe.Offsetof(p.sign), 16}, "offset": {unsafe.Offsetof(p.offset), 20},
-		"spare": {unsafe.Offsetof(p.spare), 24}, "under": {unsafe.Offsetof(p.under), 32}, "over": {unsafe.Offsetof(p.over), 40},
-		"nan": {unsafe.Offsetof(p.nan), 48}, "zeros": {unsafe.Offsetof(p.zeros), 56}, "index": {unsafe.Offsetof(p.index), 64},
+		"last": {unsafe.Offsetof(p.last), 12}, "below": {unsafe.Offsetof(p.below), 16}, "spare": {unsafe.Offsetof(p.spare), 20},
+		"under": {unsafe.Offsetof(p.under), 24}, "over": {unsafe.Offsetof(p.over), 32},
+		"nan": {unsafe.Offsetof(p.nan), 40}, "zeros": {unsafe.Offsetof(p.zeros), 48}, "index": {unsafe.Offsetof(p.index), 64},
 	})
 }
 
@@ -66,10 +66,12 @@ func TestHistogramF32(t *testing.T) {
 }
 
 func TestHistogramMagF32(t *testing.T) {
-	observer := NewObserver(64)
-	observer.cover(3)
+	symmetric, err := NewSymmetricHistogram(4, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
 	testHistogramKernel(t, "histogramMagF32", histogramMagF32Generic, map[string]binning{
-		"magnitude": newBinning(t, 0, 2, 37), "two sides": observer.binning,
+		"magnitude": newBinning(t, 0, 2, 37), "two sides": symmetric.binning,
 	})
 }
 
@@ -169,6 +171,49 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
+// TestHistogramWidenAndMerge: in any order of elements, widening and merging,
+// the counts are those of one histogram that had the last range from the start.
+func TestHistogramWidenAndMerge(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	const bins = 64
+	widest, _ := NewSymmetricHistogram(1<<20, bins)
+	var merged *Histogram
+	for exp := -10; exp <= 20; exp += 5 {
+		x := someFloats(rng, 3000, 0)
+		for i := range x {
+			x[i] = float32(math.Ldexp(rng.Float64()*2-1, exp-rng.IntN(4)))
+		}
+		widest.Add(x)
+		h, err := NewSymmetricHistogram(float32(math.Ldexp(1, exp)), bins)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Add(x[:1000])
+		if merged != nil {
+			if merged.Merge(h) == nil {
+				t.Fatal("merged histograms of different ranges")
+			}
+			if err := merged.Widen(5); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Merge(merged); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.Add(x[1000:])
+		merged = h
+	}
+	if !slices.Equal(merged.Counts(), widest.Counts()) || merged.Over+widest.Over != 0 {
+		t.Errorf("got %v, want %v", merged.Counts(), widest.Counts())
+	}
+	if err := merged.Widen(200); err == nil {
+		t.Error("widened past float32")
+	}
+	if h, _ := NewHistogram(-1, 1, 4); h.Widen(1) == nil {
+		t.Error("widened a range that does not start at 0")
+	}
+}
+
 // TestHistogramCountersDoNotOverflow counts one value more often than 16 bits
 // can hold, in one call and in many.
 func TestHistogramCountersDoNotOverflow(t *testing.T) {
@@ -207,7 +252,7 @@ func floatsOf(data []byte) []float32 {
 	return x
 }
 
-// FuzzStatistics compares statistics, histogram and observer with their
+// FuzzStatistics compares statistics and histogram with their
 // references on any floats and range.
 func FuzzStatistics(f *testing.F) {
 	f.Add([]byte("0123456789abcdef0123456789abcdef"), float32(-1), float32(1), 16)
@@ -218,16 +263,6 @@ func FuzzStatistics(f *testing.F) {
 		momentsF32Generic(&want, x)
 		if got := StatsF32(x); got != want.stats(len(x)) {
 			t.Errorf("statistics: got %+v, want %+v", got, want.stats(len(x)))
-		}
-		o := NewObserver(16)
-		o.Add(x)
-		counts, _ := o.Histogram()
-		s, total := o.Stats(), 0
-		for _, c := range counts {
-			total += int(c)
-		}
-		if total != s.Count-s.NaN-s.Inf-s.Zeros {
-			t.Errorf("observer: %d in bins, %+v", total, s)
 		}
 		h, err := NewHistogram(lo, hi, bins)
 		if err != nil || bins > 1<<12 {
@@ -325,19 +360,6 @@ func BenchmarkHistogramPlainGo(b *testing.B) {
 						counts[int((v-lo)*inv)]++
 					}
 				}
-			}
-			b.ReportMetric(float64(len(x))*float64(b.N)/1e9/b.Elapsed().Seconds(), "Gelem/s")
-		})
-	}
-}
-
-func BenchmarkObserver(b *testing.B) {
-	for _, relu := range []bool{false, true} {
-		b.Run(fmt.Sprintf("relu=%v", relu), func(b *testing.B) {
-			x, o := normalFloats(1<<20, relu), NewObserver(2048)
-			b.SetBytes(int64(4 * len(x)))
-			for b.Loop() {
-				o.Add(x)
 			}
 			b.ReportMetric(float64(len(x))*float64(b.N)/1e9/b.Elapsed().Seconds(), "Gelem/s")
 		})

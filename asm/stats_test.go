@@ -1,7 +1,6 @@
 package asm
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -135,83 +134,5 @@ func checkOffsets(t *testing.T, fields map[string][2]uintptr) {
 		if o[0] != o[1] {
 			t.Errorf("%s is at offset %d, the kernels take it to be at %d", name, o[0], o[1])
 		}
-	}
-}
-
-func TestObserverOrderDoesNotMatter(t *testing.T) {
-	rng := rand.New(rand.NewPCG(5, 6))
-	var calls [][]float32
-	for i := range 40 {
-		x := someFloats(rng, rng.IntN(10000), 0.001)
-		for j := range x {
-			x[j] *= float32(math.Ldexp(1, i-20))
-		}
-		calls = append(calls, x)
-	}
-	calls = append(calls, nil, []float32{0}, []float32{1 << 30, -(1 << 30)}, []float32{math.MaxFloat32, math.SmallestNonzeroFloat32})
-	observe := func(shards int) (Stats, string) {
-		o := make([]*Observer, shards)
-		for i := range o {
-			o[i] = NewObserver(2000)
-		}
-		for _, i := range rng.Perm(len(calls)) {
-			o[rng.IntN(shards)].Add(calls[i])
-		}
-		for len(o) > 1 {
-			i := rng.IntN(len(o) - 1)
-			o[i].Merge(o[len(o)-1])
-			o = o[:len(o)-1]
-		}
-		counts, limit := o[0].Histogram()
-		return o[0].Stats(), fmt.Sprint(limit, counts)
-	}
-	wantStats, wantHist := observe(1)
-	for shards := 1; shards < 6; shards++ {
-		stats, hist := observe(shards)
-		if stats != wantStats || hist != wantHist {
-			t.Fatalf("%d shards: %+v, want %+v (histogram equal: %v)", shards, stats, wantStats, hist == wantHist)
-		}
-	}
-}
-
-func TestObserverBins(t *testing.T) {
-	o := NewObserver(4)
-	o.Add([]float32{0.24, 0.25, -0.25, -0.24, 0, 0.99, nan32, inf32})
-	check := func(wantLimit float64, want ...uint64) {
-		t.Helper()
-		counts, limit := o.Histogram()
-		if limit != wantLimit || fmt.Sprint(counts) != fmt.Sprint(want) {
-			t.Errorf("got %v to %v, want %v to %v", counts, limit, want, wantLimit)
-		}
-	}
-	check(1, 0, 0, 1, 1, 1, 1, 0, 1)
-	o.Add([]float32{1}) // a power of two is in the range's next widening
-	check(2, 0, 0, 0, 2, 2, 1, 1, 0)
-	s := o.Stats()
-	if s.Count != 9 || s.Zeros != 1 || s.NaN != 1 || s.Inf != 1 || s.Max != 1 || s.Min != -0.25 {
-		t.Errorf("%+v", s)
-	}
-}
-
-func TestExactSum(t *testing.T) {
-	var s exactSum
-	for _, v := range []float64{1e300, 1, -1e300, 1e-300, math.MaxFloat64, -math.MaxFloat64, -1e-300, math.SmallestNonzeroFloat64} {
-		s.add(v)
-	}
-	if got := s.float64(); got != 1 {
-		t.Errorf("got %v, want 1", got)
-	}
-	s.add(-1)
-	if got := s.float64(); got != math.SmallestNonzeroFloat64 {
-		t.Errorf("got %v, want the least float64", got)
-	}
-	s.add(-2)
-	if got := s.float64(); got != -2 {
-		t.Errorf("got %v, want -2", got)
-	}
-	s.adds = exactAdds - 1
-	s.add(0.5)
-	if got := s.float64(); got != -1.5 || s.adds != 0 {
-		t.Errorf("got %v, want -1.5", got)
 	}
 }

@@ -78,7 +78,7 @@ func (h *Histogram) Add(x []float32) error {
 		return nil
 	}
 	h.cover(rangeExp(max(-lo, hi)))
-	h.counters.add(x, lo < 0)
+	h.counters.add(x)
 	return nil
 }
 

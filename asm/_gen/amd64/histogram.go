@@ -8,18 +8,17 @@ import (
 
 // Offsets in package asm's type binning; a test compares them.
 const (
-	binLo     = 0
-	binHi     = 4
-	binInv    = 8
-	binLast   = 12
-	binSign   = 16
-	binOffset = 20
-	binSpare  = 24
-	binUnder  = 32
-	binOver   = 40
-	binNaN    = 48
-	binZeros  = 56
-	binIndex  = 64
+	binLo    = 0
+	binHi    = 4
+	binInv   = 8
+	binLast  = 12
+	binBelow = 16
+	binSpare = 20
+	binUnder = 24
+	binOver  = 32
+	binNaN   = 40
+	binZeros = 48
+	binIndex = 64
 
 	binChunk = 256 // elements whose indices are made before they are counted
 )
@@ -141,15 +140,14 @@ func histogramBins(c *Context, load func(disp int) VecVirtual, mag bool) func(v,
 			c.VPMINUD(last, bin, bin)
 		}
 	}
-	signs, offset := load(binSign), load(binOffset)
+	below := load(binBelow)
 	return func(v, abs, bin VecVirtual) {
 		c.VMULPS(inv, abs, bin)
 		c.VCVTTPS2DQ(bin, bin)
 		c.VPMINUD(last, bin, bin)
 		c.VPSRAD(Imm(31), v, v)
-		c.VANDPS(signs, v, v)
-		c.VXORPS(v, bin, bin)
-		c.VPADDD(offset, bin, bin)
+		c.VANDPS(below, v, v)
+		c.VPADDD(v, bin, bin)
 	}
 }
 
