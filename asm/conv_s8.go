@@ -35,28 +35,29 @@ const ReadSlack = 32
 // tileKernelS8 is a tier's set of micro-kernels. A micro-kernel computes the
 // sums of some neighbouring pixels of one output row for one panel of output channels.
 type tileKernelS8 struct {
-	widths    []int // panel widths (output channels), the widest first
-	maxPixels []int // for each width, the most pixels of one tile
-	wide      bool  // weights are packed as int16 rather than int8
-	run       func(a *tileArgsS8, width, pixels int)
+	wide    bool                  // weights are packed as int16 rather than int8
+	widths  []int                 // panel widths (output channels), the widest first
+	kernels [][]func(*tileArgsS8) // for each width, by the number of pixels (entry 0 is unused)
 }
 
-// tileArgsS8 describes tiles neighbouring tiles of one output row. Pixel p's sums are
+// tileArgsS8 describes tiles of neighbouring pixels of one output row. Pixel p's sums are
 //
 //	acc[p*width+n] = bias[n] + sum over taps t and bytes k < 4*quads of src[p*srcStep+taps[t]+k] * weight(t, k, n)
 //
 // with weight(t, k, n) at weights[((t*quads+k/4)*width+n)*4+k%4], or, as int16, at
-// weights16[((t*2*quads+k/2)*width+n)*2+k%2]. The assembly knows this layout.
+// weights16[((t*2*quads+k/2)*width+n)*2+k%2]. Assembly loads the fields by their
+// offset (see _gen/amd64/tile_s8.go and TestArgsLayoutS8).
 type tileArgsS8 struct {
-	src       []uint8
-	weights   []int8
-	weights16 []int16
-	bias      []int32
-	acc       []int32
-	taps      []int
-	srcStep   int
-	quads     int
-	tiles     int
+	src           []uint8
+	weights       []int8
+	weights16     []int16
+	bias          []int32
+	acc           []int32
+	taps          []int
+	srcStep       int
+	quads         int
+	tiles         int
+	width, pixels int // the kernel's, for the generic one
 }
 
 var tilesS8 = pick[*tileKernelS8]("convS8", active)
@@ -248,14 +249,15 @@ func (f *ConvS8) row(s *s8Scratch, src Image[uint8], p *panelS8, y, w int, emit 
 
 // tiles computes up to n pixels in tiles of equal size and returns how many it did.
 func (k *tileKernelS8) tiles(s *s8Scratch, p *panelS8, src []uint8, step, n int) int {
-	most := k.maxPixels[p.kind]
+	kernels := k.kernels[p.kind]
+	most := len(kernels) - 1
 	n = min(n, len(s.acc)/p.width/most*most)
 	count := (n + most - 1) / most
 	pixels := (n + count - 1) / count
 	count = n / pixels
 	s.tile = tileArgsS8{src: src, weights: p.weights, weights16: p.weights16, bias: p.bias, acc: s.acc[:],
-		taps: s.taps, srcStep: step, quads: p.quads, tiles: count}
-	k.run(&s.tile, p.width, pixels)
+		taps: s.taps, srcStep: step, quads: p.quads, tiles: count, width: p.width, pixels: pixels}
+	kernels[pixels](&s.tile)
 	return count * pixels
 }
 

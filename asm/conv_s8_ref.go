@@ -1,9 +1,15 @@
 package asm
 
-var tilesS8Generic = tileKernelS8{widths: []int{16}, maxPixels: []int{8}, run: tileS8Generic}
+import "slices"
 
-func tileS8Generic(a *tileArgsS8, width, pixels int) {
-	for p := range pixels * a.tiles {
+var tilesS8Generic = tileKernelS8{
+	widths:  []int{16},
+	kernels: [][]func(*tileArgsS8){slices.Repeat([]func(*tileArgsS8){tileS8Generic}, 65)},
+}
+
+func tileS8Generic(a *tileArgsS8) {
+	width := a.width
+	for p := range a.pixels * a.tiles {
 		acc := a.acc[p*width:][:width]
 		copy(acc, a.bias)
 		w := a.weights

@@ -7,4 +7,5 @@ import "slices"
 var archKernels = slices.Concat(
 	statsAMD64,
 	f32AMD64,
+	int8AMD64,
 )

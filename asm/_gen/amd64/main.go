@@ -29,6 +29,7 @@ var files = []struct {
 	{"peak_f32", peakF32},
 	{"histogram", histogram},
 	{"moments", moments},
+	{"tile_s8", tilesS8},
 }
 
 func main() {

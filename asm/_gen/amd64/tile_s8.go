@@ -1,0 +1,216 @@
+package main
+
+import (
+	"fmt"
+	"go/types"
+
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/gotypes"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// Offsets of the fields of tileArgsS8 (TestArgsLayoutS8 pins them).
+const (
+	s8Src, s8Weights, s8Weights16, s8Bias, s8Acc, s8Taps = 0, 24, 48, 72, 96, 120
+	s8SrcStep, s8Quads, s8Tiles                          = 144, 152, 160
+)
+
+// tileS8 emits integer kernels of pixels by vecs vectors of channels, the
+// accumulators in registers.
+type tileS8 struct {
+	*Context
+	isa          isa
+	pixels, vecs int
+	acc          [][]VecVirtual // [pixel][vec]
+}
+
+// tileShapesS8 lists the kernels: vecs vectors of channels, and 1 to pixels
+// pixels.
+var tileShapesS8 = []struct {
+	isa          isa
+	vecs, pixels int
+}{
+	{avx512, 2, 14}, {avx512, 1, 28}, {avx2, 2, 5},
+}
+
+func tilesS8(c *Context) {
+	pairs := pairMasks(c)
+	for _, s := range tileShapesS8 {
+		for m := 1; m <= s.pixels; m++ {
+			name := fmt.Sprintf("tileS8x%dx%d%s", s.vecs*s.isa.lanes(), m, s.isa.name)
+			doc := fmt.Sprintf("makes tiles of %d pixels by %d channels (see tileArgsS8).", m, s.vecs*s.isa.lanes())
+			declareWithArgs(c, name, doc, "tileArgsS8")
+			t := tileS8{Context: c, isa: s.isa, pixels: m, vecs: s.vecs}
+			t.emit(pairs)
+		}
+	}
+}
+
+// declareWithArgs starts a function of one parameter, a pointer to a struct of
+// package asm, named a.
+func declareWithArgs(c *Context, name, doc, typeName string) {
+	args := types.NewPointer(types.NewNamed(types.NewTypeName(0, nil, typeName, nil), types.NewStruct(nil, nil), nil))
+	c.Function(name)
+	c.Attributes(NOSPLIT)
+	c.Signature(gotypes.NewSignature(nil, types.NewSignatureType(nil, nil, nil,
+		types.NewTuple(types.NewParam(0, nil, "a", args)), nil, false)))
+	c.Doc(name + " " + doc)
+	c.Pragma("noescape")
+}
+
+// pixelRow is the addresses of a tile's pixels: every fifth has a register.
+type pixelRow struct {
+	bases                []Register
+	stride, strideThrice Register
+}
+
+func (r pixelRow) at(pixel int) Mem {
+	m := Mem{Base: r.bases[pixel/5]}
+	switch n := pixel % 5; n {
+	case 1, 2, 4:
+		m.Index, m.Scale = r.stride, uint8(n)
+	case 3:
+		m.Index, m.Scale = r.strideThrice, 1
+	}
+	return m
+}
+
+// emit emits the body: for each tile, for each tap, for each four bytes of the pixels,
+// their broadcast times the weights of all channels.
+func (t *tileS8) emit(pairs [2]Mem) {
+	// General registers are few: what the inner loop does not need lives on the stack.
+	src, acc, end := t.AllocLocal(8), t.AllocLocal(8), t.AllocLocal(8)
+	t.MOVQ(t.field(s8Src), src)
+	t.MOVQ(t.field(s8Acc), acc)
+	t.Label("tile")
+	bias := t.field(s8Bias)
+	t.acc = make([][]VecVirtual, t.pixels)
+	for p := range t.acc {
+		for v := range t.vecs {
+			t.acc[p] = append(t.acc[p], t.isa.vec(t.Context))
+			t.VMOVUPS(Mem{Base: bias, Disp: v * t.isa.bytes}, t.acc[p][v])
+		}
+	}
+	weights := t.field(s8Weights)
+	if t.isa == avx2 {
+		weights = t.field(s8Weights16)
+	}
+	tap, count := t.field(s8Taps), t.field(s8Taps+sliceLen)
+	t.LEAQ(Mem{Base: tap, Index: count, Scale: 8}, count)
+	t.MOVQ(count, end)
+
+	t.Label("tap")
+	row := t.row(src, tap)
+	quads := t.field(s8Quads)
+	t.Label("quad")
+	if t.isa == avx512 {
+		t.products512(row, weights)
+	} else {
+		t.products256(row, weights, pairs)
+	}
+	for _, b := range row.bases {
+		t.ADDQ(Imm(4), b)
+	}
+	t.DECQ(quads)
+	t.JNZ(LabelRef("quad"))
+	t.ADDQ(Imm(8), tap)
+	t.CMPQ(tap, end)
+	t.JNE(LabelRef("tap"))
+
+	out := t.GP64()
+	t.MOVQ(acc, out)
+	for p := range t.acc {
+		for v := range t.acc[p] {
+			t.VMOVUPS(t.acc[p][v], Mem{Base: out, Disp: (p*t.vecs + v) * t.isa.bytes})
+		}
+	}
+	t.ADDQ(I32(t.pixels*t.vecs*t.isa.bytes), acc)
+	args, step := t.Load(t.Param("a"), t.GP64()), t.GP64()
+	t.IMUL3Q(Imm(uint64(t.pixels)), Mem{Base: args, Disp: s8SrcStep}, step)
+	t.ADDQ(step, src)
+	t.DECQ(Mem{Base: args, Disp: s8Tiles})
+	t.JNZ(LabelRef("tile"))
+	t.VZEROUPPER()
+	t.RET()
+}
+
+func (t *tileS8) field(at int) Register {
+	r := t.GP64()
+	t.MOVQ(Mem{Base: t.Load(t.Param("a"), t.GP64()), Disp: at}, r)
+	return r
+}
+
+// row returns the pixels' addresses at a tap.
+func (t *tileS8) row(src Mem, tap Register) pixelRow {
+	first := t.GP64()
+	t.MOVQ(Mem{Base: tap}, first)
+	t.ADDQ(src, first)
+	r := pixelRow{bases: []Register{first}, stride: t.field(s8SrcStep)}
+	if t.pixels > 3 {
+		r.strideThrice = t.GP64()
+		t.LEAQ(Mem{Base: r.stride, Index: r.stride, Scale: 2}, r.strideThrice)
+	}
+	for i := 5; i < t.pixels; i += 5 {
+		next := t.GP64()
+		t.LEAQ(Mem{Base: r.bases[len(r.bases)-1], Index: r.stride, Scale: 4}, next)
+		t.ADDQ(r.stride, next)
+		r.bases = append(r.bases, next)
+	}
+	return r
+}
+
+// products512 multiplies unsigned activations by signed weights and adds four
+// products to each accumulator, without intermediate saturation.
+func (t *tileS8) products512(row pixelRow, weights Register) {
+	w := make([]VecVirtual, t.vecs)
+	for v := range w {
+		w[v] = t.ZMM()
+		t.VMOVDQU8(Mem{Base: weights, Disp: v * 64}, w[v])
+	}
+	for p := range t.pixels {
+		x := t.ZMM()
+		t.VPBROADCASTD(row.at(p), x)
+		for v := range w {
+			t.VPDPBUSD(w[v], x, t.acc[p][v])
+		}
+	}
+	t.ADDQ(I32(t.vecs*64), weights)
+}
+
+// products256 widens to 16 bits, two pairs of bytes in turn: VPMADDUBSW would saturate.
+func (t *tileS8) products256(row pixelRow, weights Register, pairs [2]Mem) {
+	for i, mask := range pairs {
+		w := make([]VecVirtual, t.vecs)
+		for v := range w {
+			w[v] = t.YMM()
+			t.VMOVDQU(Mem{Base: weights, Disp: (i*t.vecs + v) * 32}, w[v])
+		}
+		for p := range t.pixels {
+			x := t.YMM()
+			t.VPBROADCASTD(row.at(p), x)
+			t.VPSHUFB(mask, x, x)
+			for v := range w {
+				product := t.YMM()
+				t.VPMADDWD(w[v], x, product)
+				t.VPADDD(product, t.acc[p][v], t.acc[p][v])
+			}
+		}
+	}
+	t.ADDQ(I32(2*t.vecs*32), weights)
+}
+
+// pairMasks declares the two byte shuffles that widen bytes 0 and 1, or 2 and
+// 3, of each four to 16 bits.
+func pairMasks(c *Context) [2]Mem {
+	var masks [2]Mem
+	for i := range masks {
+		masks[i] = c.StaticGlobal(fmt.Sprintf("tileS8Pair%d", i))
+		c.DataAttributes(RODATA | NOPTR)
+		for j := range 8 {
+			lane := uint32(4 * (j % 4))
+			c.AddDatum(4*j, U32(0x80008000|lane+uint32(2*i)|(lane+uint32(2*i)+1)<<16))
+		}
+	}
+	return masks
+}
