@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 )
 
 // convCaseS8 is a convolution for tests; the source is h by w with its padding.
@@ -287,3 +288,34 @@ func TestPackConvS8Errors(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// TestArgsLayoutS8 pins the offsets that the generated assembly loads from.
+func TestArgsLayoutS8(t *testing.T) {
+	var a tileArgsS8
+	var r requantArgs
+	var d depthwiseArgsS8
+	for _, c := range []struct {
+		name      string
+		got, want uintptr
+	}{
+		{"tile.src", unsafe.Offsetof(a.src), 0}, {"tile.weights", unsafe.Offsetof(a.weights), 24},
+		{"tile.weights16", unsafe.Offsetof(a.weights16), 48}, {"tile.bias", unsafe.Offsetof(a.bias), 72},
+		{"tile.acc", unsafe.Offsetof(a.acc), 96}, {"tile.taps", unsafe.Offsetof(a.taps), 120},
+		{"tile.srcStep", unsafe.Offsetof(a.srcStep), 144}, {"tile.quads", unsafe.Offsetof(a.quads), 152},
+		{"tile.tiles", unsafe.Offsetof(a.tiles), 160},
+		{"requant.dst", unsafe.Offsetof(r.dst), 0}, {"requant.src", unsafe.Offsetof(r.src), 24},
+		{"requant.dstStep", unsafe.Offsetof(r.dstStep), 48}, {"requant.srcStep", unsafe.Offsetof(r.srcStep), 56},
+		{"requant.pixels", unsafe.Offsetof(r.pixels), 64}, {"requant.channels", unsafe.Offsetof(r.channels), 72},
+		{"requant.scale", unsafe.Offsetof(r.scale), 80}, {"requant.mul", unsafe.Offsetof(r.mul), 104},
+		{"requant.shift", unsafe.Offsetof(r.shift), 128}, {"requant.zero", unsafe.Offsetof(r.zero), 152},
+		{"requant.lo", unsafe.Offsetof(r.lo), 156}, {"requant.hi", unsafe.Offsetof(r.hi), 160},
+		{"depthwise.src", unsafe.Offsetof(d.src), 0}, {"depthwise.weights", unsafe.Offsetof(d.weights), 24},
+		{"depthwise.weights16", unsafe.Offsetof(d.weights16), 48}, {"depthwise.bias", unsafe.Offsetof(d.bias), 72},
+		{"depthwise.acc", unsafe.Offsetof(d.acc), 96}, {"depthwise.taps", unsafe.Offsetof(d.taps), 120},
+		{"depthwise.srcStep", unsafe.Offsetof(d.srcStep), 144}, {"depthwise.pixels", unsafe.Offsetof(d.pixels), 152},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is at %d, the assembly has it at %d", c.name, c.got, c.want)
+		}
+	}
+}

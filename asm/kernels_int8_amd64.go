@@ -6,6 +6,32 @@ package asm
 var int8AMD64 = []kernel{
 	{"convS8", AVX2, 0, &tilesS8AVX2},
 	{"convS8", AVX512, 0, &tilesS8AVX512},
+	{"requantize", AVX2, 0, &requantAVX2},
+	{"requantize", AVX512, 0, &requantKernels{requantFloatAVX512, requantMultiplierAVX512, requantShiftAVX512}},
+}
+
+// requantAVX2 leaves the channels beyond a multiple of 8 to the references.
+var requantAVX2 = requantKernels{
+	func(a *requantArgs) { requantWhole8(a, requantFloatAVX2, requantFloatGeneric) },
+	func(a *requantArgs) { requantWhole8(a, requantMultiplierAVX2, requantMultiplierGeneric) },
+	func(a *requantArgs) { requantWhole8(a, requantShiftAVX2, requantShiftGeneric) },
+}
+
+func requantWhole8(a *requantArgs, whole, rest func(*requantArgs)) {
+	channels := a.channels
+	if a.channels &^= 7; a.channels > 0 {
+		whole(a)
+	}
+	if done := a.channels; done < channels {
+		a.channels = channels - done
+		a.dst, a.src = a.dst[done:], a.src[done:]
+		if a.scale != nil {
+			a.scale = a.scale[done:]
+		} else {
+			a.mul, a.shift = a.mul[done:], a.shift[done:]
+		}
+		rest(a)
+	}
 }
 
 var tilesS8AVX512 = tileKernelS8{

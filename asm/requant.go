@@ -37,7 +37,7 @@ type Requant struct {
 	zero, lo, hi int32
 }
 
-// requantPad is the number of channels that a Requant's parameters are padded to a multiple of.
+// requantPad is how many more parameters than channels a Requant holds.
 const requantPad = 32
 
 // RequantByFloat returns the [ByFloat] rescaling with one scale per channel.
@@ -105,10 +105,11 @@ func newRequant(mode RequantMode, channels int, zero, lo, hi uint8) (*Requant, e
 	return &Requant{mode: mode, channels: channels, zero: int32(zero), lo: int32(lo), hi: int32(hi)}, nil
 }
 
-// padded copies x and fills it up with its last element to a multiple of
-// requantPad: so the parameters of one channel serve requantPad elements in a row.
+// padded copies x and appends its last element requantPad times: vectors
+// from any channel on can be loaded, and the parameters of one channel serve
+// requantPad elements in a row.
 func padded[T any](x []T) []T {
-	out := make([]T, (len(x)+requantPad-1)/requantPad*requantPad)
+	out := make([]T, len(x)+requantPad)
 	for i := copy(out, x); i < len(out); i++ {
 		out[i] = x[len(x)-1]
 	}
@@ -147,7 +148,7 @@ type requantArgs struct {
 	zero, lo, hi     int32
 }
 
-// requantKernels are the row functions of a tier, by mode.
+// requantKernels are the row functions of a tier, by mode. They may change the arguments.
 type requantKernels [ByShift + 1]func(*requantArgs)
 
 var requantRows = pick[*requantKernels]("requantize", active)

@@ -30,6 +30,7 @@ var files = []struct {
 	{"histogram", histogram},
 	{"moments", moments},
 	{"tile_s8", tilesS8},
+	{"requant", requants},
 }
 
 func main() {

@@ -1,0 +1,63 @@
+package asm
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// benchShapesS8 are convolutions of common networks; h and w are the output's.
+var benchShapesS8 = []struct {
+	name        string
+	m, c, hw, b int
+	spec        ConvSpec
+}{
+	{"3x3_64_64_56", 64, 64, 56, 1, square(3, 1, 1)},
+	{"1x1_256_64_56", 64, 256, 56, 1, square(1, 1, 1)},
+	{"3x3_256_256_14", 256, 256, 14, 1, square(3, 1, 1)},
+	{"1x1_1024_2048_14s2", 2048, 1024, 7, 1, square(1, 2, 1)},
+	{"dw3x3_96_56", 96, 96, 56, 1, square(3, 1, 96)},
+	{"7x7s2_3_64_224", 64, 3, 112, 1, square(7, 2, 1)},
+	{"3x3_16_16_32_b16", 16, 16, 32, 16, square(3, 1, 1)},
+	{"3x3_64_64_8_b16", 64, 64, 8, 16, square(3, 1, 1)},
+	{"fc_1024_1000", 1000, 1024, 1, 1, square(1, 1, 1)},
+	{"1x1_16_96_32", 96, 16, 32, 1, square(1, 1, 1)},
+	{"dw3x3s2_64_16", 64, 64, 8, 1, square(3, 2, 64)},
+	{"dw5x5_64_28", 64, 64, 28, 1, square(5, 1, 64)},
+}
+
+func BenchmarkConvS8(b *testing.B) {
+	for _, s := range benchShapesS8 {
+		b.Run(s.name, func(b *testing.B) {
+			forEachTier(b, func(b *testing.B, tier Tier) {
+				rng := rand.New(rand.NewPCG(1, 1))
+				h := (s.hw-1)*s.spec.StrideH + s.spec.KH
+				c := convCaseS8{s.m, s.c, h, h, s.spec}
+				w, bias, src := c.random(b, rng)
+				f, err := packConvS8(widened(w), bias, 0, c.m, c.c, c.spec,
+					pick[*tileKernelS8]("convS8", tier), pick[*depthwiseKernelS8]("depthwiseS8", tier))
+				if err != nil {
+					b.Fatal(err)
+				}
+				dst := Image[uint8]{Data: make([]uint8, s.hw*s.hw*s.m), H: s.hw, W: s.hw, C: s.m, RowStride: s.hw * s.m, PixStride: s.m}
+				r := randomRequants(b, rng, s.m)[ByFloat]
+				requantRows = pick[*requantKernels]("requantize", tier)
+				defer func() { requantRows = pick[*requantKernels]("requantize", active) }()
+				for b.Loop() {
+					for range s.b {
+						f.Run(dst, src, r, nil, 0, s.hw)
+					}
+				}
+				macs := float64(len(w)) * float64(s.hw*s.hw*s.b)
+				b.ReportMetric(2*macs*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+			})
+		})
+	}
+}
+
+func forEachTier(b *testing.B, bench func(b *testing.B, tier Tier)) {
+	for tier := Generic; tier <= active; tier++ {
+		if sameArch(tier, active) {
+			b.Run(tier.String(), func(b *testing.B) { bench(b, tier) })
+		}
+	}
+}
