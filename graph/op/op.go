@@ -75,19 +75,6 @@ func (t Type) Static() bool {
 // table holds every operator by domain and name.
 var table = map[[2]string]*Op{}
 
-// register adds operators to the table; each operator's file calls it once,
-// from a package-level variable.
-func register(ops ...Op) struct{} {
-	for _, o := range ops {
-		key := [2]string{o.Domain, o.Name}
-		if table[key] != nil {
-			panic("op: " + o.Name + " is registered twice")
-		}
-		table[key] = &o
-	}
-	return struct{}{}
-}
-
 // Lookup returns the operator, or an error that wraps [ErrUnknown]. The
 // domains "" and "ai.onnx" are one.
 func Lookup(domain, name string) (*Op, error) {

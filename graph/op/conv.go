@@ -1,0 +1,179 @@
+package op
+
+import (
+	"slices"
+
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+var _ = register(
+	spec{name: "Conv", min: 2, max: 3, infer: inferConv, run: runConv},
+)
+
+// convShape checks a convolution's attributes and types, and returns its
+// window and output shape. The window is nil if the ranks are not known yet.
+func convShape(a Attrs, x, w Type) (*window, []int, error) {
+	if !x.Known || !w.Known {
+		return nil, nil, nil
+	}
+	spatial, err := spatialOf(x)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(w.Shape) != len(x.Shape) {
+		return nil, nil, badInput("weights of shape %v for input of shape %v", w.Shape, x.Shape)
+	}
+	kernel := w.Shape[2:]
+	if !w.Static() {
+		if kernel = a.Ints("kernel_shape"); kernel == nil {
+			return nil, append([]int{x.Shape[0], w.Shape[0]}, unknownShape(len(spatial))...), nil
+		}
+	} else if k := a.Ints("kernel_shape"); k != nil && !slices.Equal(k, kernel) {
+		return nil, nil, badAttr("kernel_shape is %v, the weights have shape %v", k, w.Shape)
+	}
+	win, err := newWindow(a, len(spatial), kernel)
+	if err != nil {
+		return nil, nil, err
+	}
+	group := a.Int("group", 1)
+	if group < 1 || w.Shape[0] >= 0 && w.Shape[0]%group != 0 {
+		return nil, nil, badAttr("group is %d for %d output channels", group, w.Shape[0])
+	}
+	if w.Shape[1] >= 0 && x.Shape[1] >= 0 && (x.Shape[1]%group != 0 || x.Shape[1]/group != w.Shape[1]) {
+		return nil, nil, badInput("%d channels in %d groups for weights of shape %v", x.Shape[1], group, w.Shape)
+	}
+	out, err := win.outputDims(spatial)
+	if err != nil {
+		return nil, nil, err
+	}
+	return win, append([]int{x.Shape[0], w.Shape[0]}, out...), nil
+}
+
+func inferConv(c *Call) error {
+	for i := range c.Types {
+		if err := c.wantType(i, floatTypes...); err != nil {
+			return err
+		}
+	}
+	_, shape, err := convShape(c.Attrs, c.Types[0], c.Types[1])
+	if err != nil {
+		return err
+	}
+	if b := c.typ(2); b.Known && shape != nil && (len(b.Shape) != 1 || !compatible(b.Shape[0], shape[1])) {
+		return badInput("bias of shape %v for %d channels", b.Shape, shape[1])
+	}
+	c.OutType[0] = Type{DType: c.Types[0].DType, Shape: shape, Known: shape != nil}
+	return nil
+}
+
+func runConv(c *Call) error {
+	if err := sameTypes(c.In); err != nil {
+		return err
+	}
+	if c.In[0].DType() == tensor.Float64 {
+		return convFloats[float64](c)
+	}
+	return convFloats[float32](c)
+}
+
+// sameTypes returns an error unless all inputs that are given have one type.
+func sameTypes(in []*tensor.Tensor) error {
+	for i, t := range in {
+		if t != nil && t.DType() != in[0].DType() {
+			return badInput("input %d is %s, input 0 is %s", i, t.DType(), in[0].DType())
+		}
+	}
+	return nil
+}
+
+func convFloats[T floats](c *Call) error {
+	var bias []T
+	if b := c.in(2); b != nil {
+		bias = tensor.Data[T](b)
+	}
+	return conv(tensor.Data[T](c.out(0)), tensor.Data[T](c.In[0]), tensor.Data[T](c.In[1]), bias, c.Attrs, c.Types[0], c.Types[1])
+}
+
+// conv computes a convolution of any rank: dst[n,m,...] from x[n,c,...] and
+// weights w[m,c/group,...]. Each output is the bias and then its products one
+// after another, channel by channel and tap by tap.
+func conv[T float32 | float64 | int32](dst, x, w, bias []T, a Attrs, xt, wt Type) error {
+	win, shape, err := convShape(a, xt, wt)
+	if err != nil {
+		return err
+	}
+	in, out := xt.Shape[2:], shape[2:]
+	inSize, outSize, taps := tensor.Volume(in), tensor.Volume(out), tensor.Volume(win.kernel)
+	channels, perGroup := shape[1], wt.Shape[1]
+	groupOut := max(1, channels/a.Int("group", 1))
+	for n := range shape[0] {
+		for m := range channels {
+			y := dst[(n*channels+m)*outSize:][:outSize]
+			if bias != nil {
+				for i := range y {
+					y[i] = bias[m]
+				}
+			}
+			for k := range perGroup {
+				src := x[(n*xt.Shape[1]+m/groupOut*perGroup+k)*inSize:][:inSize]
+				win.accumulate(len(in), func(tap int, index []int) {
+					addTap(y, src, w[(m*perGroup+k)*taps+tap], win, index, in, out)
+				})
+			}
+		}
+	}
+	return nil
+}
+
+// accumulate calls f for every tap of the window, in row-major order.
+func (w *window) accumulate(rank int, f func(tap int, index []int)) {
+	index := make([]int, rank)
+	for tap := 0; ; tap++ {
+		f(tap, index)
+		d := rank - 1
+		for ; d >= 0; d-- {
+			if index[d]++; index[d] < w.kernel[d] {
+				break
+			}
+			index[d] = 0
+		}
+		if d < 0 {
+			return
+		}
+	}
+}
+
+// addTap adds weight times the input seen through one tap to every output.
+func addTap[T float32 | float64 | int32](y, x []T, weight T, win *window, tap, in, out []int) {
+	rank := len(in)
+	lo, size := make([]int, rank), make([]int, rank)
+	yStrides, xStrides := tensor.Strides(out), tensor.Strides(in)
+	yOff, xOff := 0, 0
+	for d := range rank {
+		first, last := win.outputs(d, tap[d], in[d], out[d])
+		lo[d], size[d] = first, last-first
+		yOff += first * yStrides[d]
+		xOff += (first*win.strides[d] - win.begin[d] + tap[d]*win.dilations[d]) * xStrides[d]
+		xStrides[d] *= win.strides[d]
+	}
+	eachRow(size, [][]int{yStrides, xStrides}, func(off []int, n int, step []int) {
+		i, j := off[0]+yOff, off[1]+xOff
+		if step[0] == 1 && step[1] == 1 {
+			axpy(y[i:i+n], x[j:j+n], weight)
+			return
+		}
+		for range n {
+			y[i] += T(weight * x[j])
+			i += step[0]
+			j += step[1]
+		}
+	})
+}
+
+// axpy adds a*x to y.
+func axpy[T float32 | float64 | int32](y, x []T, a T) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] += T(a * x[i])
+	}
+}

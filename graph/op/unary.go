@@ -1,0 +1,145 @@
+package op
+
+import (
+	"math"
+
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+var _ = register(
+	unary("Exp", math.Exp), unary("Log", math.Log), unary("Sqrt", math.Sqrt),
+	unary("Reciprocal", func(x float64) float64 { return 1 / x }),
+	unary("Floor", math.Floor), unary("Ceil", math.Ceil), unary("Round", roundEven),
+	unary("Sin", math.Sin), unary("Cos", math.Cos), unary("Tan", math.Tan),
+	unary("Asin", math.Asin), unary("Acos", math.Acos), unary("Atan", math.Atan),
+	unary("Sinh", math.Sinh), unary("Cosh", math.Cosh), unary("Tanh", math.Tanh),
+	unary("Asinh", math.Asinh), unary("Acosh", math.Acosh), unary("Atanh", math.Atanh),
+	unary("Erf", math.Erf), unary("Sigmoid", sigmoid),
+	unary("Softplus", softplus),
+	unary("Softsign", func(x float64) float64 { return x / (1 + math.Abs(x)) }),
+	unary("Mish", func(x float64) float64 { return x * math.Tanh(softplus(x)) }),
+	unary("HardSwish", func(x float64) float64 { return x * clamp(x/6+0.5, 0, 1) }),
+	unaryWith("HardSigmoid", func(c *Call) func(float64) float64 {
+		alpha, beta := float64(c.Attrs.Float("alpha", 0.2)), float64(c.Attrs.Float("beta", 0.5))
+		return func(x float64) float64 { return clamp(float64(alpha*x)+beta, 0, 1) }
+	}),
+	unaryWith("LeakyRelu", func(c *Call) func(float64) float64 {
+		alpha := float64(c.Attrs.Float("alpha", 0.01))
+		return func(x float64) float64 {
+			if x < 0 {
+				return alpha * x
+			}
+			return x
+		}
+	}),
+	unaryWith("ThresholdedRelu", func(c *Call) func(float64) float64 {
+		alpha := float64(c.Attrs.Float("alpha", 1))
+		return func(x float64) float64 {
+			if x <= alpha {
+				return 0
+			}
+			return x
+		}
+	}),
+	unaryWith("Elu", func(c *Call) func(float64) float64 {
+		return elu(float64(c.Attrs.Float("alpha", 1)), 1)
+	}),
+	unaryWith("Celu", func(c *Call) func(float64) float64 {
+		alpha := float64(c.Attrs.Float("alpha", 1))
+		return func(x float64) float64 { return max(x, 0) + min(0, alpha*math.Expm1(x/alpha)) }
+	}),
+	unaryWith("Selu", func(c *Call) func(float64) float64 {
+		// The defaults are those of version 6; version 1 had them to fewer digits.
+		return elu(float64(c.Attrs.Float("alpha", 1.67326319217681884765625)), float64(c.Attrs.Float("gamma", 1.05070102214813232421875)))
+	}),
+	unaryWith("Gelu", func(c *Call) func(float64) float64 {
+		if c.Attrs.String("approximate", "none") == "tanh" {
+			return geluTanh
+		}
+		return gelu
+	}),
+	unaryWith("Shrink", func(c *Call) func(float64) float64 {
+		bias, lambd := float64(c.Attrs.Float("bias", 0)), float64(c.Attrs.Float("lambd", 0.5))
+		return func(x float64) float64 {
+			switch {
+			case x < -lambd:
+				return x + bias
+			case x > lambd:
+				return x - bias
+			}
+			return 0
+		}
+	}),
+	spec{name: "Relu", min: 1, infer: sameNumeric,
+		run: mapNumber(relu[float32], relu[float64], relu[int8], relu[int16], relu[int32], relu[int64]).run},
+	spec{name: "Neg", min: 1, infer: sameNumeric,
+		run: mapNumber(negate[float32], negate[float64], negate[int8], negate[int16], negate[int32], negate[int64]).run},
+	spec{name: "Abs", min: 1, infer: sameNumeric,
+		run: mapNumber(absolute[float32], absolute[float64], absolute[int8], absolute[int16], absolute[int32], absolute[int64]).run},
+	spec{name: "Sign", min: 1, infer: sameNumeric, run: runSign},
+	spec{name: "IsNaN", min: 1, infer: inferTest, run: func(c *Call) error {
+		return testFloats(c, func(x float64) bool { return x != x })
+	}},
+	spec{name: "IsInf", min: 1, infer: inferTest, run: func(c *Call) error {
+		negative, positive := c.Attrs.Int("detect_negative", 1) != 0, c.Attrs.Int("detect_positive", 1) != 0
+		return testFloats(c, func(x float64) bool {
+			return positive && math.IsInf(x, 1) || negative && math.IsInf(x, -1)
+		})
+	}},
+	spec{name: "Not", min: 1, infer: func(c *Call) error {
+		if err := c.wantType(0, tensor.Bool); err != nil {
+			return err
+		}
+		return same(c)
+	}, run: func(c *Call) error {
+		mapInto(tensor.Data[bool](c.out(0)), tensor.Data[bool](c.In[0]), func(v bool) bool { return !v })
+		return nil
+	}},
+)
+
+func runSign(c *Call) error {
+	b := mapNumber(sign[float32], sign[float64], sign[int8], sign[int16], sign[int32], sign[int64])
+	b.u8, b.u16, b.u32, b.u64 = mapped(sign[uint8]), mapped(sign[uint16]), mapped(sign[uint32]), mapped(sign[uint64])
+	return b.run(c)
+}
+
+func inferTest(c *Call) error {
+	if err := sameFloat(c); err != nil {
+		return err
+	}
+	c.OutType[0].DType = tensor.Bool
+	return nil
+}
+
+func testFloats(c *Call, f func(float64) bool) error {
+	mapInto(tensor.Data[bool](c.out(0)), c.In[0].Float64s(), f)
+	return nil
+}
+
+func clamp(x, lo, hi float64) float64 { return min(max(x, lo), hi) }
+
+func sigmoid(x float64) float64 {
+	if x >= 0 {
+		return 1 / (1 + math.Exp(-x))
+	}
+	e := math.Exp(x) // does not overflow
+	return e / (1 + e)
+}
+
+// softplus is log(1 + e^x).
+func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+
+func elu(alpha, gamma float64) func(float64) float64 {
+	return func(x float64) float64 {
+		if x < 0 {
+			return gamma * alpha * math.Expm1(x)
+		}
+		return gamma * x
+	}
+}
+
+func gelu(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) }
+
+func geluTanh(x float64) float64 {
+	return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+}
