@@ -118,21 +118,30 @@ func npyDims(text string) ([]int, error) {
 
 // WriteNPY writes t as a .npy array (format version 1).
 func WriteNPY(w io.Writer, t *tensor.Tensor) error {
+	if err := WriteNPYHeader(w, t.DType(), t.Shape()...); err != nil {
+		return err
+	}
+	return WriteNPYData(w, t)
+}
+
+// WriteNPYHeader begins a .npy array of the given shape; its elements follow,
+// in any number of pieces, by [WriteNPYData].
+func WriteNPYHeader(w io.Writer, dtype tensor.DType, shape ...int) error {
 	var descr string
 	for code, d := range npyTypes {
-		if d == t.DType() {
+		if d == dtype {
 			descr = code
 		}
 	}
 	if descr == "" {
-		return fmt.Errorf("dataset: .npy has no element type %s", t.DType())
+		return fmt.Errorf("dataset: .npy has no element type %s", dtype)
 	}
-	dims := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(t.Shape())), ", "), "[]")
-	if t.Rank() == 1 {
+	dims := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(shape)), ", "), "[]")
+	if len(shape) == 1 {
 		dims += ","
 	}
 	order := "<"
-	if t.DType().Size() == 1 {
+	if dtype.Size() == 1 {
 		order = "|"
 	}
 	text := fmt.Sprintf("{'descr': '%s%s', 'fortran_order': False, 'shape': (%s), }", order, descr, dims)
@@ -141,9 +150,12 @@ func WriteNPY(w io.Writer, t *tensor.Tensor) error {
 	text += strings.Repeat(" ", pad%align) + "\n"
 	head := append([]byte(npyMagic), 1, 0)
 	head = binary.LittleEndian.AppendUint16(head, uint16(len(text)))
-	if _, err := w.Write(append(head, text...)); err != nil {
-		return err
-	}
+	_, err := w.Write(append(head, text...))
+	return err
+}
+
+// WriteNPYData writes the elements of t, the next of a .npy array.
+func WriteNPYData(w io.Writer, t *tensor.Tensor) error {
 	_, err := w.Write(littleEndian(t.Bytes(), t.DType().Size()))
 	return err
 }

@@ -16,6 +16,7 @@ type Set struct {
 	inputs  []Input // what the network takes, one for each column
 	norm    affine
 	rows    int
+	total   int // rows before First
 	batch   int // the batch that the network is fixed to, or 0
 }
 
@@ -82,6 +83,7 @@ func OpenFor(inputs []Input, paths []string, opts ...Option) (*Set, error) {
 			return nil, err
 		}
 	}
+	s.total = s.rows
 	if c.first > 0 {
 		s.rows = min(s.rows, c.first)
 	}
@@ -162,6 +164,9 @@ func shapeText(shape []int) string {
 
 // Len returns the number of inputs.
 func (s *Set) Len() int { return s.rows }
+
+// Total returns the number of inputs that the files hold, whatever [First] says.
+func (s *Set) Total() int { return s.total }
 
 // Batches yields the inputs; see [Source].
 func (s *Set) Batches(n int) iter.Seq2[[]*tensor.Tensor, error] {
