@@ -128,7 +128,14 @@ func irVersion(opset int) int64 {
 }
 
 // encode turns g into messages, whose raw data is that of the tensors.
+// The operator set is upgraded, in the file only, if the quantization needs it.
 func encode(g *graph.Graph) (*onnxpb.Model, error) {
+	if need := neededOpset(g); need > g.Opset[""] {
+		g = g.Clone()
+		if err := Upgrade(g, need); err != nil {
+			return nil, err
+		}
+	}
 	m := &onnxpb.Model{ProducerName: "narrow", IrVersion: irVersion(g.Opset[""])}
 	for _, d := range slices.Sorted(maps.Keys(g.Opset)) {
 		m.OpsetImport = append(m.OpsetImport, &onnxpb.OperatorSet{Domain: d, Version: int64(g.Opset[d])})
