@@ -32,13 +32,9 @@ func FoldBatchNorm(g *Graph) (int, error) {
 			delete(folded.Attrs, "beta") // in the bias now
 		}
 		*n = *folded
-		n.Outputs[0].Node = n
-		affine.Outputs = nil
-		uses = g.Uses()
 		count++
 	}
-	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *Node) bool { return len(n.Outputs) == 0 })
-	return count, nil
+	return count, g.Sort()
 }
 
 // spread repeats a single number for all channels.

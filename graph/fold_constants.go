@@ -32,10 +32,9 @@ func FoldConstants(g *Graph) (int, error) {
 				*v = Value{Name: v.Name, Type: op.TypeOf(outs[i]), Const: outs[i]}
 			}
 		}
-		n.Outputs = nil // Sort drops it
 		count++
 	}
-	return count, nil
+	return count, g.Sort()
 }
 
 func foldable(n *Node) bool {

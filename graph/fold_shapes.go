@@ -38,10 +38,7 @@ func FoldShapes(g *Graph) (int, error) {
 			count++
 		}
 	}
-	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *Node) bool {
-		return !slices.ContainsFunc(n.Outputs, func(v *Value) bool { return v != nil })
-	})
-	return count, nil
+	return count, g.Sort()
 }
 
 func isQuantizer(n *Node) bool { return n.Op == "QuantizeLinear" || n.Op == "DequantizeLinear" }

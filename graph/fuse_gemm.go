@@ -30,7 +30,7 @@ func FuseGemm(g *Graph) (int, error) {
 			break
 		}
 	}
-	return count, nil
+	return count, g.Sort()
 }
 
 // isRowBias reports whether product is a float32 matrix made of two, and bias

@@ -40,7 +40,7 @@ func FusePad(g *Graph) (int, error) {
 		n.Inputs[0] = pad.Inputs[0]
 		count++
 	}
-	return count, nil
+	return count, g.Sort()
 }
 
 // takesPad reports whether n, reading pad, can pad by extra itself.

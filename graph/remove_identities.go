@@ -24,11 +24,9 @@ func RemoveIdentities(g *Graph) (int, error) {
 			uses[in] = append(uses[in], reader)
 		}
 		g.Replace(out, in)
-		n.Outputs = nil
 		count++
 	}
-	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *Node) bool { return len(n.Outputs) == 0 })
-	return count, nil
+	return count, g.Sort()
 }
 
 func isIdentity(g *Graph, n *Node, uses map[*Value][]*Node) bool {

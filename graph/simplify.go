@@ -1,7 +1,8 @@
 package graph
 
 // A pass rewrites a graph whose shapes have been inferred, without changing
-// what it computes, and reports how many places it changed. Constants are never
+// what it computes, reports how many places it changed, and leaves the nodes
+// sorted, those dropped that nothing needs any more. Constants are never
 // changed in place, as two nodes may share one.
 type pass struct {
 	name string
