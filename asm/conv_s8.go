@@ -36,6 +36,7 @@ const ReadSlack = 32
 // sums of some neighbouring pixels of one output row for one panel of output channels.
 type tileKernelS8 struct {
 	wide    bool                  // weights are packed as int16 rather than int8
+	offset  int32                 // what the kernels subtract from every byte of the source; the packed bias makes up for it
 	widths  []int                 // panel widths (output channels), the widest first
 	kernels [][]func(*tileArgsS8) // for each width, by the number of pixels (entry 0 is unused)
 }

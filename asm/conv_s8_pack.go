@@ -133,7 +133,7 @@ func (p *packerS8) panels(k *tileKernelS8, m, groups int) []panelS8 {
 			}
 			width := k.widths[kind]
 			panel := panelS8{first: first, channels: min(width, end-first), width: width, kind: kind, input: g * p.inner}
-			p.fill(&panel, k.wide)
+			p.fill(&panel, k)
 			out = append(out, panel)
 			first += panel.channels
 		}
@@ -142,26 +142,27 @@ func (p *packerS8) panels(k *tileKernelS8, m, groups int) []panelS8 {
 }
 
 // fill lays out the panel's weights as tileArgsS8 says.
-func (p *packerS8) fill(panel *panelS8, wide bool) {
+func (p *packerS8) fill(panel *panelS8, kernel *tileKernelS8) {
 	run := max(1, p.run)
 	group := 4
-	if wide {
+	if kernel.wide {
 		group = 2
 	}
 	taps := p.area / run
 	panel.quads = (p.inner*run + 3) / 4
 	packed := aligned[int16](p.passes * taps * panel.quads * 4 * panel.width)
+	panel.bias = aligned[int32](panel.width)
+	copy(panel.bias, p.bias[panel.first:][:panel.channels])
 	for n := range panel.channels {
 		for t := range p.passes * taps {
 			for k := range p.inner * run {
 				v := p.at(t/taps, panel.first+n, k%p.inner, t%taps*run+k/p.inner)
 				packed[((t*panel.quads*4/group+k/group)*panel.width+n)*group+k%group] = v
+				panel.bias[n] += kernel.offset * int32(v)
 			}
 		}
 	}
-	panel.bias = aligned[int32](panel.width)
-	copy(panel.bias, p.bias[panel.first:][:panel.channels])
-	panel.setWeights(packed, wide)
+	panel.setWeights(packed, kernel.wide)
 }
 
 // depthwise packs channels [first, first+channels) of a depthwise convolution.

@@ -7,4 +7,5 @@ import "slices"
 var archKernels = slices.Concat(
 	statsARM64,
 	f32ARM64,
+	int8ARM64,
 )

@@ -1,0 +1,49 @@
+//go:build arm64 && !purego
+
+package asm
+
+// int8ARM64 are the kernels of integer inference of this architecture.
+var int8ARM64 = []kernel{
+	{"convS8", NEON, 0, &tilesS8NEON},
+	{"convS8", DotProd, 0, &tilesS8DotProd},
+	{"convS8", I8MM, 0, &tilesS8I8MM},
+	{"depthwiseS8", NEON, 0, &depthwiseKernelNEON},
+	{"requantize", NEON, 0, &requantKernels{requantFloatNEON, requantMultiplierNEON, requantShiftNEON}},
+	{"addU8", NEON, 0, addU8NEON},
+	{"maxU8", NEON, 0, maxU8NEON},
+	{"sumU8", NEON, 0, sumU8NEON},
+	{"lookupU8", NEON, 0, lookupU8NEON},
+}
+
+var tilesS8NEON = tileKernelS8{
+	wide:    true,
+	widths:  []int{8},
+	kernels: [][]func(*tileArgsS8){{nil, tileS8M1NEON, tileS8M2NEON, tileS8M3NEON, tileS8M4NEON}},
+}
+
+// SDOT multiplies signed bytes: the kernels flip the top bit of the source.
+var tilesS8DotProd = tileKernelS8{
+	offset:  128,
+	widths:  []int{16},
+	kernels: [][]func(*tileArgsS8){{nil, tileS8M1DotProd, tileS8M2DotProd, tileS8M3DotProd, tileS8M4DotProd, tileS8M5DotProd}},
+}
+
+var tilesS8I8MM = tileKernelS8{
+	widths:  []int{16},
+	kernels: [][]func(*tileArgsS8){{nil, tileS8M1I8MM, tileS8M2I8MM, tileS8M3I8MM, tileS8M4I8MM, tileS8M5I8MM}},
+}
+
+var depthwiseKernelNEON = depthwiseKernelS8{
+	width:    16,
+	wide:     true,
+	position: func(c, tap int) int { return tap*16 + c },
+	run:      depthwiseS8NEON,
+}
+
+func addU8NEON(dst, a, b []uint8, spec *AddU8Spec) {
+	if spec.Mode == ByFloat {
+		addFloatU8NEON(dst, a, b, spec)
+		return
+	}
+	addIntU8NEON(dst, a, b, spec)
+}
