@@ -39,7 +39,7 @@ DATA depthwiseF32Masks<>+124(SB)/4, $0x00000000
 GLOBL depthwiseF32Masks<>(SB), RODATA|NOPTR, $128
 
 // func depthwiseF32x1AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x1AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -113,7 +113,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -198,7 +200,7 @@ done:
 	RET
 
 // func depthwiseF32x2AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x2AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -278,7 +280,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -371,7 +375,7 @@ done:
 	RET
 
 // func depthwiseF32x3AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x3AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -457,7 +461,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -558,7 +564,7 @@ done:
 	RET
 
 // func depthwiseF32x4AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x4AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -656,7 +662,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -771,7 +779,7 @@ done:
 	RET
 
 // func depthwiseF32x5AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x5AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -875,7 +883,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -998,7 +1008,7 @@ done:
 	RET
 
 // func depthwiseF32x6AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x6AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -1108,7 +1118,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -1239,7 +1251,7 @@ done:
 	RET
 
 // func depthwiseF32x7AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x7AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -1358,7 +1370,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -1500,7 +1514,7 @@ done:
 	RET
 
 // func depthwiseF32x8AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x8AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -1625,7 +1639,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -1775,7 +1791,7 @@ done:
 	RET
 
 // func depthwiseF32x9AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x9AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -1906,7 +1922,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -2064,7 +2082,7 @@ done:
 	RET
 
 // func depthwiseF32x10AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x10AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -2204,7 +2222,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -2373,7 +2393,7 @@ done:
 	RET
 
 // func depthwiseF32x11AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x11AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -2519,7 +2539,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -2696,7 +2718,7 @@ done:
 	RET
 
 // func depthwiseF32x12AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x12AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -2848,7 +2870,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -3033,7 +3057,7 @@ done:
 	RET
 
 // func depthwiseF32x1AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x1AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3042,8 +3066,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -3121,7 +3148,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x2AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x2AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3130,8 +3157,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -3215,7 +3245,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x3AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x3AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3224,8 +3254,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -3315,7 +3348,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x4AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x4AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3324,8 +3357,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -3427,7 +3463,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x5AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x5AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3436,8 +3472,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -3545,7 +3584,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x6AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x6AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3554,8 +3593,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -3669,7 +3711,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x7AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x7AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3678,8 +3720,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -3802,7 +3847,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x8AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x8AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3811,8 +3856,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -3941,7 +3989,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x9AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x9AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3950,8 +3998,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -4086,7 +4137,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x10AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x10AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -4095,8 +4146,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -4240,7 +4294,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x11AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x11AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -4249,8 +4303,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -4400,7 +4457,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x12AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x12AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -4409,8 +4466,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -4566,7 +4626,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x13AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x13AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -4575,8 +4635,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0
@@ -4741,7 +4804,7 @@ clampWhole:
 	RET
 
 // func depthwiseF32x14AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·depthwiseF32x14AVX512(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -4750,8 +4813,11 @@ tile:
 
 channels:
 	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
 	MOVQ      a+0(FP), DX
 	MOVQ      96(DX), DX
 	VMOVUPS.Z (DX)(AX*1), K1, Z0

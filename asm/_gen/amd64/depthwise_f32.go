@@ -34,38 +34,20 @@ func (d *depthwise) body() {
 	d.XORQ(at, at)
 	d.Label("channels")
 	if d.wide() {
-		d.channels(at, d.maskOf(left))
+		d.channels(at, d.firstLanes(left, d.masks))
 	} else {
 		d.CMPQ(left, Imm(uint64(d.lanes)))
 		d.JL(LabelRef("part"))
 		d.channels(at, nil)
 		d.JMP(LabelRef("done"))
 		d.Label("part")
-		d.channels(at, d.maskOf(left))
+		d.channels(at, d.firstLanes(left, d.masks))
 		d.Label("done")
 	}
 	d.ADDQ(Imm(uint64(d.bytes())), at)
 	d.SUBQ(Imm(uint64(d.lanes)), left)
 	d.JG(LabelRef("channels"))
 	d.nextTile()
-}
-
-// maskOf returns the mask of the first left lanes: a mask register, or a
-// vector in AVX2.
-func (d *depthwise) maskOf(left GPVirtual) Register {
-	if d.wide() {
-		bits, k := d.GP64(), d.K()
-		d.MOVQ(I64(-1), bits)
-		d.BZHIQ(left, bits, bits) // counts from 64 on leave all bits
-		d.KMOVW(bits.As32(), k)
-		return k
-	}
-	n, table, mask := d.GP64(), d.GP64(), d.YMM()
-	d.MOVQ(left, n)
-	d.NEGQ(n)
-	d.LEAQ(d.masks, table)
-	d.VMOVUPS(Mem{Base: table, Index: n, Scale: 4, Disp: 16 * 4}, mask)
-	return mask
 }
 
 // channels sums one vector of channels of all pixels.
@@ -118,18 +100,6 @@ func (d *depthwise) channels(at GPVirtual, mask Register) {
 	d.CMPQ(tap, end)
 	d.JNE(LabelRef("tap" + kind))
 	d.finishChannels(kind, at, mask)
-}
-
-// loadLanes loads the lanes of mask and zeroes the others.
-func (d *depthwise) loadLanes(from Mem, mask Register, to VecVirtual) {
-	switch {
-	case mask == nil:
-		d.VMOVUPS(from, to)
-	case d.wide():
-		d.VMOVUPS_Z(from, mask, to)
-	default:
-		d.VMASKMOVPS(from, mask, to)
-	}
 }
 
 // finishChannels adds the residual, clamps and stores.

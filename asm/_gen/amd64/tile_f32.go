@@ -266,21 +266,6 @@ func (t *tile) masks256(cols GPVirtual) []Register {
 	return masks
 }
 
-// laneMasks declares 16 words of ones followed by 16 of zeros: the mask of the
-// first n lanes starts 16-n words in.
-func laneMasks(c *Context, name string) Mem {
-	table := c.StaticGlobal(name)
-	c.DataAttributes(RODATA | NOPTR)
-	for i := range 32 {
-		word := uint32(0)
-		if i < 16 {
-			word = 0xffffffff
-		}
-		c.AddDatum(i*4, U32(word))
-	}
-	return table
-}
-
 // finishPixels adds, clamps and stores with one mask for each vector (see
 // masks512 and masks256), or whole vectors without. Labels end in the kind.
 func (t *tile) finishPixels(masks []Register) {
@@ -331,14 +316,7 @@ func (t *tile) storePixels(dst row, v int, mask Register, lo, hi VecVirtual) {
 		at, acc := dst.at(p, v*t.bytes()), t.acc[p][v]
 		t.VMAXPS(acc, lo, acc)
 		t.VMINPS(acc, hi, acc)
-		switch {
-		case mask == nil:
-			t.VMOVUPS(acc, at)
-		case t.wide():
-			t.VMOVUPS(acc, mask, at)
-		default:
-			t.VMASKMOVPS(acc, mask, at)
-		}
+		t.storeLanes(acc, mask, at)
 	}
 }
 
