@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/narrow-ml/narrow/asm"
 )
@@ -31,31 +30,80 @@ type Histogram struct {
 	min, max     float32 // 0 for an empty histogram
 	exp          int     // meaningful if pos is not nil
 	pos, neg     []uint64
-	live         *asm.Observer // values not yet in the fields above; nil if there are none
+	live         *asm.Histogram // of the same range: bins not yet in pos and neg; nil if there are none
 }
 
+// tile is how many values are counted at a time: they stay in the cache from
+// the search for their range to their counting.
+const tile = 8192
+
 // Add counts the values of x. It returns an error that wraps [ErrNotFinite] if
-// one of them is NaN or infinite; the histogram is of no use then.
+// one of them is NaN, infinite or not below 2^127; the histogram is of no use then.
 func (h *Histogram) Add(x []float32) error {
-	if h.live == nil {
-		h.live = asm.NewObserver(Bins)
-	}
-	h.live.Add(x)
-	if s := h.live.Stats(); s.NaN > 0 || s.Inf > 0 {
-		return fmt.Errorf("%w: %d NaN and %d infinities among %d values", ErrNotFinite, s.NaN, s.Inf, s.Count)
+	for len(x) > 0 {
+		n := min(len(x), tile)
+		if err := h.addTile(x[:n]); err != nil {
+			return err
+		}
+		x = x[n:]
 	}
 	return nil
 }
 
+func (h *Histogram) addTile(x []float32) error {
+	lo, hi, nan := asm.MinMaxF32(x)
+	if nan > 0 {
+		return fmt.Errorf("%w: NaN", ErrNotFinite)
+	}
+	lo, hi = lo+0, hi+0 // no negative zero: the result must not depend on which came first
+	exp := rangeExp(max(-lo, hi))
+	if exp > maxExp {
+		return fmt.Errorf("%w: values from %g to %g", ErrNotFinite, lo, hi)
+	}
+	if h.count == 0 {
+		h.min, h.max = lo, hi
+	}
+	h.min, h.max = min(h.min, lo), max(h.max, hi)
+	h.count += uint64(len(x))
+	if lo == 0 && hi == 0 {
+		h.zeros += uint64(len(x))
+		return nil
+	}
+	h.cover(exp)
+	if h.live == nil {
+		var err error
+		if h.live, err = asm.NewSymmetricHistogram(float32(math.Ldexp(1, h.exp)), Bins); err != nil {
+			return err
+		}
+	}
+	h.live.Add(x)
+	return nil
+}
+
+// The range of a histogram is 2^exp with minExp <= exp <= maxExp: below, the
+// width of a bin would be no normal float32; above, the range itself.
+const (
+	minExp = -100
+	maxExp = 127
+)
+
+// rangeExp returns the exponent of the least power of two above the magnitude m.
+func rangeExp(m float32) int {
+	if math.IsInf(float64(m), 0) {
+		return maxExp + 1
+	}
+	_, exp := math.Frexp(float64(m))
+	return max(exp, minExp)
+}
+
 // Count returns how many values were added.
-func (h *Histogram) Count() uint64 { h.flush(); return h.count }
+func (h *Histogram) Count() uint64 { return h.count }
 
 // Zeros returns how many of the values are exactly zero.
 func (h *Histogram) Zeros() uint64 { h.flush(); return h.zeros }
 
 // Range returns the least and the greatest value, zeros for an empty histogram.
 func (h *Histogram) Range() (lo, hi float64) {
-	h.flush()
 	return float64(h.min), float64(h.max)
 }
 
@@ -67,27 +115,24 @@ func (h *Histogram) MaxAbs() float64 {
 
 // Width returns the width of a bin, 0 if only zeros were added.
 func (h *Histogram) Width() float64 {
-	if h.flush(); h.pos == nil {
+	if h.pos == nil {
 		return 0
 	}
 	return math.Ldexp(1.0/Bins, h.exp)
 }
 
-// flush moves what was added last to the other fields.
+// flush moves what the live histogram has counted to the other fields.
 func (h *Histogram) flush() {
 	if h.live == nil {
 		return
 	}
-	s := h.live.Stats()
-	counts, limit := h.live.Histogram()
-	h.live = nil
-	o := Histogram{zeros: uint64(s.Zeros), count: uint64(s.Count), min: s.Min + 0, max: s.Max + 0}
-	if o.zeros < o.count {
-		_, exp := math.Frexp(limit)
-		o.exp, o.pos, o.neg = exp-1, counts[Bins:], slices.Clone(counts[:Bins])
-		slices.Reverse(o.neg)
+	counts := h.live.Counts()
+	for i := range h.pos {
+		h.pos[i] += counts[i]
+		h.neg[i] += counts[Bins+i]
 	}
-	h.Merge(&o)
+	h.zeros += h.live.Zeros
+	h.live = nil
 }
 
 // cover makes the range at least 2^exp.
@@ -97,6 +142,7 @@ func (h *Histogram) cover(exp int) {
 		h.exp = exp
 		h.pos, h.neg = make([]uint64, Bins), make([]uint64, Bins)
 	case exp > h.exp:
+		h.flush()
 		widen(h.pos, exp-h.exp)
 		widen(h.neg, exp-h.exp)
 		h.exp = exp

@@ -76,7 +76,7 @@ func TestHistogramExtremes(t *testing.T) {
 		t.Error("tiny values are lost when the range grows")
 	}
 	inf := float32(math.Inf(1))
-	for _, bad := range []float32{inf, -inf, float32(math.NaN())} {
+	for _, bad := range []float32{inf, -inf, float32(math.NaN()), math.MaxFloat32, -math.MaxFloat32} {
 		h := new(Histogram)
 		if err := h.Add([]float32{1, bad, 2}); !errors.Is(err, ErrNotFinite) {
 			t.Errorf("adding %v: %v", bad, err)

@@ -33,7 +33,7 @@ func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options 
 		return nil, err
 	}
 	g = g.Clone()
-	if err := Prepare(g); err != nil {
+	if err := Prepare(g, c.opset()); err != nil {
 		return nil, err
 	}
 	report := newReport(g, c)
@@ -129,6 +129,19 @@ func WithThreads(n int) Option { return func(c *config) { c.threads = n } }
 
 // WithProgress has f called with the number of inputs that calibration has done.
 func WithProgress(f func(done int)) Option { return func(c *config) { c.progress = f } }
+
+// opset returns the first version of the ONNX operator set that has what is
+// needed: 13 has scales per channel, 21 has 16-bit integers.
+func (c *config) opset() int {
+	wide := c.actBits > 8
+	for _, b := range c.nodeBits {
+		wide = wide || b[1] > 8
+	}
+	if wide {
+		return 21
+	}
+	return 13
+}
 
 // bitsOf returns the bits of a node's weights and of its result.
 func (c *config) bitsOf(n *graph.Node) (weights, activations int) {
