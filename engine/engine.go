@@ -1,5 +1,13 @@
 // Package engine runs networks. A graph is compiled once to a [Net] and run
 // many times, from any number of goroutines.
+//
+// Compiling to a plan happens when the shapes of the inputs are known, at the
+// first run with them; the batch (axis 0) of a network whose samples do not
+// depend on each other may then be any. A plan is a list of steps over buffers
+// in one arena. In its convolutional parts activations lie channels-last, with
+// the border that the next layer's padding needs around them.
+//
+// Results do not depend on the number of threads or on the batch, bit for bit.
 package engine
 
 import (
@@ -7,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
@@ -16,12 +26,20 @@ import (
 // ErrInput reports run-time inputs that do not fit the network.
 var ErrInput = errors.New("engine: input does not fit the network")
 
+// maxPlans bounds how many plans a network keeps.
+const maxPlans = 8
+
 // Net is a compiled network. Its methods may be called concurrently.
 type Net struct {
 	graph    *graph.Graph
 	threads  int
 	observed map[*graph.Value]int
 	observer Observer
+	profile  bool
+
+	plans  atomic.Pointer[[]*plan] // the ones in use, replaced as a whole
+	mu     sync.Mutex              // for making plans and packing weights
+	packed map[packKey]any
 }
 
 // Observer sees values while a network runs: how calibration reads every
@@ -30,7 +48,7 @@ type Observer interface {
 	// Observe is given elements of observed value number value. The pieces of
 	// a value come in no particular order, each element once; x is only valid
 	// during the call. Calls with one worker number (0 <= worker < threads)
-	// never overlap, calls with different ones do.
+	// of the same run never overlap, calls with different ones do.
 	Observe(worker, value int, x []float32)
 }
 
@@ -59,10 +77,15 @@ func WithObserver(o Observer, values []*graph.Value) Option {
 	}
 }
 
+// WithProfile makes runs measure the time of every step, for [Net.Steps].
+func WithProfile() Option {
+	return func(net *Net) { net.profile = true }
+}
+
 // Compile prepares a graph, which it does not change and which must not be
 // changed while the network is in use.
 func Compile(g *graph.Graph, opts ...Option) (*Net, error) {
-	net := &Net{graph: g, threads: runtime.GOMAXPROCS(0)}
+	net := &Net{graph: g, threads: runtime.GOMAXPROCS(0), packed: make(map[packKey]any)}
 	for _, o := range opts {
 		o(net)
 	}
@@ -71,6 +94,7 @@ func Compile(g *graph.Graph, opts ...Option) (*Net, error) {
 			return nil, fmt.Errorf("engine: %s: %w", n, err)
 		}
 	}
+	net.plans.Store(new([]*plan))
 	return net, nil
 }
 
@@ -79,71 +103,113 @@ func (net *Net) Threads() int { return net.threads }
 
 // Run computes the graph's outputs, in its order, for inputs in the order of
 // graph.Inputs. The first dimension of a batched network's inputs may be any.
+// The inputs must not be changed before it returns.
 func (net *Net) Run(ctx context.Context, inputs ...*tensor.Tensor) ([]*tensor.Tensor, error) {
-	g := net.graph
-	if len(inputs) != len(g.Inputs) {
-		return nil, fmt.Errorf("%w: %d inputs given, %d wanted", ErrInput, len(inputs), len(g.Inputs))
+	p, n, err := net.prepare(inputs)
+	if err != nil {
+		return nil, err
 	}
-	vals := make(map[*graph.Value]*tensor.Tensor)
-	for i, v := range g.Inputs {
-		if err := checkInput(v, inputs[i]); err != nil {
-			return nil, err
-		}
-		vals[v] = inputs[i]
-		net.observe(v, inputs[i])
-	}
-	for _, n := range g.Nodes {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := net.runNode(n, vals); err != nil {
-			return nil, fmt.Errorf("engine: %s: %w", n, err)
-		}
-	}
-	outs := make([]*tensor.Tensor, len(g.Outputs))
-	for i, v := range g.Outputs {
-		if outs[i] = vals[v]; v.IsConst() {
-			outs[i] = v.Const
-		}
+	outs := p.newOutputs(n)
+	if err := p.run(ctx, inputs, outs, n); err != nil {
+		return nil, err
 	}
 	return outs, nil
 }
 
-func (net *Net) runNode(n *graph.Node, vals map[*graph.Value]*tensor.Tensor) error {
-	o, err := op.Lookup(n.Domain, n.Op)
+// RunInto is [Net.Run] with the outputs written to tensors that the caller
+// has, of the right types and shapes: it allocates nothing once the network has run with
+// such inputs. On an error the outputs hold anything.
+func (net *Net) RunInto(ctx context.Context, outputs, inputs []*tensor.Tensor) error {
+	p, n, err := net.prepare(inputs)
 	if err != nil {
 		return err
 	}
-	c := &op.Call{Attrs: n.Attrs, Version: net.graph.Opset[n.Domain],
-		In: make([]*tensor.Tensor, len(n.Inputs)), Out: make([]*tensor.Tensor, len(n.Outputs))}
-	for i, v := range n.Inputs {
-		if v == nil {
-			continue
-		}
-		if c.In[i] = vals[v]; v.IsConst() {
-			c.In[i] = v.Const
-		}
-	}
-	if err := o.Run(c); err != nil {
+	if err := p.checkOutputs(outputs, n); err != nil {
 		return err
 	}
-	for i, v := range n.Outputs {
-		if v != nil {
-			vals[v] = c.Out[i]
-			net.observe(v, c.Out[i])
+	return p.run(ctx, inputs, outputs, n)
+}
+
+// prepare returns the plan for the inputs and the number of samples.
+func (net *Net) prepare(inputs []*tensor.Tensor) (*plan, int, error) {
+	g := net.graph
+	if len(inputs) != len(g.Inputs) {
+		return nil, 0, fmt.Errorf("%w: %d inputs given, %d wanted", ErrInput, len(inputs), len(g.Inputs))
+	}
+	for i, v := range g.Inputs {
+		if err := checkInput(v, inputs[i]); err != nil {
+			return nil, 0, err
+		}
+	}
+	p := net.find(inputs)
+	if p == nil {
+		var err error
+		if p, err = net.compile(inputs); err != nil {
+			return nil, 0, err
+		}
+	}
+	n, err := p.samples(inputs)
+	return p, n, err
+}
+
+func (net *Net) find(inputs []*tensor.Tensor) *plan {
+	for _, p := range *net.plans.Load() {
+		if p.takes(inputs) {
+			return p
 		}
 	}
 	return nil
 }
 
-func (net *Net) observe(v *graph.Value, t *tensor.Tensor) {
-	if i, ok := net.observed[v]; ok {
-		net.observer.Observe(0, i, t.F32())
+// compile makes and keeps the plan for inputs of these shapes.
+func (net *Net) compile(inputs []*tensor.Tensor) (*plan, error) {
+	net.mu.Lock()
+	defer net.mu.Unlock()
+	if p := net.find(inputs); p != nil { // somebody was faster
+		return p, nil
 	}
+	types := make([]op.Type, len(inputs))
+	batch := len(inputs) > 0
+	for i, t := range inputs {
+		types[i] = op.TypeOf(t)
+		batch = batch && t.Rank() > 0
+	}
+	p, err := newPlan(net, types, batch && batchable(net.graph, types))
+	if err != nil {
+		return nil, err
+	}
+	plans := append([]*plan{p}, *net.plans.Load()...)
+	plans = plans[:min(len(plans), maxPlans)]
+	net.plans.Store(&plans)
+	return p, nil
+}
+
+func (p *plan) checkOutputs(outputs []*tensor.Tensor, n int) error {
+	if len(outputs) != len(p.outputs) {
+		return fmt.Errorf("%w: %d outputs given, %d wanted", ErrInput, len(outputs), len(p.outputs))
+	}
+	for i, t := range p.outputs {
+		out := outputs[i]
+		ok := out != nil && t.Static() && out.DType() == t.DType && out.Rank() == len(t.Shape)
+		for d := 0; ok && d < len(t.Shape); d++ {
+			want := t.Shape[d]
+			if d == 0 && p.batched {
+				want = n
+			}
+			ok = out.Shape()[d] == want
+		}
+		if !ok {
+			return fmt.Errorf("%w: output %q does not go into %v", ErrInput, p.net.graph.Outputs[i].Name, out)
+		}
+	}
+	return nil
 }
 
 // checkInput compares an input with what the graph declares.
 func checkInput(v *graph.Value, t *tensor.Tensor) error {
+	if t == nil {
+		return fmt.Errorf("%w: %q is missing", ErrInput, v.Name)
+	}
 	if v.Type.DType != tensor.Undefined && v.Type.DType != t.DType() {
 		return fmt.Errorf("%w: %q is %s, not %s", ErrInput, v.Name, v.Type.DType, t.DType())
 	}
