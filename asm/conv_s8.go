@@ -21,6 +21,7 @@ type ConvS8 struct {
 	panels    []panelS8
 	kernel    *tileKernelS8
 	depthwise *depthwiseKernelS8 // instead of kernel
+	order     []int              // of a depthwise kernel's elements (see tapOrder)
 	apart     *ConvS8            // the same convolution without rowTaps, for a source with gaps between pixels
 }
 
@@ -107,14 +108,26 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 	if add != nil {
 		readRange(add.Image.Data)
 	}
-	flat := dst.gapless() && (add == nil || add.Image.gapless())
-	f.each(src, dst.W, flat, y0, y1, p0, p1, func(sums sumsS8) {
+	f = f.forSource(src)
+	flat := f.pointwise() && src.gapless() && dst.gapless() && (add == nil || add.Image.gapless())
+	emit := func(sums sumsS8) {
 		s, p := sums.s8Scratch, sums.p
 		at := sums.y*dst.RowStride + sums.x*dst.PixStride + p.first
 		s.requant = requantArgs{dst: dst.Data[at:], src: s.acc[:], dstStep: dst.PixStride, srcStep: p.width, pixels: sums.pixels, channels: p.channels}
 		req.rows(&s.requant, p.first)
 		if add != nil {
 			add.apply(dst, sums)
+		}
+	}
+	f.blocks(src, y0, y1, p0, p1, func(s *s8Scratch, p *panelS8, y0, y1 int) {
+		kernel := f.depthwiseBytes(p, req.mode)
+		if kernel == nil {
+			f.sums(s, src, p, dst.W, flat, y0, y1, emit)
+			return
+		}
+		f.runDepthwise(s, kernel, dst, src, p, req, y0, y1)
+		for y := y0; add != nil && y < y1; y++ {
+			add.apply(dst, sumsS8{s, p, y, 0, dst.W})
 		}
 	})
 }
@@ -138,7 +151,7 @@ func (r *Residual) apply(dst Image[uint8], sums sumsS8) {
 // RunS32 is [ConvS8.Run] with the plain sums as output.
 func (f *ConvS8) RunS32(dst Image[int32], src Image[uint8], y0, y1 int) {
 	checkImageS8(f, dst, src, y0, y1)
-	f.each(src, dst.W, dst.gapless(), y0, y1, 0, len(f.panels), func(sums sumsS8) {
+	f.each(src, dst.W, dst.gapless(), y0, y1, func(sums sumsS8) {
 		for i := range sums.pixels {
 			at := sums.y*dst.RowStride + (sums.x+i)*dst.PixStride + sums.p.first
 			copy(dst.Data[at:][:sums.p.channels], sums.acc[i*sums.p.width:])
@@ -152,7 +165,7 @@ func (f *ConvS8) RunF32(dst Image[float32], src Image[uint8], scale []float32, y
 	if len(scale) != f.m {
 		panic(fmt.Sprintf("asm: convolution to %d channels with %d scales", f.m, len(scale)))
 	}
-	f.each(src, dst.W, dst.gapless(), y0, y1, 0, len(f.panels), func(sums sumsS8) {
+	f.each(src, dst.W, dst.gapless(), y0, y1, func(sums sumsS8) {
 		p := sums.p
 		for i := range sums.pixels {
 			at := sums.y*dst.RowStride + (sums.x+i)*dst.PixStride + p.first
@@ -195,33 +208,21 @@ type sumsS8 struct {
 	y, x, pixels int
 }
 
-// each computes the sums of rows [y0, y1) for panels [p0, p1) and hands them to emit. A flat
-// output is walked as if its rows were one: x then runs beyond the width.
-func (f *ConvS8) each(src Image[uint8], w int, flat bool, y0, y1, p0, p1 int, emit func(sumsS8)) {
-	if y0 >= y1 || w == 0 {
-		return
-	}
+// each computes the sums of rows [y0, y1), w wide, and hands them to emit.
+func (f *ConvS8) each(src Image[uint8], w int, gapless bool, y0, y1 int, emit func(sumsS8)) {
+	f = f.forSource(src)
+	flat := f.pointwise() && src.gapless() && gapless
+	f.blocks(src, y0, y1, 0, len(f.panels), func(s *s8Scratch, p *panelS8, y0, y1 int) {
+		f.sums(s, src, p, w, flat, y0, y1, emit)
+	})
+}
+
+// forSource returns the variant of f for the layout of src.
+func (f *ConvS8) forSource(src Image[uint8]) *ConvS8 {
 	if f.apart != nil && src.PixStride != f.c {
-		f = f.apart
+		return f.apart
 	}
-	s := s8Scratches.Get().(*s8Scratch)
-	defer s.release()
-	f.setTaps(s, src)
-	flat = flat && src.gapless() && f.pointwise()
-	height := max(1, sourceBlockS8/max(1, f.spec.StrideH*src.RowStride))
-	for ; y0 < y1; y0 += height {
-		end := min(y0+height, y1)
-		for i := range f.panels[p0:p1] {
-			p := &f.panels[p0+i]
-			if flat {
-				f.row(s, src, p, y0, (end-y0)*w, emit)
-				continue
-			}
-			for y := y0; y < end; y++ {
-				f.row(s, src, p, y, w, emit)
-			}
-		}
-	}
+	return f
 }
 
 // pointwise reports whether output pixel i depends on source pixel i only.
@@ -229,22 +230,42 @@ func (f *ConvS8) pointwise() bool {
 	return f.spec.KH == 1 && f.spec.KW == 1 && f.spec.StrideH == 1 && f.spec.StrideW == 1
 }
 
-// row computes w pixels of one panel from row y on.
-func (f *ConvS8) row(s *s8Scratch, src Image[uint8], p *panelS8, y, w int, emit func(sumsS8)) {
-	step := f.spec.StrideW * src.PixStride
-	for x := 0; x < w; {
-		from := src.Data[y*f.spec.StrideH*src.RowStride+x*step+p.input:]
-		n := 0
-		if f.depthwise != nil {
-			n = min(w-x, len(s.acc)/p.width)
-			s.depth = depthwiseArgsS8{src: from, weights: p.weights, weights16: p.weights16, bias: p.bias, acc: s.acc[:],
-				taps: s.taps, srcStep: step, pixels: n}
-			f.depthwise.run(&s.depth)
-		} else {
-			n = f.kernel.tiles(s, p, from, step, w-x)
+// blocks cuts rows [y0, y1) into blocks whose source stays in the cache and goes, in each,
+// over panels [p0, p1).
+func (f *ConvS8) blocks(src Image[uint8], y0, y1, p0, p1 int, do func(s *s8Scratch, p *panelS8, y0, y1 int)) {
+	s := s8Scratches.Get().(*s8Scratch)
+	defer s.release()
+	f.setTaps(s, src)
+	height := max(1, sourceBlockS8/max(1, f.spec.StrideH*src.RowStride))
+	for ; y0 < y1; y0 += height {
+		for i := range f.panels[p0:p1] {
+			do(s, &f.panels[p0+i], y0, min(y0+height, y1))
 		}
-		emit(sumsS8{s, p, y, x, n})
-		x += n
+	}
+}
+
+// sums computes the sums of rows [y0, y1) of one panel and hands them to emit. A flat
+// output is walked as if its rows were one: x then runs beyond the width w.
+func (f *ConvS8) sums(s *s8Scratch, src Image[uint8], p *panelS8, w int, flat bool, y0, y1 int, emit func(sumsS8)) {
+	if flat {
+		w, y1 = w*(y1-y0), y0+1
+	}
+	step := f.spec.StrideW * src.PixStride
+	for y := y0; y < y1; y++ {
+		for x := 0; x < w; {
+			from := src.Data[y*f.spec.StrideH*src.RowStride+x*step+p.input:]
+			n := w - x
+			if f.depthwise != nil {
+				n = min(n, len(s.acc)/p.width)
+				f.setDepthwise(s, p, nil, step, 0)
+				s.depth.src, s.depth.acc, s.depth.pixels = from, s.acc[:], n
+				f.depthwise.sums(&s.depth)
+			} else {
+				n = f.kernel.tiles(s, p, from, step, n)
+			}
+			emit(sumsS8{s, p, y, x, n})
+			x += n
+		}
 	}
 }
 
@@ -262,10 +283,19 @@ func (k *tileKernelS8) tiles(s *s8Scratch, p *panelS8, src []uint8, step, n int)
 	return count * pixels
 }
 
-// setTaps fills in the offsets of the kernel's elements. Depthwise kernels
-// take whole groups of four, filled up with weightless taps.
+// setTaps fills in the offsets of the kernel's elements, in the order in which
+// they were packed.
 func (f *ConvS8) setTaps(s *s8Scratch, src Image[uint8]) {
 	s.taps = s.taps[:0]
+	rowStep, step := f.spec.DilationH*src.RowStride, f.spec.DilationW*src.PixStride
+	if f.depthwise != nil {
+		for _, t := range f.order {
+			t = max(0, t) % (f.spec.KH * f.spec.KW) // where there is none, any will do
+			y, x := t/f.spec.KW, t%f.spec.KW
+			s.taps = append(s.taps, y*rowStep+x*step)
+		}
+		return
+	}
 	kw := f.spec.KW
 	if f.rowTaps {
 		kw = 1
@@ -273,12 +303,9 @@ func (f *ConvS8) setTaps(s *s8Scratch, src Image[uint8]) {
 	for range f.passes {
 		for y := range f.spec.KH {
 			for x := range kw {
-				s.taps = append(s.taps, y*f.spec.DilationH*src.RowStride+x*f.spec.DilationW*src.PixStride)
+				s.taps = append(s.taps, y*rowStep+x*step)
 			}
 		}
-	}
-	for f.depthwise != nil && len(s.taps)%4 != 0 {
-		s.taps = append(s.taps, 0)
 	}
 }
 

@@ -71,9 +71,9 @@ func packConvS8(w []int16, bias []int32, inZero uint8, m, c int, spec ConvSpec, 
 	}
 	f := &ConvS8{spec: spec, m: m, c: c, passes: p.passes}
 	if spec.Groups == c && m == c && c > 1 {
-		f.depthwise = depthwise
+		f.depthwise, f.order = depthwise, spec.tapOrder(p.passes)
 		for first := 0; first < m; first += depthwise.width {
-			f.panels = append(f.panels, p.depthwise(depthwise, first, min(depthwise.width, m-first)))
+			f.panels = append(f.panels, p.depthwise(depthwise, f.order, first, min(depthwise.width, m-first)))
 		}
 		return f, nil
 	}
@@ -165,15 +165,18 @@ func (p *packerS8) fill(panel *panelS8, kernel *tileKernelS8) {
 	panel.setWeights(packed, kernel.wide)
 }
 
-// depthwise packs channels [first, first+channels) of a depthwise convolution.
-func (p *packerS8) depthwise(k *depthwiseKernelS8, first, channels int) panelS8 {
+// depthwise packs channels [first, first+channels) of a depthwise convolution as
+// depthwiseArgsS8 says.
+func (p *packerS8) depthwise(k *depthwiseKernelS8, order []int, first, channels int) panelS8 {
 	panel := panelS8{first: first, channels: channels, width: k.width, input: first, bias: aligned[int32](k.width)}
-	copy(panel.bias, p.bias[first:][:channels])
-	taps := p.passes * p.area
-	packed := aligned[int16]((taps + 3) / 4 * 4 * k.width)
+	packed := aligned[int16](len(order) * k.width)
 	for c := range channels {
-		for t := range taps {
-			packed[k.position(c, t)] = p.at(t/p.area, first+c, 0, t%p.area)
+		lane := k.lane(c)
+		panel.bias[lane] = p.bias[first+c]
+		for i, t := range order {
+			if t >= 0 {
+				packed[(i/k.group*k.width+lane)*k.group+i%k.group] = p.at(t/p.area, first+c, 0, t%p.area)
+			}
 		}
 	}
 	panel.setWeights(packed, k.wide)

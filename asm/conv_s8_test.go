@@ -218,11 +218,17 @@ func TestGemmS8(t *testing.T) {
 // TestConvS8Run compares the requantized, residual and float outputs with what
 // their definitions make of the sums.
 func TestConvS8Run(t *testing.T) {
+	forEachKernel(t, "depthwiseS8", func(t *testing.T, depthwise *depthwiseKernelS8, _ int) {
+		testConvS8Run(t, depthwise)
+	})
+}
+
+func testConvS8Run(t *testing.T, depthwise *depthwiseKernelS8) {
 	for i, c := range convCasesS8 {
 		t.Run(c.String(), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(i), 5))
 			w, bias, src := c.random(t, rng)
-			f, err := PackConvS8(w, bias, 100, c.m, c.c, c.spec)
+			f, err := packConvS8(widened(w), bias, 100, c.m, c.c, c.spec, tilesS8, depthwise)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -313,6 +319,11 @@ func TestArgsLayoutS8(t *testing.T) {
 		{"depthwise.weights16", unsafe.Offsetof(d.weights16), 48}, {"depthwise.bias", unsafe.Offsetof(d.bias), 72},
 		{"depthwise.acc", unsafe.Offsetof(d.acc), 96}, {"depthwise.taps", unsafe.Offsetof(d.taps), 120},
 		{"depthwise.srcStep", unsafe.Offsetof(d.srcStep), 144}, {"depthwise.pixels", unsafe.Offsetof(d.pixels), 152},
+		{"depthwise.dst", unsafe.Offsetof(d.dst), 160}, {"depthwise.dstStep", unsafe.Offsetof(d.dstStep), 184},
+		{"depthwise.channels", unsafe.Offsetof(d.channels), 192}, {"depthwise.zero", unsafe.Offsetof(d.zero), 200},
+		{"depthwise.lo", unsafe.Offsetof(d.lo), 204}, {"depthwise.hi", unsafe.Offsetof(d.hi), 208},
+		{"depthwise.scale", unsafe.Offsetof(d.scale), 212}, {"depthwise.mul", unsafe.Offsetof(d.mul), 340},
+		{"depthwise.shift", unsafe.Offsetof(d.shift), 468},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s is at %d, the assembly has it at %d", c.name, c.got, c.want)

@@ -1,28 +1,102 @@
 package asm
 
-// depthwiseKernelS8 is a tier's kernel for convolutions with one input channel
-// for each output channel.
+// depthwiseKernelS8 is a tier's kernels for convolutions with one input channel
+// for each output channel. Internally they keep a panel's channels in an order of their own.
 type depthwiseKernelS8 struct {
-	width    int                  // channels of a panel, at most ReadSlack
-	wide     bool                 // weights are packed as int16 rather than int8
-	position func(c, tap int) int // where a weight of the panel is packed
-	run      func(a *depthwiseArgsS8)
+	width int                       // channels of a panel, at most ReadSlack
+	group int                       // taps whose weights of one channel lie side by side: 1, 2 or 4
+	wide  bool                      // weights are packed as int16 rather than int8
+	lane  func(c int) int           // the place of a channel in the panel
+	sums  func(*depthwiseArgsS8)    // makes sums
+	bytes [3]func(*depthwiseArgsS8) // makes requantized bytes, by mode; may be nil
+	rolls [3]func(*depthwiseArgsS8) // the same for 3x3 kernels of stride 1; may be nil
+	whole bool                      // bytes is only for whole panels
 }
 
 // depthwiseArgsS8 describes pixels of one output row for one panel. Their sums are
 //
-//	acc[p*width+c] = bias[c] + sum over taps t of src[p*srcStep+taps[t]+c] * weight(c, t)
+//	bias(c) + sum over taps t of src[p*srcStep+taps[t]+c] * weight(c, t)
 //
-// The number of taps is a multiple of 4. The assembly knows this layout.
+// with bias(c) at bias[lane(c)] and weight(c, t) at weights[(t/group*width+lane(c))*group+t%group].
+// Sums go to acc[p*width+c]; bytes, for c < channels, to dst[p*dstStep+c]. The
+// number of taps is a multiple of 4. Assembly loads the fields by their offset
+// (see _gen/amd64/depthwise_s8.go and TestArgsLayoutS8).
 type depthwiseArgsS8 struct {
-	src       []uint8
-	weights   []int8
-	weights16 []int16
-	bias      []int32
-	acc       []int32
-	taps      []int
-	srcStep   int
-	pixels    int
+	src          []uint8
+	weights      []int8
+	weights16    []int16
+	bias         []int32
+	acc          []int32
+	taps         []int
+	srcStep      int
+	pixels       int
+	dst          []uint8
+	dstStep      int
+	channels     int
+	zero, lo, hi int32
+	scale        [ReadSlack]float32 // by lane, like mul and shift
+	mul, shift   [ReadSlack]int32
 }
 
 var depthwiseS8 = pick[*depthwiseKernelS8]("depthwiseS8", active)
+
+// tapOrder lists the kernel elements (rows first), of each pass the next KH*KW, in the order
+// that depthwise kernels take them: -1 stands for none and fills up
+// fours. Kernels of three rows go column by column.
+func (s ConvSpec) tapOrder(passes int) []int {
+	var order []int
+	if s.KH == 3 && passes == 1 {
+		for x := range s.KW {
+			order = append(order, x, s.KW+x, 2*s.KW+x, -1)
+		}
+		return order
+	}
+	for t := range passes * s.KH * s.KW {
+		order = append(order, t)
+	}
+	for len(order)%4 != 0 {
+		order = append(order, -1)
+	}
+	return order
+}
+
+// setDepthwise fills in what does not change from row to row: all but src, dst, acc and pixels.
+func (f *ConvS8) setDepthwise(s *s8Scratch, p *panelS8, r *Requant, srcStep, dstStep int) {
+	d := &s.depth
+	d.weights, d.weights16, d.bias, d.taps = p.weights, p.weights16, p.bias, s.taps
+	d.srcStep, d.dstStep, d.channels = srcStep, dstStep, p.channels
+	if r == nil {
+		return
+	}
+	d.zero, d.lo, d.hi = r.zero, r.lo, r.hi
+	for c := range p.channels {
+		if lane := f.depthwise.lane(c); r.mode == ByFloat {
+			d.scale[lane] = r.scale[p.first+c]
+		} else {
+			d.mul[lane], d.shift[lane] = r.mul[p.first+c], r.shift[p.first+c]
+		}
+	}
+}
+
+// depthwiseBytes returns the kernel that makes requantized bytes of a panel at once, or nil.
+func (f *ConvS8) depthwiseBytes(p *panelS8, mode RequantMode) func(*depthwiseArgsS8) {
+	k := f.depthwise
+	switch {
+	case k == nil || k.whole && p.channels < p.width:
+		return nil
+	case k.rolls[mode] != nil && f.passes == 1 && f.spec == (ConvSpec{3, 3, 1, 1, 1, 1, f.c}):
+		return k.rolls[mode]
+	}
+	return k.bytes[mode]
+}
+
+// runDepthwise computes rows [y0, y1) of panel p by a kernel that depthwiseBytes returned.
+func (f *ConvS8) runDepthwise(s *s8Scratch, kernel func(*depthwiseArgsS8), dst, src Image[uint8], p *panelS8, req *Requant, y0, y1 int) {
+	f.setDepthwise(s, p, req, f.spec.StrideW*src.PixStride, dst.PixStride)
+	s.depth.pixels = dst.W
+	for y := y0; y < y1; y++ {
+		s.depth.src = src.Data[y*f.spec.StrideH*src.RowStride+p.input:]
+		s.depth.dst = dst.Data[y*dst.RowStride+p.first:]
+		kernel(&s.depth)
+	}
+}

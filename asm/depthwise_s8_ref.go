@@ -1,12 +1,13 @@
 package asm
 
 var depthwiseS8Generic = depthwiseKernelS8{
-	width:    16,
-	position: func(c, tap int) int { return tap*16 + c },
-	run:      depthwiseS8RowGeneric,
+	width: 16,
+	group: 1,
+	lane:  func(c int) int { return c },
+	sums:  depthwiseS8SumsGeneric,
 }
 
-func depthwiseS8RowGeneric(a *depthwiseArgsS8) {
+func depthwiseS8SumsGeneric(a *depthwiseArgsS8) {
 	const width = 16
 	for p := range a.pixels {
 		acc := a.acc[p*width:][:width]

@@ -28,7 +28,7 @@ var benchShapesS8 = []struct {
 func BenchmarkConvS8(b *testing.B) {
 	for _, s := range benchShapesS8 {
 		b.Run(s.name, func(b *testing.B) {
-			forEachTier(b, func(b *testing.B, tier Tier) {
+			benchTiers(b, func(b *testing.B, tier Tier) {
 				rng := rand.New(rand.NewPCG(1, 1))
 				h := (s.hw-1)*s.spec.StrideH + s.spec.KH
 				c := convCaseS8{s.m, s.c, h, h, s.spec}
@@ -54,7 +54,7 @@ func BenchmarkConvS8(b *testing.B) {
 	}
 }
 
-func forEachTier(b *testing.B, bench func(b *testing.B, tier Tier)) {
+func benchTiers(b *testing.B, bench func(b *testing.B, tier Tier)) {
 	for tier := Generic; tier <= active; tier++ {
 		if sameArch(tier, active) {
 			b.Run(tier.String(), func(b *testing.B) { bench(b, tier) })

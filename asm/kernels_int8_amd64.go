@@ -6,6 +6,8 @@ package asm
 var int8AMD64 = []kernel{
 	{"convS8", AVX2, 0, &tilesS8AVX2},
 	{"convS8", AVX512, 0, &tilesS8AVX512},
+	{"depthwiseS8", AVX2, 0, &depthwiseS8AVX2},
+	{"depthwiseS8", AVX512, 0, &depthwiseS8AVX512},
 	{"requantize", AVX2, 0, &requantAVX2},
 	{"requantize", AVX512, 0, &requantKernels{requantFloatAVX512, requantMultiplierAVX512, requantShiftAVX512}},
 }
@@ -67,4 +69,23 @@ var tilesS8AVX2 = tileKernelS8{
 			tileS8x16x5AVX2,
 		},
 	},
+}
+
+var depthwiseS8AVX2 = depthwiseKernelS8{
+	width: 16,
+	group: 2,
+	wide:  true,
+	whole: true,
+	lane:  func(c int) int { return c%8/4*8 + c/8*4 + c%4 },
+	sums:  depthwiseS8SumsAVX2,
+	bytes: [3]func(*depthwiseArgsS8){depthwiseS8FloatAVX2, depthwiseS8MultiplierAVX2, depthwiseS8ShiftAVX2},
+}
+
+var depthwiseS8AVX512 = depthwiseKernelS8{
+	width: 32,
+	group: 4,
+	lane:  func(c int) int { return c%16/4*8 + c/16*4 + c%4 },
+	sums:  depthwiseS8SumsAVX512,
+	bytes: [3]func(*depthwiseArgsS8){depthwiseS8FloatAVX512, depthwiseS8MultiplierAVX512, depthwiseS8ShiftAVX512},
+	rolls: [3]func(*depthwiseArgsS8){depthwiseS8RollingFloatAVX512, depthwiseS8RollingMultiplierAVX512, depthwiseS8RollingShiftAVX512},
 }

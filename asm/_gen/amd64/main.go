@@ -31,6 +31,7 @@ var files = []struct {
 	{"moments", moments},
 	{"tile_s8", tilesS8},
 	{"requant", requants},
+	{"depthwise_s8", depthwiseS8s},
 }
 
 func main() {

@@ -7,51 +7,72 @@ import (
 )
 
 // Offsets of the fields of requantArgs (TestArgsLayoutS8 pins them).
-const (
-	rqDst, rqSrc, rqDstStep, rqSrcStep, rqPixels, rqChannels = 0, 24, 48, 56, 64, 72
-	rqScale, rqMul, rqShift                                  = 80, 104, 128
-	rqZero, rqLo, rqHi                                       = 152, 156, 160
-)
+const rqDst, rqSrc, rqDstStep, rqSrcStep, rqPixels, rqChannels = 0, 24, 48, 56, 64, 72
+
+var requantFields = rescaleFields{scale: 80, mul: 104, shift: 128, zero: 152, lo: 156, hi: 160}
+
+// rescaleFields are offsets of a struct's fields that hold what a Requant does.
+type rescaleFields struct{ scale, mul, shift, zero, lo, hi int }
+
+// rescaler emits the arithmetic of a mode of Requant on vectors of int32.
+type rescaler struct {
+	*Context
+	isa     isa
+	args    Register
+	at      rescaleFields
+	params  func(at int) VecVirtual // loads the parameters of a vector of channels
+	lo, hi  VecVirtual              // the range less the zero point, in the arithmetic of the mode
+	load    func()                  // loads parameters and sets rescale
+	rescale func(v VecVirtual) VecVirtual
+}
+
+// modes are the modes, in the order of requantKernels.
+var modes = []struct {
+	name    string
+	prepare func(r *rescaler)
+}{{"Float", (*rescaler).float}, {"Multiplier", (*rescaler).multiplier}, {"Shift", (*rescaler).shift}}
 
 // requant emits one row kernel: for each vector of channels, over all pixels.
 type requant struct {
-	*Context
-	isa      isa
-	args     Register
-	channel  GPVirtual  // of the first lane, in elements
-	mask     Register   // of the lanes in use; avx512 only
-	zero     VecVirtual // the zero point in each lane
-	lo, hi   VecVirtual // the range less the zero point, in the arithmetic of the mode
-	rescale  func(v VecVirtual) VecVirtual
-	loadMode func() // loads the channels' parameters and sets rescale
+	rescaler
+	channel GPVirtual // of the first lane, in elements
+	mask    Register  // of the lanes in use; avx512 only
 }
 
 func requants(c *Context) {
 	for _, s := range []isa{avx2, avx512} {
-		for _, m := range []struct {
-			name string
-			load func(r *requant)
-		}{{"Float", (*requant).float}, {"Multiplier", (*requant).multiplier}, {"Shift", (*requant).shift}} {
+		for _, m := range modes {
 			name, doc := "requant"+m.name+s.name, "is a row kernel (see requantKernels)."
 			if s == avx2 {
 				doc = "is a row kernel (see requantKernels) for a multiple of 8 channels."
 			}
 			declareWithArgs(c, name, doc, "requantArgs")
-			r := &requant{Context: c, isa: s, args: c.Load(c.Param("a"), c.GP64())}
-			m.load(r)
+			r := &requant{rescaler: rescaler{Context: c, isa: s, args: c.Load(c.Param("a"), c.GP64()), at: requantFields}}
+			r.params = func(at int) VecVirtual {
+				v := s.vec(c)
+				c.VMOVUPS(Mem{Base: r.field(at), Index: r.channel, Scale: 4}, v)
+				return v
+			}
+			m.prepare(&r.rescaler)
 			r.emit()
 		}
 	}
 }
 
-func (r *requant) field(at int) GPVirtual {
+func (r *rescaler) field(at int) GPVirtual {
 	x := r.GP64()
 	r.MOVQ(Mem{Base: r.args, Disp: at}, x)
 	return x
 }
 
+func (r *rescaler) field32(at int) GPVirtual {
+	x := r.GP64()
+	r.MOVL(Mem{Base: r.args, Disp: at}, x.As32())
+	return x
+}
+
 // broadcast32 fills a vector with an int32.
-func (r *requant) broadcast32(x GPVirtual) VecVirtual {
+func (r *rescaler) broadcast32(x GPVirtual) VecVirtual {
 	v, one := r.isa.vec(r.Context), r.XMM()
 	r.VMOVD(x.As32(), one)
 	r.VPBROADCASTD(one, v)
@@ -59,31 +80,21 @@ func (r *requant) broadcast32(x GPVirtual) VecVirtual {
 }
 
 // bound returns the range's end at a field, less the zero point.
-func (r *requant) bound(at int) GPVirtual {
-	x := r.GP64()
-	r.MOVL(Mem{Base: r.args, Disp: at}, x.As32())
-	r.SUBL(Mem{Base: r.args, Disp: rqZero}, x.As32())
+func (r *rescaler) bound(at int) GPVirtual {
+	x := r.field32(at)
+	r.SUBL(Mem{Base: r.args, Disp: r.at.zero}, x.As32())
 	r.MOVLQSX(x.As32(), x)
 	return x
 }
 
-// params loads the channels' int32 or float32 parameters of a field.
-func (r *requant) params(at int) VecVirtual {
-	v := r.isa.vec(r.Context)
-	r.VMOVUPS(Mem{Base: r.field(at), Index: r.channel, Scale: 4}, v)
-	return v
-}
-
 func (r *requant) emit() {
-	zero := r.GP64()
-	r.MOVL(Mem{Base: r.args, Disp: rqZero}, zero.As32())
-	r.zero = r.broadcast32(zero)
+	zero := r.broadcast32(r.field32(r.at.zero))
 	r.channel = r.GP64()
 	r.XORQ(r.channel, r.channel)
 
 	r.Label("channels")
 	r.setMask()
-	r.loadMode()
+	r.load()
 	src, dst, pixels := r.field(rqSrc), r.field(rqDst), r.field(rqPixels)
 	srcStep, dstStep := r.field(rqSrcStep), r.field(rqDstStep)
 	r.LEAQ(Mem{Base: src, Index: r.channel, Scale: 4}, src)
@@ -91,13 +102,13 @@ func (r *requant) emit() {
 	r.SHLQ(Imm(2), srcStep)
 	r.Label("pixel")
 	v := r.isa.vec(r.Context)
-	if r.isa == avx512 {
+	if r.isa.name == avx512.name {
 		r.VMOVDQU32_Z(Mem{Base: src}, r.mask, v)
 	} else {
 		r.VMOVDQU(Mem{Base: src}, v)
 	}
 	v = r.rescale(v)
-	r.VPADDD(r.zero, v, v)
+	r.VPADDD(zero, v, v)
 	r.store(v, Mem{Base: dst})
 	r.ADDQ(srcStep, src)
 	r.ADDQ(dstStep, dst)
@@ -112,7 +123,7 @@ func (r *requant) emit() {
 
 // setMask makes the mask of the channels from r.channel on.
 func (r *requant) setMask() {
-	if r.isa != avx512 {
+	if r.isa.name != avx512.name {
 		return
 	}
 	bits, left := r.GP64(), r.field(rqChannels)
@@ -129,7 +140,7 @@ func (r *requant) setMask() {
 
 // store writes lanes, which are in [0, 255], as bytes.
 func (r *requant) store(v VecVirtual, to Mem) {
-	if r.isa == avx512 {
+	if r.isa.name == avx512.name {
 		r.VPMOVDB(v, r.mask, to)
 		return
 	}
@@ -141,12 +152,12 @@ func (r *requant) store(v VecVirtual, to Mem) {
 }
 
 // float clamps before it converts: conversion does not saturate.
-func (r *requant) float() {
-	r.lo, r.hi = r.broadcast32(r.bound(rqLo)), r.broadcast32(r.bound(rqHi))
+func (r *rescaler) float() {
+	r.lo, r.hi = r.broadcast32(r.bound(r.at.lo)), r.broadcast32(r.bound(r.at.hi))
 	r.VCVTDQ2PS(r.lo, r.lo)
 	r.VCVTDQ2PS(r.hi, r.hi)
-	r.loadMode = func() {
-		scale := r.params(rqScale)
+	r.load = func() {
+		scale := r.params(r.at.scale)
 		r.rescale = func(v VecVirtual) VecVirtual {
 			r.VCVTDQ2PS(v, v)
 			r.VMULPS(scale, v, v)
@@ -159,13 +170,13 @@ func (r *requant) float() {
 }
 
 // shift computes (v + 2^(n-1)) >> n without overflow as (v>>n) + bit n-1 of v.
-func (r *requant) shift() {
-	r.lo, r.hi = r.broadcast32(r.bound(rqLo)), r.broadcast32(r.bound(rqHi))
+func (r *rescaler) shift() {
+	r.lo, r.hi = r.broadcast32(r.bound(r.at.lo)), r.broadcast32(r.bound(r.at.hi))
 	one := r.GP64()
 	r.MOVQ(U32(1), one)
 	ones := r.broadcast32(one)
-	r.loadMode = func() {
-		n := r.params(rqShift)
+	r.load = func() {
+		n := r.params(r.at.shift)
 		before, half, t := r.isa.vec(r.Context), r.isa.vec(r.Context), r.isa.vec(r.Context)
 		r.VPSUBD(ones, n, before)
 		r.VPMINSD(ones, n, half) // 1, or 0 for a shift of 0, which rounds nothing
@@ -181,8 +192,8 @@ func (r *requant) shift() {
 	}
 }
 
-func (r *requant) and(x, y VecVirtual) {
-	if r.isa == avx512 {
+func (r *rescaler) and(x, y VecVirtual) {
+	if r.isa.name == avx512.name {
 		r.VPANDD(x, y, y)
 	} else {
 		r.VPAND(x, y, y)
@@ -190,18 +201,18 @@ func (r *requant) and(x, y VecVirtual) {
 }
 
 // multiplier works on the even and the odd lanes, 64 bits each.
-func (r *requant) multiplier() {
-	r.lo, r.hi = r.broadcast64(r.bound(rqLo)), r.broadcast64(r.bound(rqHi))
+func (r *rescaler) multiplier() {
+	r.lo, r.hi = r.broadcast64(r.bound(r.at.lo)), r.broadcast64(r.bound(r.at.hi))
 	one := r.GP64()
 	r.MOVQ(U32(1), one)
 	ones := r.broadcast64(one)
 	var sign VecVirtual // avx2: the top bit
-	if r.isa == avx2 {
+	if r.isa.name == avx2.name {
 		sign = r.isa.vec(r.Context)
 		r.VPSLLQ(Imm(63), ones, sign)
 	}
-	r.loadMode = func() {
-		mul, shift := r.params(rqMul), r.params(rqShift)
+	r.load = func() {
+		mul, shift := r.params(r.at.mul), r.params(r.at.shift)
 		r.rescale = func(v VecVirtual) VecVirtual {
 			even, odd := r.isa.vec(r.Context), r.isa.vec(r.Context)
 			r.VPMULDQ(mul, v, even)
@@ -215,7 +226,7 @@ func (r *requant) multiplier() {
 			low := r.isa.vec(r.Context)
 			r.VPSLLQ(Imm(32), even, even)
 			r.VPSRLQ(Imm(32), even, low)
-			if r.isa == avx512 {
+			if r.isa.name == avx512.name {
 				r.VPORD(odd, low, low)
 			} else {
 				r.VPOR(odd, low, low)
@@ -225,7 +236,7 @@ func (r *requant) multiplier() {
 	}
 }
 
-func (r *requant) broadcast64(x GPVirtual) VecVirtual {
+func (r *rescaler) broadcast64(x GPVirtual) VecVirtual {
 	v, one := r.isa.vec(r.Context), r.XMM()
 	r.VMOVQ(x, one)
 	r.VPBROADCASTQ(one, v)
@@ -233,7 +244,7 @@ func (r *requant) broadcast64(x GPVirtual) VecVirtual {
 }
 
 // half rounds, shifts and clamps the 64-bit products of the even or odd lanes.
-func (r *requant) half(v, shift, ones, sign VecVirtual, odd bool) {
+func (r *rescaler) half(v, shift, ones, sign VecVirtual, odd bool) {
 	n, t := r.isa.vec(r.Context), r.isa.vec(r.Context)
 	if odd {
 		r.VPSRLQ(Imm(32), shift, n)
@@ -244,7 +255,7 @@ func (r *requant) half(v, shift, ones, sign VecVirtual, odd bool) {
 	r.VPSLLVQ(n, ones, t)
 	r.VPSRLQ(Imm(1), t, t)
 	r.VPADDQ(t, v, v)
-	if r.isa == avx512 {
+	if r.isa.name == avx512.name {
 		r.VPSRAVQ(n, v, v)
 		r.VPMAXSQ(r.lo, v, v)
 		r.VPMINSQ(r.hi, v, v)

@@ -1,0 +1,250 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// Offsets of the fields of depthwiseArgsS8 (TestArgsLayoutS8 pins them).
+const (
+	dwSrc, dwWeights, dwWeights16, dwBias, dwAcc, dwTaps = 0, 24, 48, 72, 96, 120
+	dwSrcStep, dwPixels, dwDst, dwDstStep, dwChannels    = 144, 152, 160, 184, 192
+)
+
+var dwFields = rescaleFields{zero: 200, lo: 204, hi: 208, scale: 212, mul: 340, shift: 468}
+
+// depthwiseS8 emits kernels for a row of pixels and a panel of vecs vectors of eight channels.
+//
+// Interleaving the bytes of four taps within the 128-bit lanes leaves the
+// channels in another order, which packing at the end undoes: vector v holds channels
+// 4v to 4v+3 of each half of the panel.
+type depthwiseS8 struct {
+	rescaler
+	vecs int
+	out  Register // sums or bytes
+	zero VecVirtual
+	mask Register // of the channels in use; avx512 only
+}
+
+// avx512Half is AVX-512 with vectors of 256 bits.
+var avx512Half = isa{"AVX512", 32}
+
+func depthwiseS8s(c *Context) {
+	for _, k := range []struct {
+		isa  isa
+		vecs int
+	}{{avx2, 2}, {avx512Half, 4}} {
+		d := newDepthwiseS8(c, k.isa, k.vecs, "depthwiseS8Sums", "makes sums (see depthwiseKernelS8).")
+		d.general(d.storeSums)
+		for _, m := range modes {
+			d := newDepthwiseS8(c, k.isa, k.vecs, "depthwiseS8"+m.name, "makes bytes (see depthwiseKernelS8).")
+			d.prepare(m.prepare)
+			d.general(d.storeBytes)
+		}
+	}
+	for _, m := range modes {
+		d := newDepthwiseS8(c, avx512Half, 4, "depthwiseS8Rolling"+m.name, "makes bytes (see depthwiseKernelS8).")
+		d.prepare(m.prepare)
+		d.rolling()
+	}
+}
+
+func newDepthwiseS8(c *Context, s isa, vecs int, name, doc string) *depthwiseS8 {
+	name += s.name
+	declareWithArgs(c, name, doc, "depthwiseArgsS8")
+	d := &depthwiseS8{vecs: vecs}
+	d.rescaler = rescaler{Context: c, isa: s, args: c.Load(c.Param("a"), c.GP64()), at: dwFields}
+	d.out = d.field(dwAcc)
+	return d
+}
+
+// prepare readies the kernel for bytes as output.
+func (d *depthwiseS8) prepare(mode func(*rescaler)) {
+	d.out = d.field(dwDst)
+	d.zero = d.YMM()
+	x := d.XMM()
+	d.VMOVD(d.field32(dwFields.zero).As32(), x)
+	d.VPBROADCASTW(x, d.zero)
+	if d.isa.name == avx512.name {
+		bits := d.GP64()
+		d.MOVQ(I64(-1), bits)
+		d.BZHIQ(d.field(dwChannels), bits, bits)
+		d.mask = d.K()
+		d.KMOVD(bits.As32(), d.mask)
+	}
+	mode(&d.rescaler)
+}
+
+// newSums returns accumulators that hold the bias.
+func (d *depthwiseS8) newSums() []VecVirtual {
+	bias := d.field(dwBias)
+	acc := make([]VecVirtual, d.vecs)
+	for v := range acc {
+		acc[v] = d.YMM()
+		d.VMOVUPS(Mem{Base: bias, Disp: 32 * v}, acc[v])
+	}
+	return acc
+}
+
+// general emits the loop over pixels and, in each, over fours of taps.
+func (d *depthwiseS8) general(store func(acc []VecVirtual)) {
+	src, pixels := d.field(dwSrc), d.field(dwPixels)
+	d.Label("pixel")
+	acc := d.newSums()
+	weights := d.field(dwWeights)
+	if d.isa == avx2 {
+		weights = d.field(dwWeights16)
+	}
+	tap, count := d.field(dwTaps), d.field(dwTaps+sliceLen)
+	d.Label("taps")
+	var rows [4]Mem
+	for i := range rows {
+		at := d.GP64()
+		d.MOVQ(Mem{Base: tap, Disp: 8 * i}, at)
+		rows[i] = Mem{Base: src, Index: at, Scale: 1}
+	}
+	if d.isa == avx2 {
+		d.products256(acc, rows, weights)
+		d.ADDQ(Imm(128), weights)
+	} else {
+		for v, x := range d.interleave(rows[:]) {
+			d.VPDPBUSD(Mem{Base: weights, Disp: 32 * v}, x, acc[v])
+		}
+		d.ADDQ(U32(128), weights)
+	}
+	d.ADDQ(Imm(32), tap)
+	d.SUBQ(Imm(4), count)
+	d.JNZ(LabelRef("taps"))
+	store(acc)
+	d.ADDQ(d.field(dwSrcStep), src)
+	d.DECQ(pixels)
+	d.JNZ(LabelRef("pixel"))
+	d.VZEROUPPER()
+	d.RET()
+}
+
+// interleave loads 32 channels of three or four taps and returns, for each vector, the
+// taps' bytes of its channels side by side.
+func (d *depthwiseS8) interleave(rows []Mem) [4]VecVirtual {
+	x := make([]VecVirtual, 4)
+	for i := range x {
+		x[i] = d.YMM()
+		if i < len(rows) {
+			d.VMOVDQU8(rows[i], x[i])
+		} else {
+			d.VPXORD(x[i], x[i], x[i])
+		}
+	}
+	var halves [2][2]VecVirtual // [taps 0 and 1, taps 2 and 3][lower, upper half of each lane]
+	for i := range halves {
+		halves[i] = [2]VecVirtual{d.YMM(), d.YMM()}
+		d.VPUNPCKLBW(x[2*i+1], x[2*i], halves[i][0])
+		d.VPUNPCKHBW(x[2*i+1], x[2*i], halves[i][1])
+	}
+	var out [4]VecVirtual
+	for i := range 2 {
+		out[2*i], out[2*i+1] = d.YMM(), d.YMM()
+		d.VPUNPCKLWD(halves[1][i], halves[0][i], out[2*i])
+		d.VPUNPCKHWD(halves[1][i], halves[0][i], out[2*i+1])
+	}
+	return out
+}
+
+// products256 widens to 16 bits, interleaves two taps, and adds pairs of products.
+func (d *depthwiseS8) products256(acc []VecVirtual, rows [4]Mem, weights Register) {
+	for i := 0; i < 4; i += 2 {
+		x, y := d.YMM(), d.YMM()
+		d.VPMOVZXBW(rows[i], x)
+		d.VPMOVZXBW(rows[i+1], y)
+		low := d.YMM()
+		d.VPUNPCKLWD(y, x, low)
+		d.VPUNPCKHWD(y, x, x)
+		for v, pairs := range []VecVirtual{low, x} {
+			d.VPMADDWD(Mem{Base: weights, Disp: 32*i + 32*v}, pairs, pairs)
+			d.VPADDD(pairs, acc[v], acc[v])
+		}
+	}
+}
+
+// rolling emits the loop for 3x3 kernels of stride 1: each interleaved column
+// adds to the three pixels that see it.
+func (d *depthwiseS8) rolling() {
+	src, pixels, step := d.field(dwSrc), d.field(dwPixels), d.field(dwSrcStep)
+	weights, taps := d.field(dwWeights), d.field(dwTaps)
+	var rows []Mem
+	for i := range 3 {
+		at := d.GP64()
+		d.MOVQ(Mem{Base: taps, Disp: 8 * i}, at)
+		d.ADDQ(src, at)
+		rows = append(rows, Mem{Base: at})
+	}
+	// column adds the next column to accumulators: as kernel column i to sums[i].
+	column := func(sums ...[]VecVirtual) {
+		for v, x := range d.interleave(rows) {
+			for i, acc := range sums {
+				if acc != nil {
+					d.VPDPBUSD(Mem{Base: weights, Disp: 128*i + 32*v}, x, acc[v])
+				}
+			}
+		}
+		for _, r := range rows {
+			d.ADDQ(step, r.Base)
+		}
+	}
+	sums := [3][]VecVirtual{d.newSums(), d.newSums(), d.newSums()}
+	column(sums[0])
+	column(sums[1], sums[0])
+	d.Label("pixel")
+	for i := range sums {
+		first, second, third := sums[i], sums[(i+1)%3], sums[(i+2)%3]
+		column(third, second, first)
+		d.storeBytes(first)
+		d.DECQ(pixels)
+		d.JZ(LabelRef("done"))
+		bias := d.field(dwBias)
+		for v := range first {
+			d.VMOVUPS(Mem{Base: bias, Disp: 32 * v}, first[v])
+		}
+	}
+	d.JMP(LabelRef("pixel"))
+	d.Label("done")
+	d.VZEROUPPER()
+	d.RET()
+}
+
+// storeSums stores the sums in the order of the channels and goes on to the next pixel.
+func (d *depthwiseS8) storeSums(acc []VecVirtual) {
+	for v, x := range acc {
+		d.VMOVDQU(x.AsX(), Mem{Base: d.out, Disp: 16 * v})
+		d.VEXTRACTI128(Imm(1), x, Mem{Base: d.out, Disp: 16 * (d.vecs + v)})
+	}
+	d.ADDQ(U32(uint32(32*d.vecs)), d.out)
+}
+
+// storeBytes requantizes the sums, overwriting them, stores the bytes and goes on to the next pixel.
+func (d *depthwiseS8) storeBytes(acc []VecVirtual) {
+	q := make([]VecVirtual, d.vecs)
+	for v, x := range acc {
+		d.params = func(at int) VecVirtual {
+			p := d.YMM()
+			d.VMOVUPS(Mem{Base: d.args, Disp: at + 32*v}, p)
+			return p
+		}
+		d.load()
+		q[v] = d.rescale(x)
+	}
+	for v := 0; v < d.vecs; v += 2 {
+		d.VPACKSSDW(q[v+1], q[v], q[v])
+		d.VPADDSW(d.zero, q[v], q[v])
+	}
+	if d.isa.name == avx512.name {
+		d.VPACKUSWB(q[2], q[0], q[0])
+		d.VMOVDQU8(q[0], d.mask, Mem{Base: d.out})
+	} else {
+		d.VPACKUSWB(q[0], q[0], q[0])
+		d.VPERMQ(Imm(0b1000), q[0], q[0])
+		d.VMOVDQU(q[0].AsX(), Mem{Base: d.out})
+	}
+	d.ADDQ(d.field(dwDstStep), d.out)
+}
