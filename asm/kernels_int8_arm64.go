@@ -34,10 +34,11 @@ var tilesS8I8MM = tileKernelS8{
 }
 
 var depthwiseKernelNEON = depthwiseKernelS8{
-	width:    16,
-	wide:     true,
-	position: func(c, tap int) int { return tap*16 + c },
-	run:      depthwiseS8NEON,
+	width: 16,
+	group: 1,
+	wide:  true,
+	lane:  func(c int) int { return c },
+	sums:  depthwiseS8NEON,
 }
 
 func addU8NEON(dst, a, b []uint8, spec *AddU8Spec) {
