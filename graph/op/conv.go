@@ -116,58 +116,22 @@ func conv[T float32 | float64 | int32](dst, x, w, bias []T, a Attrs, xt, wt Type
 			}
 			for k := range perGroup {
 				src := x[(n*xt.Shape[1]+m/groupOut*perGroup+k)*inSize:][:inSize]
-				win.accumulate(len(in), func(tap int, index []int) {
-					addTap(y, src, w[(m*perGroup+k)*taps+tap], win, index, in, out)
+				win.eachTap(len(in), func(tap int, index []int) {
+					weight := w[(m*perGroup+k)*taps+tap]
+					win.region(index, in, out).each(func(to, from, n, toStep, fromStep int) {
+						if toStep == 1 && fromStep == 1 {
+							axpy(y[to:to+n], src[from:from+n], weight)
+							return
+						}
+						for i := range n {
+							y[to+i*toStep] += T(weight * src[from+i*fromStep])
+						}
+					})
 				})
 			}
 		}
 	}
 	return nil
-}
-
-// accumulate calls f for every tap of the window, in row-major order.
-func (w *window) accumulate(rank int, f func(tap int, index []int)) {
-	index := make([]int, rank)
-	for tap := 0; ; tap++ {
-		f(tap, index)
-		d := rank - 1
-		for ; d >= 0; d-- {
-			if index[d]++; index[d] < w.kernel[d] {
-				break
-			}
-			index[d] = 0
-		}
-		if d < 0 {
-			return
-		}
-	}
-}
-
-// addTap adds weight times the input seen through one tap to every output.
-func addTap[T float32 | float64 | int32](y, x []T, weight T, win *window, tap, in, out []int) {
-	rank := len(in)
-	lo, size := make([]int, rank), make([]int, rank)
-	yStrides, xStrides := tensor.Strides(out), tensor.Strides(in)
-	yOff, xOff := 0, 0
-	for d := range rank {
-		first, last := win.outputs(d, tap[d], in[d], out[d])
-		lo[d], size[d] = first, last-first
-		yOff += first * yStrides[d]
-		xOff += (first*win.strides[d] - win.begin[d] + tap[d]*win.dilations[d]) * xStrides[d]
-		xStrides[d] *= win.strides[d]
-	}
-	eachRow(size, [][]int{yStrides, xStrides}, func(off []int, n int, step []int) {
-		i, j := off[0]+yOff, off[1]+xOff
-		if step[0] == 1 && step[1] == 1 {
-			axpy(y[i:i+n], x[j:j+n], weight)
-			return
-		}
-		for range n {
-			y[i] += T(weight * x[j])
-			i += step[0]
-			j += step[1]
-		}
-	})
 }
 
 // axpy adds a*x to y.

@@ -1,6 +1,10 @@
 package op
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/narrow-ml/narrow/tensor"
+)
 
 // window is how a convolution or pooling slides over the spatial dimensions.
 type window struct {
@@ -119,4 +123,51 @@ func spatialOf(t Type) ([]int, error) {
 		return nil, badInput("shape %v: batch, channels and at least one spatial dimension are needed", t.Shape)
 	}
 	return t.Shape[2:], nil
+}
+
+// eachTap calls f for every tap of the window, in row-major order.
+func (w *window) eachTap(rank int, f func(tap int, index []int)) {
+	index := make([]int, rank)
+	for tap := 0; ; tap++ {
+		f(tap, index)
+		d := rank - 1
+		for ; d >= 0; d-- {
+			if index[d]++; index[d] < w.kernel[d] {
+				break
+			}
+			index[d] = 0
+		}
+		if d < 0 {
+			return
+		}
+	}
+}
+
+// region is the set of window positions at which one tap lies inside the
+// input, and which inputs it sees there.
+type region struct {
+	size                []int
+	position, element   int // first position and input, row-major
+	posStride, elStride []int
+}
+
+// region returns where a tap lies inside an input of shape in, for windows at
+// positions of shape out.
+func (w *window) region(tap, in, out []int) region {
+	r := region{size: make([]int, len(in)), posStride: tensor.Strides(out), elStride: tensor.Strides(in)}
+	for d := range in {
+		first, last := w.outputs(d, tap[d], in[d], out[d])
+		r.size[d] = last - first
+		r.position += first * r.posStride[d]
+		r.element += (first*w.strides[d] - w.begin[d] + tap[d]*w.dilations[d]) * r.elStride[d]
+		r.elStride[d] *= w.strides[d]
+	}
+	return r
+}
+
+// each calls f for rows of n positions and the inputs that belong to them.
+func (r region) each(f func(position, element, n, posStep, elStep int)) {
+	eachRow(r.size, [][]int{r.posStride, r.elStride}, func(off []int, n int, step []int) {
+		f(off[0]+r.position, off[1]+r.element, n, step[0], step[1])
+	})
 }
