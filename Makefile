@@ -44,3 +44,14 @@ test-arm64: ## kernel tests for arm64 under qemu-user, one processor for each ti
 		echo "== $$c"; \
 		NARROW_REQUIRE_CPU=$${c#*:} qemu-aarch64-static -cpu $${c%:*} ../build/asm.arm64.test -test.short || exit 1; \
 	done
+
+NARROW_SHARED ?= ../shared
+PYTHON ?= build/venv/bin/python
+
+build/venv/bin/python: test/ort/requirements.txt
+	python3 -m venv build/venv
+	build/venv/bin/pip install -q -r $<
+	touch $@
+
+test-ort: build $(PYTHON) ## quantize real models and run them in ONNX Runtime
+	$(PYTHON) test/ort/check.py build/narrow $(NARROW_SHARED)

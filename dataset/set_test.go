@@ -354,3 +354,20 @@ func TestBatchesStopEarly(t *testing.T) {
 		t.Errorf("%d batches", n)
 	}
 }
+
+func TestFromTensors(t *testing.T) {
+	s, err := FromTensors(tensor.From([]float32{1, 2, 3, 4, 5}, 5, 1), tensor.From([]int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 5, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := all(t, s)
+	if !slices.Equal(got[0], []float64{1, 2, 3, 4, 5}) || !slices.Equal(got[1], []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}) {
+		t.Errorf("%v", got)
+	}
+	for _, bad := range [][]*tensor.Tensor{{}, {tensor.New(tensor.Float32)}, {tensor.New(tensor.Float32, 0, 2)},
+		{tensor.New(tensor.Float32, 2), tensor.New(tensor.Float32, 3)}} {
+		if _, err := FromTensors(bad...); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+}

@@ -30,7 +30,7 @@ type Source interface {
 	Len() int
 	// Batches yields all inputs in order, n at a time and the last time what
 	// is left. A batch is one tensor for each input of the network, in the
-	// network's order, with the batch on axis 0; the receiver owns it. A
+	// network's order, with the batch on axis 0; it must not be changed. A
 	// network whose batch is fixed gets batches of that size whatever n is.
 	// The sequence ends after the first error.
 	Batches(n int) iter.Seq2[[]*tensor.Tensor, error]

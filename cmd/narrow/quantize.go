@@ -1,0 +1,195 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/narrow-ml/narrow/onnx"
+	"github.com/narrow-ml/narrow/ptq"
+)
+
+// quantizeResult is what `narrow quantize --json` prints.
+type quantizeResult struct {
+	Output         string  `json:"output"`
+	NodesQuantized int     `json:"nodes_quantized"`
+	NodesFloat     int     `json:"nodes_float"`
+	Seconds        float64 `json:"seconds"`
+	PeakRSS        int64   `json:"peak_rss_bytes"`
+}
+
+type quantizeFlags struct {
+	data    dataFlags
+	run     runFlags
+	options optionFlags
+	output  string
+	json    bool
+}
+
+func newQuantize() *cobra.Command {
+	var f quantizeFlags
+	cmd := &cobra.Command{
+		Use:   "quantize MODEL.onnx --calib X.npy -o OUT.onnx",
+		Short: "Quantize a network with a few hundred of its inputs",
+		Long: `Runs the fp32 network once over the calibration inputs, chooses ranges and scales, and writes the quantized
+network as plain ONNX (QuantizeLinear/DequantizeLinear). A few hundred inputs like those the network will
+see are enough.
+
+` + dataHelp,
+		Example: `  narrow quantize resnet.onnx --calib x.npy --limit 500 --scale 1/255 -o int8.onnx
+  narrow quantize resnet.onnx --calib pictures/ --scale 1/255 --mean .485,.456,.406 --std .229,.224,.225 -o int8.onnx`,
+		Args: exactArgs("MODEL.onnx"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := required(cmd, "calib", "output"); err != nil {
+				return err
+			}
+			return f.execute(cmd, args[0])
+		},
+	}
+	f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write (`PATH`)")
+	f.options.register(cmd)
+	f.run.register(cmd)
+	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object and nothing else")
+	return cmd
+}
+
+func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
+	start := time.Now()
+	if err := f.run.check(); err != nil {
+		return err
+	}
+	opts, err := f.options.options()
+	if err != nil {
+		return err
+	}
+	if err := checkOutput(f.output, path); err != nil {
+		return err
+	}
+	g, err := onnx.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	calib, err := f.data.open(g)
+	if err != nil {
+		return err
+	}
+	bar := newProgress(cmd.ErrOrStderr(), f.json, calib.Len(), "calibrating")
+	opts = append(opts, ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads),
+		ptq.WithProgress(func(done int) { bar.Set(done) }))
+	q, err := ptq.Quantize(cmd.Context(), g, calib, opts...)
+	bar.Finish()
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := onnx.WriteFile(f.output, q.Graph); err != nil {
+		return err
+	}
+	r := quantizeResult{f.output, q.Nodes, len(q.Float), time.Since(start).Seconds(), peakRSS()}
+	if f.json {
+		return printJSON(cmd.OutOrStdout(), r)
+	}
+	return printQuantized(cmd.OutOrStdout(), path, r, q)
+}
+
+// checkOutput fails early for what would fail after the work is done.
+func checkOutput(output, model string) error {
+	info, err := os.Stat(filepath.Dir(output))
+	if err != nil || !info.IsDir() {
+		return fmt.Errorf("%s: the folder %s does not exist: create it, or choose another -o", output, filepath.Dir(output))
+	}
+	from, err := os.Stat(model)
+	if err != nil {
+		return err
+	}
+	if to, err := os.Stat(output); err == nil && os.SameFile(from, to) {
+		return fmt.Errorf("%s: the output would replace the model: choose another -o", output)
+	}
+	return nil
+}
+
+func printQuantized(w io.Writer, path string, r quantizeResult, q *ptq.Result) error {
+	t := &table{}
+	t.add("written", r.Output)
+	t.add("nodes", fmt.Sprintf("%d on integers, %d in float", r.NodesQuantized, r.NodesFloat))
+	if from, err := os.Stat(path); err == nil {
+		if to, err := os.Stat(r.Output); err == nil {
+			t.add("size", fmt.Sprintf("%s, from %s", bytesText(to.Size()), bytesText(from.Size())))
+		}
+	}
+	t.add("time", fmt.Sprintf("%.2f s", r.Seconds))
+	t.add("memory", bytesText(r.PeakRSS))
+	for _, name := range slices.Sorted(maps.Keys(q.Float)) {
+		t.add("in float", fmt.Sprintf("%s: %s", shorten(name, 48), q.Float[name]))
+	}
+	return t.write(w)
+}
+
+// optionFlags are the choices of the quantization pipeline.
+type optionFlags struct {
+	clip                string
+	weightBits, actBits int
+	bits                []string
+	perChannel, signs   bool
+	asymmetric          bool
+	exclude             []string
+}
+
+func (o *optionFlags) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.clip, "clip", "mse", "how ranges of activations are cut: `RULE` is max, mse, kl, aa, lpP (lp3), sigmaN (sigma4) or percentile:P")
+	f.IntVar(&o.weightBits, "weight-bits", 8, "bits of weights, 2 to 8")
+	f.IntVar(&o.actBits, "act-bits", 8, "bits of activations, 4 to 8 or 16")
+	f.StringArrayVar(&o.bits, "bits", nil, "bits of one node's weights and result, as `NODE=W/A`; may be repeated")
+	f.BoolVar(&o.perChannel, "per-channel", true, "one scale for each output channel of the weights")
+	f.BoolVar(&o.signs, "signs", true, "unsigned integers where a tensor is never negative")
+	f.BoolVar(&o.asymmetric, "asymmetric", false, "a zero point for every activation, not only for the network's input")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave this node in float; may be repeated (`NODE`)")
+}
+
+// options translates the flags.
+func (o *optionFlags) options() ([]ptq.Option, error) {
+	clip, err := ptq.ParseClip(o.clip)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--clip: %w", err)}
+	}
+	opts := []ptq.Option{
+		ptq.WithClip(clip),
+		ptq.WithBits(o.weightBits, o.actBits),
+		ptq.WithPerChannel(o.perChannel),
+		ptq.WithSigns(o.signs),
+		ptq.WithAsymmetric(o.asymmetric),
+		ptq.WithExclude(o.exclude...),
+	}
+	for _, text := range o.bits {
+		node, w, a, err := parseNodeBits(text)
+		if err != nil {
+			return nil, usagef("--bits %q: it is NODE=W/A, as in conv1=4/8", text)
+		}
+		opts = append(opts, ptq.WithNodeBits(node, w, a))
+	}
+	return opts, nil
+}
+
+// parseNodeBits splits NODE=W/A at its last equals sign: names hold any character.
+func parseNodeBits(text string) (node string, weights, activations int, err error) {
+	i := strings.LastIndexByte(text, '=')
+	if i <= 0 {
+		return "", 0, 0, errors.New("no node")
+	}
+	w, a, _ := strings.Cut(text[i+1:], "/")
+	weights, err = strconv.Atoi(w)
+	if err == nil {
+		activations, err = strconv.Atoi(a)
+	}
+	return text[:i], weights, activations, err
+}
