@@ -4,6 +4,66 @@
 
 package asm
 
+// depthwiseF32x1AVX2 makes tiles of 1 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x1AVX2(a *tileArgs)
+
+// depthwiseF32x2AVX2 makes tiles of 2 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x2AVX2(a *tileArgs)
+
+// depthwiseF32x3AVX2 makes tiles of 3 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x3AVX2(a *tileArgs)
+
+// depthwiseF32x4AVX2 makes tiles of 4 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x4AVX2(a *tileArgs)
+
+// depthwiseF32x5AVX2 makes tiles of 5 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x5AVX2(a *tileArgs)
+
+// depthwiseF32x6AVX2 makes tiles of 6 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x6AVX2(a *tileArgs)
+
+// depthwiseF32x7AVX2 makes tiles of 7 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x7AVX2(a *tileArgs)
+
+// depthwiseF32x8AVX2 makes tiles of 8 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x8AVX2(a *tileArgs)
+
+// depthwiseF32x9AVX2 makes tiles of 9 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x9AVX2(a *tileArgs)
+
+// depthwiseF32x10AVX2 makes tiles of 10 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x10AVX2(a *tileArgs)
+
+// depthwiseF32x11AVX2 makes tiles of 11 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x11AVX2(a *tileArgs)
+
+// depthwiseF32x12AVX2 makes tiles of 12 pixels of all channels, each by its own weights (see tileArgs).
+//
+//go:noescape
+func depthwiseF32x12AVX2(a *tileArgs)
+
 // depthwiseF32x1AVX512 makes tiles of 1 pixels of all channels, each by its own weights (see tileArgs).
 //
 //go:noescape
@@ -73,63 +133,3 @@ func depthwiseF32x13AVX512(a *tileArgs)
 //
 //go:noescape
 func depthwiseF32x14AVX512(a *tileArgs)
-
-// depthwiseF32x1AVX2 makes tiles of 1 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x1AVX2(a *tileArgs)
-
-// depthwiseF32x2AVX2 makes tiles of 2 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x2AVX2(a *tileArgs)
-
-// depthwiseF32x3AVX2 makes tiles of 3 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x3AVX2(a *tileArgs)
-
-// depthwiseF32x4AVX2 makes tiles of 4 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x4AVX2(a *tileArgs)
-
-// depthwiseF32x5AVX2 makes tiles of 5 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x5AVX2(a *tileArgs)
-
-// depthwiseF32x6AVX2 makes tiles of 6 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x6AVX2(a *tileArgs)
-
-// depthwiseF32x7AVX2 makes tiles of 7 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x7AVX2(a *tileArgs)
-
-// depthwiseF32x8AVX2 makes tiles of 8 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x8AVX2(a *tileArgs)
-
-// depthwiseF32x9AVX2 makes tiles of 9 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x9AVX2(a *tileArgs)
-
-// depthwiseF32x10AVX2 makes tiles of 10 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x10AVX2(a *tileArgs)
-
-// depthwiseF32x11AVX2 makes tiles of 11 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x11AVX2(a *tileArgs)
-
-// depthwiseF32x12AVX2 makes tiles of 12 pixels of all channels, each by its own weights (see tileArgs).
-//
-//go:noescape
-func depthwiseF32x12AVX2(a *tileArgs)

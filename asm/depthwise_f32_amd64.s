@@ -38,1897 +38,8 @@ DATA depthwiseF32Masks<>+120(SB)/4, $0x00000000
 DATA depthwiseF32Masks<>+124(SB)/4, $0x00000000
 GLOBL depthwiseF32Masks<>(SB), RODATA|NOPTR, $128
 
-// func depthwiseF32x1AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x1AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R8
-	LEAQ        (R9)(R8*4), R8
-	VMOVUPS.Z   (DX), K1, Z1
-	VFMADD231PS (R8), Z1, K1, Z0
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	VADDPS      (BX), Z0, K1, Z0
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z1
-	VBROADCASTSS 212(DX), Z2
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	VMOVUPS      Z0, K1, (BX)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x01, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x01, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x01, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x2AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x2AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	VMOVUPS.Z   (DX), K1, Z2
-	VFMADD231PS (R10), Z2, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z2, K1, Z1
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z2
-	VBROADCASTSS 212(DX), Z3
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	VMAXPS       Z0, Z2, Z0
-	VMINPS       Z0, Z3, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z2, Z1
-	VMINPS       Z1, Z3, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x02, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x02, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x02, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x3AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x3AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	VMOVUPS.Z   (DX), K1, Z3
-	VFMADD231PS (R10), Z3, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z3, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z3, K1, Z2
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z3
-	VBROADCASTSS 212(DX), Z4
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	VMAXPS       Z0, Z3, Z0
-	VMINPS       Z0, Z4, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z3, Z1
-	VMINPS       Z1, Z4, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z3, Z2
-	VMINPS       Z2, Z4, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x03, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x03, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x03, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x4AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x4AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z4
-	VFMADD231PS (R10), Z4, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z4, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z4, K1, Z2
-	VFMADD231PS (R11), Z4, K1, Z3
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (SI), Z3, K1, Z3
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z4
-	VBROADCASTSS 212(DX), Z5
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), SI
-	VMAXPS       Z0, Z4, Z0
-	VMINPS       Z0, Z5, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z4, Z1
-	VMINPS       Z1, Z5, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z4, Z2
-	VMINPS       Z2, Z5, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z4, Z3
-	VMINPS       Z3, Z5, Z3
-	VMOVUPS      Z3, K1, (SI)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x04, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x04, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x04, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x5AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x5AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z5
-	VFMADD231PS (R10), Z5, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z5, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z5, K1, Z2
-	VFMADD231PS (R11), Z5, K1, Z3
-	VFMADD231PS (R11)(R8*1), Z5, K1, Z4
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (SI), Z3, K1, Z3
-	VADDPS      (SI)(DX*1), Z4, K1, Z4
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z5
-	VBROADCASTSS 212(DX), Z6
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), SI
-	VMAXPS       Z0, Z5, Z0
-	VMINPS       Z0, Z6, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z5, Z1
-	VMINPS       Z1, Z6, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z5, Z2
-	VMINPS       Z2, Z6, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z5, Z3
-	VMINPS       Z3, Z6, Z3
-	VMOVUPS      Z3, K1, (SI)
-	VMAXPS       Z4, Z5, Z4
-	VMINPS       Z4, Z6, Z4
-	VMOVUPS      Z4, K1, (SI)(DX*1)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x05, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x05, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x05, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x6AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x6AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z6
-	VFMADD231PS (R10), Z6, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z6, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z6, K1, Z2
-	VFMADD231PS (R11), Z6, K1, Z3
-	VFMADD231PS (R11)(R8*1), Z6, K1, Z4
-	VFMADD231PS (R11)(R8*2), Z6, K1, Z5
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (SI), Z3, K1, Z3
-	VADDPS      (SI)(DX*1), Z4, K1, Z4
-	VADDPS      (SI)(DX*2), Z5, K1, Z5
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z6
-	VBROADCASTSS 212(DX), Z7
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), SI
-	VMAXPS       Z0, Z6, Z0
-	VMINPS       Z0, Z7, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z6, Z1
-	VMINPS       Z1, Z7, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z6, Z2
-	VMINPS       Z2, Z7, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z6, Z3
-	VMINPS       Z3, Z7, Z3
-	VMOVUPS      Z3, K1, (SI)
-	VMAXPS       Z4, Z6, Z4
-	VMINPS       Z4, Z7, Z4
-	VMOVUPS      Z4, K1, (SI)(DX*1)
-	VMAXPS       Z5, Z6, Z5
-	VMINPS       Z5, Z7, Z5
-	VMOVUPS      Z5, K1, (SI)(DX*2)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x06, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x06, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x06, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x7AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x7AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z7
-	VFMADD231PS (R10), Z7, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z7, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z7, K1, Z2
-	VFMADD231PS (R12), Z7, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z7, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z7, K1, Z5
-	VFMADD231PS (R11), Z7, K1, Z6
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (SI), Z6, K1, Z6
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z7
-	VBROADCASTSS 212(DX), Z8
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), SI
-	VMAXPS       Z0, Z7, Z0
-	VMINPS       Z0, Z8, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z7, Z1
-	VMINPS       Z1, Z8, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z7, Z2
-	VMINPS       Z2, Z8, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z7, Z3
-	VMINPS       Z3, Z8, Z3
-	VMOVUPS      Z3, K1, (DI)
-	VMAXPS       Z4, Z7, Z4
-	VMINPS       Z4, Z8, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
-	VMAXPS       Z5, Z7, Z5
-	VMINPS       Z5, Z8, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
-	VMAXPS       Z6, Z7, Z6
-	VMINPS       Z6, Z8, Z6
-	VMOVUPS      Z6, K1, (SI)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x07, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x07, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x07, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x8AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x8AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z8
-	VFMADD231PS (R10), Z8, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z8, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z8, K1, Z2
-	VFMADD231PS (R12), Z8, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z8, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z8, K1, Z5
-	VFMADD231PS (R11), Z8, K1, Z6
-	VFMADD231PS (R11)(R8*1), Z8, K1, Z7
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (SI), Z6, K1, Z6
-	VADDPS      (SI)(DX*1), Z7, K1, Z7
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z8
-	VBROADCASTSS 212(DX), Z9
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), SI
-	VMAXPS       Z0, Z8, Z0
-	VMINPS       Z0, Z9, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z8, Z1
-	VMINPS       Z1, Z9, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z8, Z2
-	VMINPS       Z2, Z9, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z8, Z3
-	VMINPS       Z3, Z9, Z3
-	VMOVUPS      Z3, K1, (DI)
-	VMAXPS       Z4, Z8, Z4
-	VMINPS       Z4, Z9, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
-	VMAXPS       Z5, Z8, Z5
-	VMINPS       Z5, Z9, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
-	VMAXPS       Z6, Z8, Z6
-	VMINPS       Z6, Z9, Z6
-	VMOVUPS      Z6, K1, (SI)
-	VMAXPS       Z7, Z8, Z7
-	VMINPS       Z7, Z9, Z7
-	VMOVUPS      Z7, K1, (SI)(DX*1)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x08, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x08, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x08, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x9AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x9AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z9
-	VFMADD231PS (R10), Z9, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z9, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z9, K1, Z2
-	VFMADD231PS (R12), Z9, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z9, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z9, K1, Z5
-	VFMADD231PS (R11), Z9, K1, Z6
-	VFMADD231PS (R11)(R8*1), Z9, K1, Z7
-	VFMADD231PS (R11)(R8*2), Z9, K1, Z8
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (SI), Z6, K1, Z6
-	VADDPS      (SI)(DX*1), Z7, K1, Z7
-	VADDPS      (SI)(DX*2), Z8, K1, Z8
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z9
-	VBROADCASTSS 212(DX), Z10
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), SI
-	VMAXPS       Z0, Z9, Z0
-	VMINPS       Z0, Z10, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z9, Z1
-	VMINPS       Z1, Z10, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z9, Z2
-	VMINPS       Z2, Z10, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z9, Z3
-	VMINPS       Z3, Z10, Z3
-	VMOVUPS      Z3, K1, (DI)
-	VMAXPS       Z4, Z9, Z4
-	VMINPS       Z4, Z10, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
-	VMAXPS       Z5, Z9, Z5
-	VMINPS       Z5, Z10, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
-	VMAXPS       Z6, Z9, Z6
-	VMINPS       Z6, Z10, Z6
-	VMOVUPS      Z6, K1, (SI)
-	VMAXPS       Z7, Z9, Z7
-	VMINPS       Z7, Z10, Z7
-	VMOVUPS      Z7, K1, (SI)(DX*1)
-	VMAXPS       Z8, Z9, Z8
-	VMINPS       Z8, Z10, Z8
-	VMOVUPS      Z8, K1, (SI)(DX*2)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x09, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x09, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x09, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x10AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x10AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	VMOVAPS   Z0, Z9
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R13
-	LEAQ        (R13)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z10
-	VFMADD231PS (R10), Z10, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z10, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z10, K1, Z2
-	VFMADD231PS (R12), Z10, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z10, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z10, K1, Z5
-	VFMADD231PS (R13), Z10, K1, Z6
-	VFMADD231PS (R13)(R8*1), Z10, K1, Z7
-	VFMADD231PS (R13)(R8*2), Z10, K1, Z8
-	VFMADD231PS (R11), Z10, K1, Z9
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), R8
-	LEAQ        (R8)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (R8), Z6, K1, Z6
-	VADDPS      (R8)(DX*1), Z7, K1, Z7
-	VADDPS      (R8)(DX*2), Z8, K1, Z8
-	VADDPS      (SI), Z9, K1, Z9
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z10
-	VBROADCASTSS 212(DX), Z11
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), R8
-	LEAQ         (R8)(SI*1), SI
-	VMAXPS       Z0, Z10, Z0
-	VMINPS       Z0, Z11, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z10, Z1
-	VMINPS       Z1, Z11, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z10, Z2
-	VMINPS       Z2, Z11, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z10, Z3
-	VMINPS       Z3, Z11, Z3
-	VMOVUPS      Z3, K1, (DI)
-	VMAXPS       Z4, Z10, Z4
-	VMINPS       Z4, Z11, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
-	VMAXPS       Z5, Z10, Z5
-	VMINPS       Z5, Z11, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
-	VMAXPS       Z6, Z10, Z6
-	VMINPS       Z6, Z11, Z6
-	VMOVUPS      Z6, K1, (R8)
-	VMAXPS       Z7, Z10, Z7
-	VMINPS       Z7, Z11, Z7
-	VMOVUPS      Z7, K1, (R8)(DX*1)
-	VMAXPS       Z8, Z10, Z8
-	VMINPS       Z8, Z11, Z8
-	VMOVUPS      Z8, K1, (R8)(DX*2)
-	VMAXPS       Z9, Z10, Z9
-	VMINPS       Z9, Z11, Z9
-	VMOVUPS      Z9, K1, (SI)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0a, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x0a, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x0a, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x11AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x11AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	VMOVAPS   Z0, Z9
-	VMOVAPS   Z0, Z10
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R13
-	LEAQ        (R13)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z11
-	VFMADD231PS (R10), Z11, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z11, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z11, K1, Z2
-	VFMADD231PS (R12), Z11, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z11, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z11, K1, Z5
-	VFMADD231PS (R13), Z11, K1, Z6
-	VFMADD231PS (R13)(R8*1), Z11, K1, Z7
-	VFMADD231PS (R13)(R8*2), Z11, K1, Z8
-	VFMADD231PS (R11), Z11, K1, Z9
-	VFMADD231PS (R11)(R8*1), Z11, K1, Z10
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), R8
-	LEAQ        (R8)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (R8), Z6, K1, Z6
-	VADDPS      (R8)(DX*1), Z7, K1, Z7
-	VADDPS      (R8)(DX*2), Z8, K1, Z8
-	VADDPS      (SI), Z9, K1, Z9
-	VADDPS      (SI)(DX*1), Z10, K1, Z10
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z11
-	VBROADCASTSS 212(DX), Z12
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), R8
-	LEAQ         (R8)(SI*1), SI
-	VMAXPS       Z0, Z11, Z0
-	VMINPS       Z0, Z12, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z11, Z1
-	VMINPS       Z1, Z12, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z11, Z2
-	VMINPS       Z2, Z12, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z11, Z3
-	VMINPS       Z3, Z12, Z3
-	VMOVUPS      Z3, K1, (DI)
-	VMAXPS       Z4, Z11, Z4
-	VMINPS       Z4, Z12, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
-	VMAXPS       Z5, Z11, Z5
-	VMINPS       Z5, Z12, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
-	VMAXPS       Z6, Z11, Z6
-	VMINPS       Z6, Z12, Z6
-	VMOVUPS      Z6, K1, (R8)
-	VMAXPS       Z7, Z11, Z7
-	VMINPS       Z7, Z12, Z7
-	VMOVUPS      Z7, K1, (R8)(DX*1)
-	VMAXPS       Z8, Z11, Z8
-	VMINPS       Z8, Z12, Z8
-	VMOVUPS      Z8, K1, (R8)(DX*2)
-	VMAXPS       Z9, Z11, Z9
-	VMINPS       Z9, Z12, Z9
-	VMOVUPS      Z9, K1, (SI)
-	VMAXPS       Z10, Z11, Z10
-	VMINPS       Z10, Z12, Z10
-	VMOVUPS      Z10, K1, (SI)(DX*1)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0b, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x0b, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x0b, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x12AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x12AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	VMOVAPS   Z0, Z9
-	VMOVAPS   Z0, Z10
-	VMOVAPS   Z0, Z11
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R13
-	LEAQ        (R13)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z12
-	VFMADD231PS (R10), Z12, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z12, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z12, K1, Z2
-	VFMADD231PS (R12), Z12, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z12, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z12, K1, Z5
-	VFMADD231PS (R13), Z12, K1, Z6
-	VFMADD231PS (R13)(R8*1), Z12, K1, Z7
-	VFMADD231PS (R13)(R8*2), Z12, K1, Z8
-	VFMADD231PS (R11), Z12, K1, Z9
-	VFMADD231PS (R11)(R8*1), Z12, K1, Z10
-	VFMADD231PS (R11)(R8*2), Z12, K1, Z11
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), R8
-	LEAQ        (R8)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (R8), Z6, K1, Z6
-	VADDPS      (R8)(DX*1), Z7, K1, Z7
-	VADDPS      (R8)(DX*2), Z8, K1, Z8
-	VADDPS      (SI), Z9, K1, Z9
-	VADDPS      (SI)(DX*1), Z10, K1, Z10
-	VADDPS      (SI)(DX*2), Z11, K1, Z11
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z12
-	VBROADCASTSS 212(DX), Z13
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), R8
-	LEAQ         (R8)(SI*1), SI
-	VMAXPS       Z0, Z12, Z0
-	VMINPS       Z0, Z13, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z12, Z1
-	VMINPS       Z1, Z13, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z12, Z2
-	VMINPS       Z2, Z13, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z12, Z3
-	VMINPS       Z3, Z13, Z3
-	VMOVUPS      Z3, K1, (DI)
-	VMAXPS       Z4, Z12, Z4
-	VMINPS       Z4, Z13, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
-	VMAXPS       Z5, Z12, Z5
-	VMINPS       Z5, Z13, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
-	VMAXPS       Z6, Z12, Z6
-	VMINPS       Z6, Z13, Z6
-	VMOVUPS      Z6, K1, (R8)
-	VMAXPS       Z7, Z12, Z7
-	VMINPS       Z7, Z13, Z7
-	VMOVUPS      Z7, K1, (R8)(DX*1)
-	VMAXPS       Z8, Z12, Z8
-	VMINPS       Z8, Z13, Z8
-	VMOVUPS      Z8, K1, (R8)(DX*2)
-	VMAXPS       Z9, Z12, Z9
-	VMINPS       Z9, Z13, Z9
-	VMOVUPS      Z9, K1, (SI)
-	VMAXPS       Z10, Z12, Z10
-	VMINPS       Z10, Z13, Z10
-	VMOVUPS      Z10, K1, (SI)(DX*1)
-	VMAXPS       Z11, Z12, Z11
-	VMINPS       Z11, Z13, Z11
-	VMOVUPS      Z11, K1, (SI)(DX*2)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0c, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x0c, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x0c, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x13AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x13AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	VMOVAPS   Z0, Z9
-	VMOVAPS   Z0, Z10
-	VMOVAPS   Z0, Z11
-	VMOVAPS   Z0, Z12
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R13
-	LEAQ        (R13)(R11*1), R14
-	LEAQ        (R14)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z13
-	VFMADD231PS (R10), Z13, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z13, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z13, K1, Z2
-	VFMADD231PS (R12), Z13, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z13, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z13, K1, Z5
-	VFMADD231PS (R13), Z13, K1, Z6
-	VFMADD231PS (R13)(R8*1), Z13, K1, Z7
-	VFMADD231PS (R13)(R8*2), Z13, K1, Z8
-	VFMADD231PS (R14), Z13, K1, Z9
-	VFMADD231PS (R14)(R8*1), Z13, K1, Z10
-	VFMADD231PS (R14)(R8*2), Z13, K1, Z11
-	VFMADD231PS (R11), Z13, K1, Z12
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), R8
-	LEAQ        (R8)(SI*1), R9
-	LEAQ        (R9)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (R8), Z6, K1, Z6
-	VADDPS      (R8)(DX*1), Z7, K1, Z7
-	VADDPS      (R8)(DX*2), Z8, K1, Z8
-	VADDPS      (R9), Z9, K1, Z9
-	VADDPS      (R9)(DX*1), Z10, K1, Z10
-	VADDPS      (R9)(DX*2), Z11, K1, Z11
-	VADDPS      (SI), Z12, K1, Z12
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z13
-	VBROADCASTSS 212(DX), Z14
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), R8
-	LEAQ         (R8)(SI*1), R9
-	LEAQ         (R9)(SI*1), SI
-	VMAXPS       Z0, Z13, Z0
-	VMINPS       Z0, Z14, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z13, Z1
-	VMINPS       Z1, Z14, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z13, Z2
-	VMINPS       Z2, Z14, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z13, Z3
-	VMINPS       Z3, Z14, Z3
-	VMOVUPS      Z3, K1, (DI)
-	VMAXPS       Z4, Z13, Z4
-	VMINPS       Z4, Z14, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
-	VMAXPS       Z5, Z13, Z5
-	VMINPS       Z5, Z14, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
-	VMAXPS       Z6, Z13, Z6
-	VMINPS       Z6, Z14, Z6
-	VMOVUPS      Z6, K1, (R8)
-	VMAXPS       Z7, Z13, Z7
-	VMINPS       Z7, Z14, Z7
-	VMOVUPS      Z7, K1, (R8)(DX*1)
-	VMAXPS       Z8, Z13, Z8
-	VMINPS       Z8, Z14, Z8
-	VMOVUPS      Z8, K1, (R8)(DX*2)
-	VMAXPS       Z9, Z13, Z9
-	VMINPS       Z9, Z14, Z9
-	VMOVUPS      Z9, K1, (R9)
-	VMAXPS       Z10, Z13, Z10
-	VMINPS       Z10, Z14, Z10
-	VMOVUPS      Z10, K1, (R9)(DX*1)
-	VMAXPS       Z11, Z13, Z11
-	VMINPS       Z11, Z14, Z11
-	VMOVUPS      Z11, K1, (R9)(DX*2)
-	VMAXPS       Z12, Z13, Z12
-	VMINPS       Z12, Z14, Z12
-	VMOVUPS      Z12, K1, (SI)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0d, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x0d, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x0d, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x14AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·depthwiseF32x14AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	BZHIQ     CX, DX, DX
-	KMOVW     DX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	VMOVAPS   Z0, Z9
-	VMOVAPS   Z0, Z10
-	VMOVAPS   Z0, Z11
-	VMOVAPS   Z0, Z12
-	VMOVAPS   Z0, Z13
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R13
-	LEAQ        (R13)(R11*1), R14
-	LEAQ        (R14)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z14
-	VFMADD231PS (R10), Z14, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z14, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z14, K1, Z2
-	VFMADD231PS (R12), Z14, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z14, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z14, K1, Z5
-	VFMADD231PS (R13), Z14, K1, Z6
-	VFMADD231PS (R13)(R8*1), Z14, K1, Z7
-	VFMADD231PS (R13)(R8*2), Z14, K1, Z8
-	VFMADD231PS (R14), Z14, K1, Z9
-	VFMADD231PS (R14)(R8*1), Z14, K1, Z10
-	VFMADD231PS (R14)(R8*2), Z14, K1, Z11
-	VFMADD231PS (R11), Z14, K1, Z12
-	VFMADD231PS (R11)(R8*1), Z14, K1, Z13
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), R8
-	LEAQ        (R8)(SI*1), R9
-	LEAQ        (R9)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (R8), Z6, K1, Z6
-	VADDPS      (R8)(DX*1), Z7, K1, Z7
-	VADDPS      (R8)(DX*2), Z8, K1, Z8
-	VADDPS      (R9), Z9, K1, Z9
-	VADDPS      (R9)(DX*1), Z10, K1, Z10
-	VADDPS      (R9)(DX*2), Z11, K1, Z11
-	VADDPS      (SI), Z12, K1, Z12
-	VADDPS      (SI)(DX*1), Z13, K1, Z13
-
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z14
-	VBROADCASTSS 212(DX), Z15
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), R8
-	LEAQ         (R8)(SI*1), R9
-	LEAQ         (R9)(SI*1), SI
-	VMAXPS       Z0, Z14, Z0
-	VMINPS       Z0, Z15, Z0
-	VMOVUPS      Z0, K1, (BX)
-	VMAXPS       Z1, Z14, Z1
-	VMINPS       Z1, Z15, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	VMAXPS       Z2, Z14, Z2
-	VMINPS       Z2, Z15, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	VMAXPS       Z3, Z14, Z3
-	VMINPS       Z3, Z15, Z3
-	VMOVUPS      Z3, K1, (DI)
-	VMAXPS       Z4, Z14, Z4
-	VMINPS       Z4, Z15, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
-	VMAXPS       Z5, Z14, Z5
-	VMINPS       Z5, Z15, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
-	VMAXPS       Z6, Z14, Z6
-	VMINPS       Z6, Z15, Z6
-	VMOVUPS      Z6, K1, (R8)
-	VMAXPS       Z7, Z14, Z7
-	VMINPS       Z7, Z15, Z7
-	VMOVUPS      Z7, K1, (R8)(DX*1)
-	VMAXPS       Z8, Z14, Z8
-	VMINPS       Z8, Z15, Z8
-	VMOVUPS      Z8, K1, (R8)(DX*2)
-	VMAXPS       Z9, Z14, Z9
-	VMINPS       Z9, Z15, Z9
-	VMOVUPS      Z9, K1, (R9)
-	VMAXPS       Z10, Z14, Z10
-	VMINPS       Z10, Z15, Z10
-	VMOVUPS      Z10, K1, (R9)(DX*1)
-	VMAXPS       Z11, Z14, Z11
-	VMINPS       Z11, Z15, Z11
-	VMOVUPS      Z11, K1, (R9)(DX*2)
-	VMAXPS       Z12, Z14, Z12
-	VMINPS       Z12, Z15, Z12
-	VMOVUPS      Z12, K1, (SI)
-	VMAXPS       Z13, Z14, Z13
-	VMINPS       Z13, Z15, Z13
-	VMOVUPS      Z13, K1, (SI)(DX*1)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0e, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x0e, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x0e, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
 // func depthwiseF32x1AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x1AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -2002,7 +113,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -2087,7 +200,7 @@ done:
 	RET
 
 // func depthwiseF32x2AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x2AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -2167,7 +280,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -2260,7 +375,7 @@ done:
 	RET
 
 // func depthwiseF32x3AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x3AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -2346,7 +461,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -2447,7 +564,7 @@ done:
 	RET
 
 // func depthwiseF32x4AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x4AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -2545,7 +662,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -2660,7 +779,7 @@ done:
 	RET
 
 // func depthwiseF32x5AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x5AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -2764,7 +883,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -2887,7 +1008,7 @@ done:
 	RET
 
 // func depthwiseF32x6AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x6AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -2997,7 +1118,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -3128,7 +1251,7 @@ done:
 	RET
 
 // func depthwiseF32x7AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x7AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3247,7 +1370,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -3389,7 +1514,7 @@ done:
 	RET
 
 // func depthwiseF32x8AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x8AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3514,7 +1639,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -3664,7 +1791,7 @@ done:
 	RET
 
 // func depthwiseF32x9AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x9AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -3795,7 +1922,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -3953,7 +2082,7 @@ done:
 	RET
 
 // func depthwiseF32x10AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x10AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -4093,7 +2222,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -4262,7 +2393,7 @@ done:
 	RET
 
 // func depthwiseF32x11AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x11AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -4408,7 +2539,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -4585,7 +2718,7 @@ done:
 	RET
 
 // func depthwiseF32x12AVX2(a *tileArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3
 TEXT ·depthwiseF32x12AVX2(SB), NOSPLIT, $0-8
 tile:
 	MOVQ a+0(FP), AX
@@ -4737,7 +2870,9 @@ clampWhole:
 	JMP          done
 
 part:
-	MOVQ       CX, DX
+	MOVQ       $0x00000008, DX
+	CMPQ       CX, DX
+	CMOVQLT    CX, DX
 	NEGQ       DX
 	LEAQ       depthwiseF32Masks<>+0(SB), BX
 	VMOVUPS    64(BX)(DX*4), Y0
@@ -4918,5 +3053,1936 @@ done:
 	ADDQ   CX, 200(AX)
 	DECQ   152(AX)
 	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x1AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x1AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R8
+	LEAQ        (R9)(R8*4), R8
+	VMOVUPS.Z   (DX), K1, Z1
+	VFMADD231PS (R8), Z1, K1, Z0
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	VADDPS      (BX), Z0, K1, Z0
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z1
+	VBROADCASTSS 212(DX), Z2
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMOVUPS      Z0, K1, (BX)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x01, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x01, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x01, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x2AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x2AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	VMOVUPS.Z   (DX), K1, Z2
+	VFMADD231PS (R10), Z2, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z2, K1, Z1
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z2
+	VBROADCASTSS 212(DX), Z3
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x02, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x02, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x02, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x3AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x3AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	VMOVUPS.Z   (DX), K1, Z3
+	VFMADD231PS (R10), Z3, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z3, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z3, K1, Z2
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z3
+	VBROADCASTSS 212(DX), Z4
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x03, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x03, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x03, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x4AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x4AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z4
+	VFMADD231PS (R10), Z4, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z4, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z4, K1, Z2
+	VFMADD231PS (R11), Z4, K1, Z3
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z4
+	VBROADCASTSS 212(DX), Z5
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), SI
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+	VMOVUPS      Z3, K1, (SI)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x04, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x04, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x04, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x5AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x5AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z5
+	VFMADD231PS (R10), Z5, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z5, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z5, K1, Z2
+	VFMADD231PS (R11), Z5, K1, Z3
+	VFMADD231PS (R11)(R8*1), Z5, K1, Z4
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (SI)(DX*1), Z4, K1, Z4
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z5
+	VBROADCASTSS 212(DX), Z6
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), SI
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMOVUPS      Z3, K1, (SI)
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+	VMOVUPS      Z4, K1, (SI)(DX*1)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x05, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x05, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x05, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x6AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x6AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z6
+	VFMADD231PS (R10), Z6, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z6, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z6, K1, Z2
+	VFMADD231PS (R11), Z6, K1, Z3
+	VFMADD231PS (R11)(R8*1), Z6, K1, Z4
+	VFMADD231PS (R11)(R8*2), Z6, K1, Z5
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (SI)(DX*1), Z4, K1, Z4
+	VADDPS      (SI)(DX*2), Z5, K1, Z5
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z6
+	VBROADCASTSS 212(DX), Z7
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), SI
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMOVUPS      Z3, K1, (SI)
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMOVUPS      Z4, K1, (SI)(DX*1)
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+	VMOVUPS      Z5, K1, (SI)(DX*2)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x06, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x06, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x06, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x7AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x7AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z7
+	VFMADD231PS (R10), Z7, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z7, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z7, K1, Z2
+	VFMADD231PS (R12), Z7, K1, Z3
+	VFMADD231PS (R12)(R8*1), Z7, K1, Z4
+	VFMADD231PS (R12)(R8*2), Z7, K1, Z5
+	VFMADD231PS (R11), Z7, K1, Z6
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (DI), Z3, K1, Z3
+	VADDPS      (DI)(DX*1), Z4, K1, Z4
+	VADDPS      (DI)(DX*2), Z5, K1, Z5
+	VADDPS      (SI), Z6, K1, Z6
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z7
+	VBROADCASTSS 212(DX), Z8
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), SI
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMOVUPS      Z3, K1, (DI)
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+	VMOVUPS      Z6, K1, (SI)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x07, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x07, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x07, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x8AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x8AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z8
+	VFMADD231PS (R10), Z8, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z8, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z8, K1, Z2
+	VFMADD231PS (R12), Z8, K1, Z3
+	VFMADD231PS (R12)(R8*1), Z8, K1, Z4
+	VFMADD231PS (R12)(R8*2), Z8, K1, Z5
+	VFMADD231PS (R11), Z8, K1, Z6
+	VFMADD231PS (R11)(R8*1), Z8, K1, Z7
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (DI), Z3, K1, Z3
+	VADDPS      (DI)(DX*1), Z4, K1, Z4
+	VADDPS      (DI)(DX*2), Z5, K1, Z5
+	VADDPS      (SI), Z6, K1, Z6
+	VADDPS      (SI)(DX*1), Z7, K1, Z7
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z8
+	VBROADCASTSS 212(DX), Z9
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), SI
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMOVUPS      Z3, K1, (DI)
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMOVUPS      Z6, K1, (SI)
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	VMOVUPS      Z7, K1, (SI)(DX*1)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x08, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x08, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x08, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x9AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x9AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z9
+	VFMADD231PS (R10), Z9, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z9, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z9, K1, Z2
+	VFMADD231PS (R12), Z9, K1, Z3
+	VFMADD231PS (R12)(R8*1), Z9, K1, Z4
+	VFMADD231PS (R12)(R8*2), Z9, K1, Z5
+	VFMADD231PS (R11), Z9, K1, Z6
+	VFMADD231PS (R11)(R8*1), Z9, K1, Z7
+	VFMADD231PS (R11)(R8*2), Z9, K1, Z8
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (DI), Z3, K1, Z3
+	VADDPS      (DI)(DX*1), Z4, K1, Z4
+	VADDPS      (DI)(DX*2), Z5, K1, Z5
+	VADDPS      (SI), Z6, K1, Z6
+	VADDPS      (SI)(DX*1), Z7, K1, Z7
+	VADDPS      (SI)(DX*2), Z8, K1, Z8
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z9
+	VBROADCASTSS 212(DX), Z10
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), SI
+	VMAXPS       Z0, Z9, Z0
+	VMINPS       Z0, Z10, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMOVUPS      Z3, K1, (DI)
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMOVUPS      Z6, K1, (SI)
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMOVUPS      Z7, K1, (SI)(DX*1)
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	VMOVUPS      Z8, K1, (SI)(DX*2)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x09, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x09, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x09, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x10AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x10AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R13
+	LEAQ        (R13)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z10
+	VFMADD231PS (R10), Z10, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z10, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z10, K1, Z2
+	VFMADD231PS (R12), Z10, K1, Z3
+	VFMADD231PS (R12)(R8*1), Z10, K1, Z4
+	VFMADD231PS (R12)(R8*2), Z10, K1, Z5
+	VFMADD231PS (R13), Z10, K1, Z6
+	VFMADD231PS (R13)(R8*1), Z10, K1, Z7
+	VFMADD231PS (R13)(R8*2), Z10, K1, Z8
+	VFMADD231PS (R11), Z10, K1, Z9
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), R8
+	LEAQ        (R8)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (DI), Z3, K1, Z3
+	VADDPS      (DI)(DX*1), Z4, K1, Z4
+	VADDPS      (DI)(DX*2), Z5, K1, Z5
+	VADDPS      (R8), Z6, K1, Z6
+	VADDPS      (R8)(DX*1), Z7, K1, Z7
+	VADDPS      (R8)(DX*2), Z8, K1, Z8
+	VADDPS      (SI), Z9, K1, Z9
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z10
+	VBROADCASTSS 212(DX), Z11
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), R8
+	LEAQ         (R8)(SI*1), SI
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMOVUPS      Z3, K1, (DI)
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMOVUPS      Z6, K1, (R8)
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMOVUPS      Z7, K1, (R8)(DX*1)
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMOVUPS      Z8, K1, (R8)(DX*2)
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+	VMOVUPS      Z9, K1, (SI)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x0a, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x0a, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x0a, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x11AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x11AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R13
+	LEAQ        (R13)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z11
+	VFMADD231PS (R10), Z11, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z11, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z11, K1, Z2
+	VFMADD231PS (R12), Z11, K1, Z3
+	VFMADD231PS (R12)(R8*1), Z11, K1, Z4
+	VFMADD231PS (R12)(R8*2), Z11, K1, Z5
+	VFMADD231PS (R13), Z11, K1, Z6
+	VFMADD231PS (R13)(R8*1), Z11, K1, Z7
+	VFMADD231PS (R13)(R8*2), Z11, K1, Z8
+	VFMADD231PS (R11), Z11, K1, Z9
+	VFMADD231PS (R11)(R8*1), Z11, K1, Z10
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), R8
+	LEAQ        (R8)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (DI), Z3, K1, Z3
+	VADDPS      (DI)(DX*1), Z4, K1, Z4
+	VADDPS      (DI)(DX*2), Z5, K1, Z5
+	VADDPS      (R8), Z6, K1, Z6
+	VADDPS      (R8)(DX*1), Z7, K1, Z7
+	VADDPS      (R8)(DX*2), Z8, K1, Z8
+	VADDPS      (SI), Z9, K1, Z9
+	VADDPS      (SI)(DX*1), Z10, K1, Z10
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z11
+	VBROADCASTSS 212(DX), Z12
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), R8
+	LEAQ         (R8)(SI*1), SI
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMOVUPS      Z3, K1, (DI)
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMOVUPS      Z6, K1, (R8)
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMOVUPS      Z7, K1, (R8)(DX*1)
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMOVUPS      Z8, K1, (R8)(DX*2)
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMOVUPS      Z9, K1, (SI)
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	VMOVUPS      Z10, K1, (SI)(DX*1)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x0b, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x0b, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x0b, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x12AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x12AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R13
+	LEAQ        (R13)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z12
+	VFMADD231PS (R10), Z12, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z12, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z12, K1, Z2
+	VFMADD231PS (R12), Z12, K1, Z3
+	VFMADD231PS (R12)(R8*1), Z12, K1, Z4
+	VFMADD231PS (R12)(R8*2), Z12, K1, Z5
+	VFMADD231PS (R13), Z12, K1, Z6
+	VFMADD231PS (R13)(R8*1), Z12, K1, Z7
+	VFMADD231PS (R13)(R8*2), Z12, K1, Z8
+	VFMADD231PS (R11), Z12, K1, Z9
+	VFMADD231PS (R11)(R8*1), Z12, K1, Z10
+	VFMADD231PS (R11)(R8*2), Z12, K1, Z11
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), R8
+	LEAQ        (R8)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (DI), Z3, K1, Z3
+	VADDPS      (DI)(DX*1), Z4, K1, Z4
+	VADDPS      (DI)(DX*2), Z5, K1, Z5
+	VADDPS      (R8), Z6, K1, Z6
+	VADDPS      (R8)(DX*1), Z7, K1, Z7
+	VADDPS      (R8)(DX*2), Z8, K1, Z8
+	VADDPS      (SI), Z9, K1, Z9
+	VADDPS      (SI)(DX*1), Z10, K1, Z10
+	VADDPS      (SI)(DX*2), Z11, K1, Z11
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z12
+	VBROADCASTSS 212(DX), Z13
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), R8
+	LEAQ         (R8)(SI*1), SI
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMOVUPS      Z3, K1, (DI)
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMOVUPS      Z6, K1, (R8)
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMOVUPS      Z7, K1, (R8)(DX*1)
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMOVUPS      Z8, K1, (R8)(DX*2)
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMOVUPS      Z9, K1, (SI)
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMOVUPS      Z10, K1, (SI)(DX*1)
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+	VMOVUPS      Z11, K1, (SI)(DX*2)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x0c, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x0c, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x0c, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x13AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x13AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R13
+	LEAQ        (R13)(R11*1), R14
+	LEAQ        (R14)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z13
+	VFMADD231PS (R10), Z13, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z13, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z13, K1, Z2
+	VFMADD231PS (R12), Z13, K1, Z3
+	VFMADD231PS (R12)(R8*1), Z13, K1, Z4
+	VFMADD231PS (R12)(R8*2), Z13, K1, Z5
+	VFMADD231PS (R13), Z13, K1, Z6
+	VFMADD231PS (R13)(R8*1), Z13, K1, Z7
+	VFMADD231PS (R13)(R8*2), Z13, K1, Z8
+	VFMADD231PS (R14), Z13, K1, Z9
+	VFMADD231PS (R14)(R8*1), Z13, K1, Z10
+	VFMADD231PS (R14)(R8*2), Z13, K1, Z11
+	VFMADD231PS (R11), Z13, K1, Z12
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), R8
+	LEAQ        (R8)(SI*1), R9
+	LEAQ        (R9)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (DI), Z3, K1, Z3
+	VADDPS      (DI)(DX*1), Z4, K1, Z4
+	VADDPS      (DI)(DX*2), Z5, K1, Z5
+	VADDPS      (R8), Z6, K1, Z6
+	VADDPS      (R8)(DX*1), Z7, K1, Z7
+	VADDPS      (R8)(DX*2), Z8, K1, Z8
+	VADDPS      (R9), Z9, K1, Z9
+	VADDPS      (R9)(DX*1), Z10, K1, Z10
+	VADDPS      (R9)(DX*2), Z11, K1, Z11
+	VADDPS      (SI), Z12, K1, Z12
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z13
+	VBROADCASTSS 212(DX), Z14
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), R8
+	LEAQ         (R8)(SI*1), R9
+	LEAQ         (R9)(SI*1), SI
+	VMAXPS       Z0, Z13, Z0
+	VMINPS       Z0, Z14, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z13, Z1
+	VMINPS       Z1, Z14, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z13, Z2
+	VMINPS       Z2, Z14, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z13, Z3
+	VMINPS       Z3, Z14, Z3
+	VMOVUPS      Z3, K1, (DI)
+	VMAXPS       Z4, Z13, Z4
+	VMINPS       Z4, Z14, Z4
+	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMAXPS       Z5, Z13, Z5
+	VMINPS       Z5, Z14, Z5
+	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMAXPS       Z6, Z13, Z6
+	VMINPS       Z6, Z14, Z6
+	VMOVUPS      Z6, K1, (R8)
+	VMAXPS       Z7, Z13, Z7
+	VMINPS       Z7, Z14, Z7
+	VMOVUPS      Z7, K1, (R8)(DX*1)
+	VMAXPS       Z8, Z13, Z8
+	VMINPS       Z8, Z14, Z8
+	VMOVUPS      Z8, K1, (R8)(DX*2)
+	VMAXPS       Z9, Z13, Z9
+	VMINPS       Z9, Z14, Z9
+	VMOVUPS      Z9, K1, (R9)
+	VMAXPS       Z10, Z13, Z10
+	VMINPS       Z10, Z14, Z10
+	VMOVUPS      Z10, K1, (R9)(DX*1)
+	VMAXPS       Z11, Z13, Z11
+	VMINPS       Z11, Z14, Z11
+	VMOVUPS      Z11, K1, (R9)(DX*2)
+	VMAXPS       Z12, Z13, Z12
+	VMINPS       Z12, Z14, Z12
+	VMOVUPS      Z12, K1, (SI)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x0d, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x0d, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x0d, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x14AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x14AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), DX
+	MOVQ      96(DX), DX
+	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	MOVQ      a+0(FP), DX
+	MOVQ      72(DX), DX
+	ADDQ      AX, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      144(BX), BX
+	SHLQ      $0x02, BX
+	MOVQ      a+0(FP), SI
+	MOVQ      120(SI), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      128(DI), DI
+	LEAQ      (SI)(DI*8), DI
+	MOVQ      a+0(FP), R8
+	MOVQ      (R8), R9
+	MOVQ      184(R8), R8
+	LEAQ      (R9)(R8*4), R9
+	ADDQ      AX, R9
+	MOVQ      a+0(FP), R8
+	MOVQ      160(R8), R8
+	SHLQ      $0x02, R8
+
+tapWhole:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R13
+	LEAQ        (R13)(R11*1), R14
+	LEAQ        (R14)(R11*1), R11
+	VMOVUPS.Z   (DX), K1, Z14
+	VFMADD231PS (R10), Z14, K1, Z0
+	VFMADD231PS (R10)(R8*1), Z14, K1, Z1
+	VFMADD231PS (R10)(R8*2), Z14, K1, Z2
+	VFMADD231PS (R12), Z14, K1, Z3
+	VFMADD231PS (R12)(R8*1), Z14, K1, Z4
+	VFMADD231PS (R12)(R8*2), Z14, K1, Z5
+	VFMADD231PS (R13), Z14, K1, Z6
+	VFMADD231PS (R13)(R8*1), Z14, K1, Z7
+	VFMADD231PS (R13)(R8*2), Z14, K1, Z8
+	VFMADD231PS (R14), Z14, K1, Z9
+	VFMADD231PS (R14)(R8*1), Z14, K1, Z10
+	VFMADD231PS (R14)(R8*2), Z14, K1, Z11
+	VFMADD231PS (R11), Z14, K1, Z12
+	VFMADD231PS (R11)(R8*1), Z14, K1, Z13
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampWhole
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), R8
+	LEAQ        (R8)(SI*1), R9
+	LEAQ        (R9)(SI*1), SI
+	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX)(DX*1), Z1, K1, Z1
+	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (DI), Z3, K1, Z3
+	VADDPS      (DI)(DX*1), Z4, K1, Z4
+	VADDPS      (DI)(DX*2), Z5, K1, Z5
+	VADDPS      (R8), Z6, K1, Z6
+	VADDPS      (R8)(DX*1), Z7, K1, Z7
+	VADDPS      (R8)(DX*2), Z8, K1, Z8
+	VADDPS      (R9), Z9, K1, Z9
+	VADDPS      (R9)(DX*1), Z10, K1, Z10
+	VADDPS      (R9)(DX*2), Z11, K1, Z11
+	VADDPS      (SI), Z12, K1, Z12
+	VADDPS      (SI)(DX*1), Z13, K1, Z13
+
+clampWhole:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z14
+	VBROADCASTSS 212(DX), Z15
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), R8
+	LEAQ         (R8)(SI*1), R9
+	LEAQ         (R9)(SI*1), SI
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMOVUPS      Z0, K1, (BX)
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMOVUPS      Z3, K1, (DI)
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMOVUPS      Z6, K1, (R8)
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMOVUPS      Z7, K1, (R8)(DX*1)
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMOVUPS      Z8, K1, (R8)(DX*2)
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMOVUPS      Z9, K1, (R9)
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMOVUPS      Z10, K1, (R9)(DX*1)
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMOVUPS      Z11, K1, (R9)(DX*2)
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMOVUPS      Z12, K1, (SI)
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+	VMOVUPS      Z13, K1, (SI)(DX*1)
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	JG           channels
+	MOVQ         a+0(FP), AX
+	IMUL3Q       $0x0e, 160(AX), CX
+	ADDQ         CX, 184(AX)
+	IMUL3Q       $0x0e, 168(AX), CX
+	ADDQ         CX, 192(AX)
+	IMUL3Q       $0x0e, 176(AX), CX
+	ADDQ         CX, 200(AX)
+	DECQ         152(AX)
+	JNZ          tile
 	VZEROUPPER
 	RET

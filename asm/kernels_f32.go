@@ -21,7 +21,6 @@ var f32Generic = []kernel{
 	{"hardSwishF32", Generic, 0, hardSwishF32Generic},
 	{"sumF32", Generic, 0, sumF32Generic},
 	{"sumSquaresF32", Generic, 0, sumSquaresF32Generic},
-	{"maxOfF32", Generic, 0, maxOfF32Generic},
 	{"poolMaxF32", Generic, 0, poolMaxF32Generic},
 	{"poolSumF32", Generic, 0, poolSumF32Generic},
 }

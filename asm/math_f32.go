@@ -8,7 +8,6 @@ var (
 	hardSwishF32 = pick[mapKernel]("hardSwishF32", active)
 	sumF32       = pick[func(x []float32) float32]("sumF32", active)
 	sumSqF32     = pick[func(x []float32, center float32) float32]("sumSquaresF32", active)
-	maxOfF32     = pick[func(x []float32) float32]("maxOfF32", active)
 )
 
 // ExpF32 sets dst[i] = e^x[i] within 2 units in the last place; overflow gives
@@ -55,7 +54,8 @@ func SoftmaxF32(dst, x []float32, c int) {
 	checkMap(dst, x)
 	for ; len(x) >= c && c > 0; dst, x = dst[c:], x[c:] {
 		row := dst[:c]
-		affineF32(row, x[:c], 1, -maxOfF32(x[:c]))
+		_, largest, _ := MinMaxF32(x[:c])
+		affineF32(row, x[:c], 1, -largest)
 		expF32(row, row, 0, 0)
 		affineF32(row, row, 1/sumF32(row), 0)
 	}

@@ -56,13 +56,3 @@ func foldLanes(acc *[sumLanes]float32) float32 {
 	}
 	return acc[0]
 }
-
-// maxOfF32Generic returns the greatest element of x, NaN if there is one, and
-// -Inf for none.
-func maxOfF32Generic(x []float32) float32 {
-	m := negInfF32
-	for _, v := range x {
-		m = max(m, v)
-	}
-	return m
-}

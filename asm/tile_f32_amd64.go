@@ -4,6 +4,96 @@
 
 package asm
 
+// tileF32x16x1AVX2 makes tiles of 1 pixels by 16 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x16x1AVX2(a *tileArgs)
+
+// tileF32x16x2AVX2 makes tiles of 2 pixels by 16 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x16x2AVX2(a *tileArgs)
+
+// tileF32x16x3AVX2 makes tiles of 3 pixels by 16 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x16x3AVX2(a *tileArgs)
+
+// tileF32x16x4AVX2 makes tiles of 4 pixels by 16 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x16x4AVX2(a *tileArgs)
+
+// tileF32x16x5AVX2 makes tiles of 5 pixels by 16 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x16x5AVX2(a *tileArgs)
+
+// tileF32x16x6AVX2 makes tiles of 6 pixels by 16 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x16x6AVX2(a *tileArgs)
+
+// tileF32x8x1AVX2 makes tiles of 1 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x1AVX2(a *tileArgs)
+
+// tileF32x8x2AVX2 makes tiles of 2 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x2AVX2(a *tileArgs)
+
+// tileF32x8x3AVX2 makes tiles of 3 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x3AVX2(a *tileArgs)
+
+// tileF32x8x4AVX2 makes tiles of 4 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x4AVX2(a *tileArgs)
+
+// tileF32x8x5AVX2 makes tiles of 5 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x5AVX2(a *tileArgs)
+
+// tileF32x8x6AVX2 makes tiles of 6 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x6AVX2(a *tileArgs)
+
+// tileF32x8x7AVX2 makes tiles of 7 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x7AVX2(a *tileArgs)
+
+// tileF32x8x8AVX2 makes tiles of 8 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x8AVX2(a *tileArgs)
+
+// tileF32x8x9AVX2 makes tiles of 9 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x9AVX2(a *tileArgs)
+
+// tileF32x8x10AVX2 makes tiles of 10 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x10AVX2(a *tileArgs)
+
+// tileF32x8x11AVX2 makes tiles of 11 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x11AVX2(a *tileArgs)
+
+// tileF32x8x12AVX2 makes tiles of 12 pixels by 8 channels (see tileArgs).
+//
+//go:noescape
+func tileF32x8x12AVX2(a *tileArgs)
+
 // tileF32x32x1AVX512 makes tiles of 1 pixels by 32 channels (see tileArgs).
 //
 //go:noescape
@@ -193,93 +283,3 @@ func tileF32x16x23AVX512(a *tileArgs)
 //
 //go:noescape
 func tileF32x16x24AVX512(a *tileArgs)
-
-// tileF32x16x1AVX2 makes tiles of 1 pixels by 16 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x16x1AVX2(a *tileArgs)
-
-// tileF32x16x2AVX2 makes tiles of 2 pixels by 16 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x16x2AVX2(a *tileArgs)
-
-// tileF32x16x3AVX2 makes tiles of 3 pixels by 16 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x16x3AVX2(a *tileArgs)
-
-// tileF32x16x4AVX2 makes tiles of 4 pixels by 16 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x16x4AVX2(a *tileArgs)
-
-// tileF32x16x5AVX2 makes tiles of 5 pixels by 16 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x16x5AVX2(a *tileArgs)
-
-// tileF32x16x6AVX2 makes tiles of 6 pixels by 16 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x16x6AVX2(a *tileArgs)
-
-// tileF32x8x1AVX2 makes tiles of 1 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x1AVX2(a *tileArgs)
-
-// tileF32x8x2AVX2 makes tiles of 2 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x2AVX2(a *tileArgs)
-
-// tileF32x8x3AVX2 makes tiles of 3 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x3AVX2(a *tileArgs)
-
-// tileF32x8x4AVX2 makes tiles of 4 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x4AVX2(a *tileArgs)
-
-// tileF32x8x5AVX2 makes tiles of 5 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x5AVX2(a *tileArgs)
-
-// tileF32x8x6AVX2 makes tiles of 6 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x6AVX2(a *tileArgs)
-
-// tileF32x8x7AVX2 makes tiles of 7 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x7AVX2(a *tileArgs)
-
-// tileF32x8x8AVX2 makes tiles of 8 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x8AVX2(a *tileArgs)
-
-// tileF32x8x9AVX2 makes tiles of 9 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x9AVX2(a *tileArgs)
-
-// tileF32x8x10AVX2 makes tiles of 10 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x10AVX2(a *tileArgs)
-
-// tileF32x8x11AVX2 makes tiles of 11 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x11AVX2(a *tileArgs)
-
-// tileF32x8x12AVX2 makes tiles of 12 pixels by 8 channels (see tileArgs).
-//
-//go:noescape
-func tileF32x8x12AVX2(a *tileArgs)

@@ -104,12 +104,12 @@ const candidates = 200
 // sides, for an unsigned one nothing is below zero. It is never more than the
 // range seen, and 0 only if there was nothing but zeros.
 func (c Clip) Threshold(h *Histogram, grid Grid) float64 {
-	full := h.MaxAbs()
-	if !grid.Signed {
-		full = math.Max(float64(h.Max), 0)
+	_, full := h.Range()
+	if grid.Signed {
+		full = h.MaxAbs()
 	}
-	if full == 0 || h.pos == nil {
-		return full
+	if full <= 0 {
+		return 0
 	}
 	d := newDistribution(h)
 	return math.Min(full, c.threshold(d, full, grid))
@@ -148,8 +148,9 @@ func leastError(full float64, err func(t float64) float64) float64 {
 // Interval returns the part [lo, hi] of the range that the rule keeps of a
 // tensor quantized asymmetrically on all 2^bits levels. Zero is always within.
 func (c Clip) Interval(h *Histogram, bits int) (lo, hi float64) {
-	lo, hi = math.Min(float64(h.Min), 0), math.Max(float64(h.Max), 0)
-	if h.pos == nil || c.kind == clipMax {
+	lo, hi = h.Range()
+	lo, hi = math.Min(lo, 0), math.Max(hi, 0)
+	if lo == hi || c.kind == clipMax {
 		return lo, hi
 	}
 	grid := Grid{Bits: bits}

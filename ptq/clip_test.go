@@ -162,17 +162,19 @@ func TestThresholdStaysInRange(t *testing.T) {
 		mustAdd(t, h, x)
 		for _, rule := range []Clip{Max, MSE, AA, Lp(4), KL, Sigma(3), Percentile(99.9), Percentile(100)} {
 			for _, grid := range []Grid{{8, true}, {8, false}, {4, true}, {16, false}} {
-				full := h.MaxAbs()
-				if !grid.Signed {
-					full = max(0, float64(h.Max))
+				_, full := h.Range()
+				if grid.Signed {
+					full = h.MaxAbs()
 				}
+				full = max(full, 0)
 				if got := rule.Threshold(h, grid); !(got <= full && (got > 0 || full == 0)) {
 					t.Fatalf("%v on %+v: %g of range %g", rule, grid, got, full)
 				}
 			}
+			least, most := h.Range()
 			lo, hi := rule.Interval(h, 8)
-			if lo > 0 || hi < 0 || lo < min(0, float64(h.Min)) || hi > max(0, float64(h.Max)) {
-				t.Fatalf("%v: [%g, %g] of [%g, %g]", rule, lo, hi, h.Min, h.Max)
+			if lo > 0 || hi < 0 || lo < min(0, least) || hi > max(0, most) {
+				t.Fatalf("%v: [%g, %g] of [%g, %g]", rule, lo, hi, least, most)
 			}
 		}
 	}

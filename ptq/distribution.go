@@ -30,7 +30,7 @@ func newDistribution(h *Histogram) *distribution {
 	for _, n := range pos[:last] {
 		counts = append(counts, float64(n))
 	}
-	return distributionOf(counts, h.Width(), -float64(first)*h.Width(), float64(h.Zeros))
+	return distributionOf(counts, h.Width(), -float64(first)*h.Width(), float64(h.Zeros()))
 }
 
 // distributionOf makes a distribution of counts, bin i of which begins at

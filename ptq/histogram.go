@@ -8,19 +8,11 @@ import (
 	"github.com/narrow-ml/narrow/asm"
 )
 
-// ErrNotFinite reports an activation or a weight that is NaN, infinite, or
-// too large for its square to mean anything.
+// ErrNotFinite reports an activation or a weight that is NaN or infinite.
 var ErrNotFinite = errors.New("ptq: value is not a finite number")
 
 // Bins is the number of bins a [Histogram] has on each side of zero.
 const Bins = 4096
-
-// The range of a histogram is 2^exp with minExp <= exp <= maxExp: below, the
-// width of a bin would be no normal float32; above, the range itself.
-const (
-	minExp = -100
-	maxExp = 127
-)
 
 // Histogram counts the values of a tensor in bins of equal width: Bins bins for
 // the positive ones on [0, 2^exp) and as many for the magnitudes of the negative
@@ -34,20 +26,91 @@ const (
 //
 // The zero value is empty and ready to use.
 type Histogram struct {
-	Zeros    uint64
-	Min, Max float32 // 0 for an empty histogram
-	exp      int     // meaningful if pos is not nil
-	pos, neg []uint64
-	count    uint64
-	counters *counters // values not yet in pos and neg; nil if there are none
+	zeros, count uint64
+	min, max     float32 // 0 for an empty histogram
+	exp          int     // meaningful if pos is not nil
+	pos, neg     []uint64
+	live         *asm.Histogram // of the same range: bins not yet in pos and neg; nil if there are none
+}
+
+// tile is how many values are counted at a time: they stay in the cache from
+// the search for their range to their counting.
+const tile = 8192
+
+// Add counts the values of x. It returns an error that wraps [ErrNotFinite] if
+// one of them is NaN, infinite or not below 2^127; the histogram is of no use then.
+func (h *Histogram) Add(x []float32) error {
+	for len(x) > 0 {
+		n := min(len(x), tile)
+		if err := h.addTile(x[:n]); err != nil {
+			return err
+		}
+		x = x[n:]
+	}
+	return nil
+}
+
+func (h *Histogram) addTile(x []float32) error {
+	lo, hi, nan := asm.MinMaxF32(x)
+	if nan > 0 {
+		return fmt.Errorf("%w: NaN", ErrNotFinite)
+	}
+	lo, hi = lo+0, hi+0 // no negative zero: the result must not depend on which came first
+	exp := rangeExp(max(-lo, hi))
+	if exp > maxExp {
+		return fmt.Errorf("%w: values from %g to %g", ErrNotFinite, lo, hi)
+	}
+	if h.count == 0 {
+		h.min, h.max = lo, hi
+	}
+	h.min, h.max = min(h.min, lo), max(h.max, hi)
+	h.count += uint64(len(x))
+	if lo == 0 && hi == 0 {
+		h.zeros += uint64(len(x))
+		return nil
+	}
+	h.cover(exp)
+	if h.live == nil {
+		var err error
+		if h.live, err = asm.NewSymmetricHistogram(float32(math.Ldexp(1, h.exp)), Bins); err != nil {
+			return err
+		}
+	}
+	h.live.Add(x)
+	return nil
+}
+
+// The range of a histogram is 2^exp with minExp <= exp <= maxExp: below, the
+// width of a bin would be no normal float32; above, the range itself.
+const (
+	minExp = -100
+	maxExp = 127
+)
+
+// rangeExp returns the exponent of the least power of two above the magnitude m.
+func rangeExp(m float32) int {
+	if math.IsInf(float64(m), 0) {
+		return maxExp + 1
+	}
+	_, exp := math.Frexp(float64(m))
+	return max(exp, minExp)
 }
 
 // Count returns how many values were added.
 func (h *Histogram) Count() uint64 { return h.count }
 
+// Zeros returns how many of the values are exactly zero.
+func (h *Histogram) Zeros() uint64 { h.flush(); return h.zeros }
+
+// Range returns the least and the greatest value, zeros for an empty histogram.
+func (h *Histogram) Range() (lo, hi float64) {
+	return float64(h.min), float64(h.max)
+}
+
 // MaxAbs returns the largest magnitude added.
 func (h *Histogram) MaxAbs() float64 {
-	return math.Max(math.Abs(float64(h.Min)), math.Abs(float64(h.Max)))
+	lo, hi := h.Range()
+	return math.Max(-lo, hi)
 }
 
 // Width returns the width of a bin, 0 if only zeros were added.
@@ -58,34 +121,18 @@ func (h *Histogram) Width() float64 {
 	return math.Ldexp(1.0/Bins, h.exp)
 }
 
-// Add counts the values of x. It returns an error that wraps [ErrNotFinite],
-// and counts nothing, if one of them is NaN, infinite or not below 2^127.
-func (h *Histogram) Add(x []float32) error {
-	if len(x) == 0 {
-		return nil
+// flush moves what the live histogram has counted to the other fields.
+func (h *Histogram) flush() {
+	if h.live == nil {
+		return
 	}
-	lo, hi, err := finiteRange(x)
-	if err != nil {
-		return err
+	counts := h.live.Counts()
+	for i := range h.pos {
+		h.pos[i] += counts[i]
+		h.neg[i] += counts[Bins+i]
 	}
-	if h.count == 0 {
-		h.Min, h.Max = lo, hi
-	}
-	h.Min, h.Max = min(h.Min, lo), max(h.Max, hi)
-	h.count += uint64(len(x))
-	if lo == 0 && hi == 0 {
-		h.Zeros += uint64(len(x))
-		return nil
-	}
-	h.cover(rangeExp(max(-lo, hi)))
-	h.counters.add(x)
-	return nil
-}
-
-// rangeExp returns the exponent of the least power of two above the magnitude m.
-func rangeExp(m float32) int {
-	_, exp := math.Frexp(float64(m))
-	return max(exp, minExp)
+	h.zeros += h.live.Zeros
+	h.live = nil
 }
 
 // cover makes the range at least 2^exp.
@@ -99,10 +146,6 @@ func (h *Histogram) cover(exp int) {
 		widen(h.pos, exp-h.exp)
 		widen(h.neg, exp-h.exp)
 		h.exp = exp
-		h.counters = nil
-	}
-	if h.counters == nil {
-		h.counters = newCounters(h.exp)
 	}
 }
 
@@ -118,13 +161,6 @@ func widen(bins []uint64, by int) {
 	}
 }
 
-// flush moves what the counters hold to pos and neg.
-func (h *Histogram) flush() {
-	if h.counters != nil {
-		h.Zeros += h.counters.drain(h.pos, h.neg)
-	}
-}
-
 // Merge adds what o has counted. It does not change o's counts.
 func (h *Histogram) Merge(o *Histogram) {
 	o.flush()
@@ -133,11 +169,11 @@ func (h *Histogram) Merge(o *Histogram) {
 		return
 	}
 	if h.count == 0 {
-		h.Min, h.Max = o.Min, o.Max
+		h.min, h.max = o.min, o.max
 	}
-	h.Min, h.Max = min(h.Min, o.Min), max(h.Max, o.Max)
+	h.min, h.max = min(h.min, o.min), max(h.max, o.max)
 	h.count += o.count
-	h.Zeros += o.Zeros
+	h.zeros += o.zeros
 	if o.pos == nil {
 		return
 	}
@@ -174,19 +210,4 @@ func (h *Histogram) Moments() (mean, square float64) {
 	}
 	n := float64(h.count)
 	return mean / n, square / n
-}
-
-// finiteRange returns the least and the greatest of the values.
-func finiteRange(x []float32) (lo, hi float32, err error) {
-	const limit = 1 << maxExp
-	lo, hi, nan := asm.MinMaxF32(x)
-	switch {
-	case nan > 0:
-		err = fmt.Errorf("%w: NaN", ErrNotFinite)
-	case hi >= limit:
-		err = fmt.Errorf("%w: %v", ErrNotFinite, hi)
-	case lo <= -limit:
-		err = fmt.Errorf("%w: %v", ErrNotFinite, lo)
-	}
-	return lo + 0, hi + 0, err // no negative zero: files must not depend on which came first
 }

@@ -26,6 +26,8 @@ var files = []struct {
 	{"minmax", minmax},
 	{"tile_f32", tileF32},
 	{"depthwise_f32", depthwiseF32},
+	{"elementwise_f32", elementwiseF32},
+	{"math_f32", mathF32},
 	{"peak_f32", peakF32},
 	{"histogram", histogram},
 	{"moments", moments},

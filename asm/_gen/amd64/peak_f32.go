@@ -8,18 +8,18 @@ import (
 
 // peakF32 declares loops of independent multiply-adds on registers alone.
 func peakF32(c *Context) {
-	for _, s := range []isa{avx2, avx512} {
-		c.Function("peakFMAF32" + s.name)
+	bothTiers(c, func(s simd) {
+		c.Function("peakFMAF32" + s.tier)
 		c.Attributes(NOSPLIT)
 		c.SignatureExpr("func(n int)")
-		c.Doc("peakFMAF32" + s.name + " does n times 12 multiply-adds of vectors.")
+		c.Doc("peakFMAF32" + s.tier + " does n times 12 multiply-adds of vectors.")
 		n := c.Load(c.Param("n"), c.GP64())
 		var acc [12]VecVirtual
 		for i := range acc {
-			acc[i] = s.vec(c)
+			acc[i] = s.vec()
 			c.VXORPS(acc[i], acc[i], acc[i])
 		}
-		one := s.vec(c)
+		one := s.vec()
 		c.VXORPS(one, one, one)
 		c.Label("loop")
 		for i := range acc {
@@ -29,5 +29,5 @@ func peakF32(c *Context) {
 		c.JNZ(LabelRef("loop"))
 		c.VZEROUPPER()
 		c.RET()
-	}
+	})
 }

@@ -21,6 +21,9 @@ func bothTiers(c *Context, declare func(s simd)) {
 
 func (s simd) wide() bool { return s.lanes == 16 }
 
+// bytes is the size of a vector.
+func (s simd) bytes() int { return 4 * s.lanes }
+
 // vec returns a new register of the full width.
 func (s simd) vec() VecVirtual {
 	if s.wide() {

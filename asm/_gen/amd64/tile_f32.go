@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"go/types"
 
 	. "github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/gotypes"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
@@ -24,60 +22,38 @@ const (
 // tile emits kernels of pixels by vecs vectors of channels, the accumulators
 // in registers.
 type tile struct {
-	*Context
-	isa          isa
+	simd
 	pixels, vecs int
 	masks        Mem            // see laneMasks
 	acc          [][]VecVirtual // [pixel][vec]
 }
 
-// isa is a vector instruction set.
-type isa struct {
-	name  string
-	bytes int // in a vector
-}
-
-var (
-	avx2   = isa{"AVX2", 32}
-	avx512 = isa{"AVX512", 64}
-)
-
-func (s isa) lanes() int { return s.bytes / 4 }
-
-func (s isa) vec(c *Context) VecVirtual {
-	if s.bytes == 64 {
-		return c.ZMM()
-	}
-	return c.YMM()
-}
-
 // tileShapes lists the kernels: vecs vectors of channels, and 1 to pixels
-// pixels. avx512 has 32 registers and avx2 has 16.
-var tileShapes = []struct {
-	isa          isa
-	vecs, pixels int
-}{
-	{avx512, 2, 14}, {avx512, 1, 24}, {avx2, 2, 6}, {avx2, 1, 12},
+// pixels. AVX-512 has 32 registers and AVX2 has 16.
+var tileShapes = map[string][]struct{ vecs, pixels int }{
+	"AVX512": {{2, 14}, {1, 24}},
+	"AVX2":   {{2, 6}, {1, 12}},
 }
 
 func tileF32(c *Context) {
 	masks := laneMasks(c, "tileF32Masks")
-	for _, s := range tileShapes {
-		for m := 1; m <= s.pixels; m++ {
-			t := tile{Context: c, isa: s.isa, pixels: m, vecs: s.vecs, masks: masks}
-			t.declare(fmt.Sprintf("tileF32x%dx%d%s", s.vecs*s.isa.lanes(), m, s.isa.name),
-				fmt.Sprintf("makes tiles of %d pixels by %d channels (see tileArgs).", m, s.vecs*s.isa.lanes()))
-			t.dense()
+	bothTiers(c, func(s simd) {
+		for _, shape := range tileShapes[s.tier] {
+			for m := 1; m <= shape.pixels; m++ {
+				t := tile{simd: s, pixels: m, vecs: shape.vecs, masks: masks}
+				cols := shape.vecs * s.lanes
+				t.declare(fmt.Sprintf("tileF32x%dx%d%s", cols, m, s.tier),
+					fmt.Sprintf("makes tiles of %d pixels by %d channels (see tileArgs).", m, cols))
+				t.dense()
+			}
 		}
-	}
+	})
 }
 
 func (t *tile) declare(name, doc string) {
-	args := types.NewPointer(types.NewNamed(types.NewTypeName(0, nil, "tileArgs", nil), types.NewStruct(nil, nil), nil))
 	t.Function(name)
 	t.Attributes(NOSPLIT)
-	t.Signature(gotypes.NewSignature(nil, types.NewSignatureType(nil, nil, nil,
-		types.NewTuple(types.NewParam(0, nil, "a", args)), nil, false)))
+	signature(t.Context, "func(a *tileArgs)")
 	t.Doc(name + " " + doc)
 	t.Pragma("noescape")
 }
@@ -192,15 +168,15 @@ func (t *tile) products(src row, w Register, unroll int) {
 	for u := range unroll {
 		weights := make([]VecVirtual, t.vecs)
 		for v := range weights {
-			weights[v] = t.isa.vec(t.Context)
-			t.VMOVUPS(Mem{Base: w, Disp: (u*t.vecs + v) * t.isa.bytes}, weights[v])
+			weights[v] = t.vec()
+			t.VMOVUPS(Mem{Base: w, Disp: (u*t.vecs + v) * t.bytes()}, weights[v])
 		}
 		for p := range t.pixels {
-			if t.vecs == 1 && t.isa == avx512 {
+			if t.vecs == 1 && t.wide() {
 				t.VFMADD231PS_BCST(src.at(p, 4*u), weights[0], t.acc[p][0])
 				continue
 			}
-			x := t.isa.vec(t.Context)
+			x := t.vec()
 			t.VBROADCASTSS(src.at(p, 4*u), x)
 			for v := range weights {
 				t.VFMADD231PS(x, weights[v], t.acc[p][v])
@@ -208,7 +184,7 @@ func (t *tile) products(src row, w Register, unroll int) {
 		}
 	}
 	t.advance(src, 4*unroll)
-	t.ADDQ(I32(unroll*t.vecs*t.isa.bytes), w)
+	t.ADDQ(I32(unroll*t.vecs*t.bytes()), w)
 }
 
 func (t *tile) startFromBias() {
@@ -216,7 +192,7 @@ func (t *tile) startFromBias() {
 	t.newAccumulators()
 	for p := range t.acc {
 		for v := range t.acc[p] {
-			t.VMOVUPS(Mem{Base: bias, Disp: v * t.isa.bytes}, t.acc[p][v])
+			t.VMOVUPS(Mem{Base: bias, Disp: v * t.bytes()}, t.acc[p][v])
 		}
 	}
 }
@@ -225,18 +201,18 @@ func (t *tile) newAccumulators() {
 	t.acc = make([][]VecVirtual, t.pixels)
 	for p := range t.acc {
 		for range t.vecs {
-			t.acc[p] = append(t.acc[p], t.isa.vec(t.Context))
+			t.acc[p] = append(t.acc[p], t.vec())
 		}
 	}
 }
 
 // finish adds the residual, clamps, stores and goes on to the next tile.
 func (t *tile) finish() {
-	if t.isa == avx512 {
+	if t.wide() {
 		t.finishPixels(t.masks512())
 	} else {
 		cols := t.load(tileCols)
-		t.CMPQ(cols, Imm(uint64(t.vecs*t.isa.lanes())))
+		t.CMPQ(cols, Imm(uint64(t.vecs*t.lanes)))
 		t.JNE(LabelRef("part"))
 		t.finishPixels(nil)
 		t.JMP(LabelRef("done"))
@@ -269,7 +245,7 @@ func (t *tile) masks512() []Register {
 	for range t.vecs {
 		k := t.K()
 		t.KMOVW(bits.As32(), k)
-		t.SHRQ(Imm(uint64(t.isa.lanes())), bits)
+		t.SHRQ(Imm(uint64(t.lanes)), bits)
 		masks = append(masks, k)
 	}
 	return masks
@@ -284,25 +260,10 @@ func (t *tile) masks256(cols GPVirtual) []Register {
 	masks := []Register{at}
 	for v := 1; v < t.vecs; v++ {
 		next := t.GP64()
-		t.LEAQ(Mem{Base: at, Disp: v * t.isa.bytes}, next)
+		t.LEAQ(Mem{Base: at, Disp: v * t.bytes()}, next)
 		masks = append(masks, next)
 	}
 	return masks
-}
-
-// laneMasks declares 16 words of ones followed by 16 of zeros: the mask of the
-// first n lanes starts 16-n words in.
-func laneMasks(c *Context, name string) Mem {
-	table := c.StaticGlobal(name)
-	c.DataAttributes(RODATA | NOPTR)
-	for i := range 32 {
-		word := uint32(0)
-		if i < 16 {
-			word = 0xffffffff
-		}
-		c.AddDatum(i*4, U32(word))
-	}
-	return table
 }
 
 // finishPixels adds, clamps and stores with one mask for each vector (see
@@ -326,11 +287,11 @@ func (t *tile) finishPixels(masks []Register) {
 // addPixels adds vector v of the residual's pixels.
 func (t *tile) addPixels(add row, v int, mask Register) {
 	for p := range t.pixels {
-		at, acc := add.at(p, v*t.isa.bytes), t.acc[p][v]
+		at, acc := add.at(p, v*t.bytes()), t.acc[p][v]
 		switch {
 		case mask == nil:
 			t.VADDPS(at, acc, acc)
-		case t.isa == avx512:
+		case t.wide():
 			t.VADDPS(at, acc, mask, acc)
 		default:
 			x := t.YMM()
@@ -341,7 +302,7 @@ func (t *tile) addPixels(add row, v int, mask Register) {
 }
 
 func (t *tile) clampBounds() (lo, hi VecVirtual) {
-	lo, hi = t.isa.vec(t.Context), t.isa.vec(t.Context)
+	lo, hi = t.vec(), t.vec()
 	a := t.args()
 	t.VBROADCASTSS(field(a, tileLo), lo)
 	t.VBROADCASTSS(field(a, tileHi), hi)
@@ -352,17 +313,10 @@ func (t *tile) clampBounds() (lo, hi VecVirtual) {
 // second source of minimum and maximum: NaN passes.
 func (t *tile) storePixels(dst row, v int, mask Register, lo, hi VecVirtual) {
 	for p := range t.pixels {
-		at, acc := dst.at(p, v*t.isa.bytes), t.acc[p][v]
+		at, acc := dst.at(p, v*t.bytes()), t.acc[p][v]
 		t.VMAXPS(acc, lo, acc)
 		t.VMINPS(acc, hi, acc)
-		switch {
-		case mask == nil:
-			t.VMOVUPS(acc, at)
-		case t.isa == avx512:
-			t.VMOVUPS(acc, mask, at)
-		default:
-			t.VMASKMOVPS(acc, mask, at)
-		}
+		t.storeLanes(acc, mask, at)
 	}
 }
 
@@ -373,7 +327,7 @@ func (t *tile) eachVector(masks []Register, do func(v int, mask Register)) {
 		switch {
 		case masks == nil:
 			do(v, nil)
-		case t.isa == avx512:
+		case t.wide():
 			do(v, masks[v])
 		default:
 			mask := t.YMM()

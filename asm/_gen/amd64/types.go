@@ -12,7 +12,7 @@ import (
 // take pointers to. Their layout is known to the kernels only as offsets.
 var asmPackage = func() *types.Package {
 	p := types.NewPackage("asm", "asm")
-	for _, name := range []string{"binning", "moments"} {
+	for _, name := range []string{"binning", "moments", "tileArgs"} {
 		obj := types.NewTypeName(token.NoPos, p, name, nil)
 		types.NewNamed(obj, types.NewStruct(nil, nil), nil)
 		p.Scope().Insert(obj)

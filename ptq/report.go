@@ -1,0 +1,70 @@
+package ptq
+
+import (
+	"math"
+
+	"github.com/narrow-ml/narrow/graph"
+)
+
+// Report tells what [Quantize] did.
+type Report struct {
+	Tensors []TensorReport    // in the order of the graph
+	Float   map[string]string // why a node stays in float, by its name
+	Nodes   int               // how many nodes compute on integers
+	Raised  []string          // nodes whose weights' scale was raised for the bias to fit
+}
+
+// TensorReport tells how an activation became integers.
+type TensorReport struct {
+	Name     string  `json:"name"`
+	Min      float64 `json:"min"` // what calibration saw
+	Max      float64 `json:"max"`
+	Clip     float64 `json:"clip"` // the largest magnitude that is kept
+	Scale    float32 `json:"scale"`
+	Zero     int     `json:"zero_point"`
+	Bits     int     `json:"bits"`
+	Unsigned bool    `json:"unsigned"`
+	SQNR     float64 `json:"sqnr_db"` // of the tensor's values against their rounded ones, by the histogram
+}
+
+// newReport tells which nodes will be computed on integers.
+func newReport(g *graph.Graph, c *config) *Report {
+	r := &Report{Float: make(map[string]string)}
+	p := planPoints(g, c.excluded)
+	for n, k := range p.kinds {
+		if k == inFloat {
+			r.Float[n.Name] = p.reasons[n]
+		} else {
+			r.Nodes++
+		}
+	}
+	return r
+}
+
+// describe tells how every activation became integers.
+func (r *Report) describe(g *graph.Graph, stats *Statistics) {
+	for _, n := range g.Nodes {
+		s := scalingOf(n)
+		if s == nil || isWeight(n) {
+			continue
+		}
+		h := stats.Tensors[n.Inputs[0].Name]
+		l := s.levels(0)
+		lo, hi := h.Range()
+		r.Tensors = append(r.Tensors, TensorReport{
+			Name: n.Inputs[0].Name, Min: lo, Max: hi, Scale: s.Scale[0], Zero: s.Zero, Bits: s.Bits, Unsigned: !s.Signed,
+			Clip: l.Scale * math.Max(float64(l.Max-l.Zero), float64(l.Zero-l.Min)),
+			SQNR: sqnr(h, l),
+		})
+	}
+}
+
+// sqnr returns the signal-to-noise ratio in dB that rounding a tensor to levels
+// costs.
+func sqnr(h *Histogram, l Levels) float64 {
+	_, square := h.Moments()
+	if square == 0 {
+		return math.Inf(1)
+	}
+	return 10 * math.Log10(square*float64(h.Count())/newDistribution(h).error(l, 2))
+}

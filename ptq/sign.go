@@ -1,0 +1,87 @@
+package ptq
+
+import "github.com/narrow-ml/narrow/graph"
+
+// SignMap makes a scaling node unsigned where no value can be negative: twice
+// the resolution for the same bits. The operators decide: behind a Relu, a Clip
+// from 0 up, a Sigmoid or a Softmax, and behind what moves, averages, adds or
+// multiplies such values. Of the network's inputs, calibration decides. Tensors that
+// share a scale share the sign: if one is signed, all are.
+func SignMap(g *graph.Graph, stats *Statistics) {
+	m := signMap{stats: stats, known: make(map[*graph.Value]bool)}
+	for _, v := range g.Inputs {
+		m.known[v] = m.seenNonNegative(v)
+	}
+	for _, n := range g.Nodes {
+		positive := m.result(n)
+		for _, v := range n.Outputs {
+			m.known[v] = positive
+		}
+	}
+	for _, gr := range groupsOf(g) {
+		unsigned := true
+		for _, n := range gr.nodes {
+			unsigned = unsigned && m.known[n.Outputs[0]]
+		}
+		for _, n := range gr.nodes {
+			scalingOf(n).Signed = !unsigned
+		}
+	}
+}
+
+type signMap struct {
+	stats *Statistics
+	known map[*graph.Value]bool // whether no element is negative
+}
+
+func (m signMap) seenNonNegative(v *graph.Value) bool {
+	h := m.stats.Tensors[v.Name]
+	if h == nil {
+		return false
+	}
+	lo, _ := h.Range()
+	return lo >= 0
+}
+
+// nonNegative reports whether no element of v is negative.
+func (m signMap) nonNegative(v *graph.Value) bool {
+	if v.IsConst() {
+		return v.Const.DType().IsFloat() && !hasNegative(v.Const.Float32s())
+	}
+	return m.known[v]
+}
+
+func hasNegative(x []float32) bool {
+	for _, v := range x {
+		if v < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// result reports whether no result of n is negative.
+func (m signMap) result(n *graph.Node) bool {
+	if scalingOf(n) != nil {
+		return m.nonNegative(n.Inputs[0])
+	}
+	switch n.Op {
+	case "Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt", "Softplus":
+		return true
+	case "Clip":
+		if lo, _ := clipBounds(n); lo >= 0 {
+			return true
+		}
+		return m.nonNegative(n.Inputs[0])
+	case "Concat", "Add", "Mul", "Sum", "Max", "Div":
+		for _, v := range n.Inputs {
+			if !m.nonNegative(v) {
+				return false
+			}
+		}
+		return true
+	case "AveragePool", "GlobalAveragePool", "LeakyRelu", "HardSwish", "Identity", "ReduceMean", "ReduceMax", "ReduceSum":
+		return m.nonNegative(n.Inputs[0])
+	}
+	return kinds[n.Op] == moving && n.Domain == "" && m.nonNegative(n.Inputs[0])
+}

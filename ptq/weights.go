@@ -1,0 +1,213 @@
+package ptq
+
+import (
+	"math"
+
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+// NormalizeParameters chooses the scales of all weights and biases. Weights are
+// divided by alpha, their largest magnitude, per tensor or per output channel,
+// so s_w = alpha/127 with 8 bits; with fewer, alpha is the threshold of the
+// least mean square error. A bias is divided by s_x*s_w, the unit of the products it is
+// added to. The scales of activations must be known.
+//
+// A weight scale so small that the bias would not fit 32 bits is raised until
+// it does. The names of nodes where that happened are returned.
+func NormalizeParameters(g *graph.Graph, perChannel bool) (raised []string, err error) {
+	for _, n := range g.Nodes {
+		if !isAffine(n) {
+			continue
+		}
+		w := weightsOf(n)
+		s := w.scaling
+		s.Axis, s.Scale = -1, w.scales(perChannel)
+		if len(s.Scale) > 1 {
+			s.Axis = w.axis
+		}
+		if fitBias(n) {
+			raised = append(raised, n.Name)
+		}
+	}
+	return raised, nil
+}
+
+// weights are the weights of an affine node, seen as one row for each output
+// channel.
+type weights struct {
+	node    *graph.Node
+	value   *graph.Value // the constant
+	scaling *Scaling
+	data    []float32
+	axis    int // of output channels; -1 if each must be treated like all others
+	shape   []int
+}
+
+func weightsOf(n *graph.Node) *weights {
+	sn := n.Inputs[1].Node
+	v := sn.Inputs[0]
+	return &weights{node: n, value: v, scaling: scalingOf(sn), data: v.Const.Float32s(), axis: channelAxis(n, v.Const), shape: v.Const.Shape()}
+}
+
+// channelAxis returns the axis of the output channels of an affine node's weights,
+// -1 if there is none with one index for each channel.
+func channelAxis(n *graph.Node, w *tensor.Tensor) int {
+	switch n.Op {
+	case "Conv":
+		return 0
+	case "ConvTranspose":
+		if n.Attrs.Int("group", 1) == 1 {
+			return 1
+		}
+	case "Gemm":
+		return 1 - n.Attrs.Int("transB", 0)
+	case "MatMul":
+		if w.Rank() == 2 {
+			return 1
+		}
+	}
+	return -1
+}
+
+// channels returns how many output channels there are along the axis.
+func (w *weights) channels() int {
+	if w.axis < 0 {
+		return 1
+	}
+	return w.shape[w.axis]
+}
+
+// inner returns the number of elements between two of consecutive channels.
+func (w *weights) inner() int {
+	if w.axis < 0 {
+		return max(len(w.data), 1)
+	}
+	return tensor.Volume(w.shape[w.axis+1:])
+}
+
+// channel returns the output channel of element i.
+func (w *weights) channel(i int) int { return i / w.inner() % w.channels() }
+
+// each calls f with the index of every element of channel c.
+func (w *weights) each(c int, f func(i int)) {
+	inner, step := w.inner(), w.inner()*w.channels()
+	for start := c * inner; start < len(w.data); start += step {
+		for i := start; i < start+inner; i++ {
+			f(i)
+		}
+	}
+}
+
+// scales returns one scale, or one for each channel.
+func (w *weights) scales(perChannel bool) []float32 {
+	if !perChannel || w.axis < 0 {
+		return []float32{toScale(w.threshold(w.data) / float64(w.scaling.Max()))}
+	}
+	scales := make([]float32, w.channels())
+	largest := float32(0)
+	for c := range scales {
+		var values []float32
+		w.each(c, func(i int) { values = append(values, w.data[i]) })
+		if t := w.threshold(values); t > 0 {
+			scales[c] = toScale(t / float64(w.scaling.Max()))
+		}
+		largest = max(largest, scales[c])
+	}
+	for c := range scales {
+		if scales[c] == 0 { // a channel of zeros: any scale, as long as its bias fits
+			scales[c] = max(largest, toScale(1.0/float64(w.scaling.Max())))
+		}
+	}
+	return scales
+}
+
+// threshold returns the largest magnitude to keep of some weights.
+func (w *weights) threshold(values []float32) float64 {
+	alpha := 0.0
+	for _, v := range values {
+		alpha = math.Max(alpha, math.Abs(float64(v)))
+	}
+	if w.scaling.Bits >= 8 || alpha == 0 {
+		return alpha
+	}
+	grid := w.scaling.symmetric()
+	return leastError(alpha, func(t float64) float64 {
+		l, sum := grid.Over(t), 0.0
+		l.Min = -l.Max
+		for _, v := range values {
+			e := float64(v) - l.Round(float64(v))
+			sum += e * e
+		}
+		return sum
+	})
+}
+
+// symmetric returns the grid of weights.
+func (s *Scaling) symmetric() Grid { return Grid{Bits: s.Bits, Signed: true} }
+
+// biasLimit keeps an int32 bias away from the end of its range, for the sum of
+// products that is added to it.
+const biasLimit = 1 << 30
+
+// fitBias sets the scale of an affine node's bias to that of its products, after
+// raising the scales of its weights where the bias would not fit. It reports
+// whether it raised one.
+func fitBias(n *graph.Node) (raised bool) {
+	b := n.In(2)
+	if b == nil {
+		return false
+	}
+	bias, w := b.Node.Inputs[0].Const.Float32s(), weightsOf(n).scaling
+	x := scalingOf(n.Inputs[0].Node).Scale[0]
+	if w.Axis < 0 {
+		largest := 0.0
+		for _, v := range bias {
+			largest = math.Max(largest, math.Abs(float64(v)))
+		}
+		bias = []float32{float32(largest)}
+	}
+	for c := range w.Scale {
+		if v := math.Abs(float64(bias[min(c, len(bias)-1)])); v > float64(x)*float64(w.Scale[c])*biasLimit {
+			w.Scale[c] = toScale(v / (float64(x) * biasLimit))
+			raised = true
+		}
+	}
+	s := scalingOf(b.Node)
+	s.Scale, s.Axis = make([]float32, len(w.Scale)), -1
+	for c := range w.Scale {
+		s.Scale[c] = toScale(float64(x) * float64(w.Scale[c]))
+	}
+	if len(s.Scale) > 1 {
+		s.Axis = 0
+	}
+	return raised
+}
+
+// RoundWeights replaces the weights of every affine node by the values that
+// their integers stand for, each rounded to nearest.
+func RoundWeights(g *graph.Graph) {
+	for _, n := range g.Nodes {
+		if isAffine(n) {
+			w := weightsOf(n)
+			rounded := make([]float32, len(w.data))
+			for i, v := range w.data {
+				rounded[i] = w.round(i, float64(v))
+			}
+			w.replace(rounded)
+		}
+	}
+}
+
+// round returns the value on the grid that is nearest to v, for element i.
+func (w *weights) round(i int, v float64) float32 {
+	l := w.scaling.levels(w.channel(i))
+	l.Min = -l.Max
+	return float32(l.Round(v))
+}
+
+// replace gives the node new weights.
+func (w *weights) replace(data []float32) {
+	v := graph.NewConst(w.value.Name, tensor.From(data, w.shape...))
+	w.node.Inputs[1].Node.Inputs[0] = v
+}
