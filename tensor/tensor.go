@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
 	"unsafe"
 )
@@ -109,14 +108,6 @@ func (t *Tensor) Reshape(shape ...int) (*Tensor, error) {
 		return nil, fmt.Errorf("%w: %v to %v", ErrShape, t.shape, shape)
 	}
 	return &Tensor{shape: slices.Clone(shape), dtype: t.dtype, data: t.data}, nil
-}
-
-// Rows returns entries [start, end) of the first dimension, over the same data.
-func (t *Tensor) Rows(start, end int) *Tensor {
-	row := Volume(t.shape[1:])
-	shape := slices.Clone(t.shape)
-	shape[0] = end - start
-	return &Tensor{shape: shape, dtype: t.dtype, data: reflect.ValueOf(t.data).Slice(start*row, end*row).Interface()}
 }
 
 // Clone returns a deep copy.

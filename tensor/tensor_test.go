@@ -3,7 +3,6 @@ package tensor
 import (
 	"errors"
 	"math"
-	"slices"
 	"testing"
 )
 
@@ -67,17 +66,5 @@ func TestCheckedVolume(t *testing.T) {
 	}
 	if n, ok := CheckedVolume([]int{1 << 40, 0, 3}); !ok || n != 0 {
 		t.Error(n, ok)
-	}
-}
-
-func TestRows(t *testing.T) {
-	x := From([]int16{0, 1, 2, 3, 4, 5}, 3, 2)
-	r := x.Rows(1, 3)
-	if !slices.Equal(r.Shape(), []int{2, 2}) || !slices.Equal(Data[int16](r), []int16{2, 3, 4, 5}) {
-		t.Fatalf("%v %v", r.Shape(), Data[int16](r))
-	}
-	Data[int16](r)[0] = 9
-	if Data[int16](x)[2] != 9 {
-		t.Error("the data is not shared")
 	}
 }
