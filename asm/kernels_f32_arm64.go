@@ -17,7 +17,6 @@ var f32ARM64 = []kernel{
 	{"mulAddF32", NEON, 0, mulAddF32NEON},
 	{"sumF32", NEON, 0, sumF32NEON},
 	{"sumSquaresF32", NEON, 0, sumSquaresF32NEON},
-	{"maxOfF32", NEON, 0, maxOfF32NEON},
 	{"poolMaxF32", NEON, 0, poolMaxF32NEON},
 	{"poolSumF32", NEON, 0, poolSumF32NEON},
 }

@@ -13,8 +13,3 @@ func sumF32NEON(x []float32) (sum float32)
 //
 //go:noescape
 func sumSquaresF32NEON(x []float32, center float32) (sum float32)
-
-// maxOfF32NEON is maxOfF32.
-//
-//go:noescape
-func maxOfF32NEON(x []float32) (greatest float32)

@@ -78,6 +78,7 @@ var instructions = map[string]instruction{
 	"uadalp.4s":      {"uadalp v%d.4s, v%d.8h", 0x6e606800, two},
 	"uaddlp.2d":      {"uaddlp v%d.2d, v%d.4s", 0x6ea02800, two},
 	"sadalp.2d":      {"sadalp v%d.2d, v%d.4s", 0x4ea06800, two},
+	"uminv":          {"uminv s%d, v%d.4s", 0x6eb1a800, two},
 	"addv":           {"addv s%d, v%d.4s", 0x4eb1b800, two},
 	"addp.4s":        {"addp v%d.4s, v%d.4s, v%d.4s", 0x4ea0bc00, three},
 	"addp.d":         {"addp d%d, v%d.2d", 0x5ef1b800, two},

@@ -20,6 +20,8 @@ var files = []struct {
 	write func(*file)
 }{
 	{"minmax", minmax},
+	{"moments", moments},
+	{"histogram", histogram},
 	{"tile_f32", tileF32},
 	{"elementwise_f32", elementwiseF32},
 	{"pool_f32", poolF32},

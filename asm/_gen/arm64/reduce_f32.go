@@ -1,7 +1,6 @@
 package main
 
-// reduceF32 writes the sums over 64 lanes, in the order of the reference, and
-// the maximum.
+// reduceF32 writes the sums over 64 lanes, in the order of the reference.
 func reduceF32(f *file) {
 	sum := f.function("sumF32NEON", "is sumF32.", "x []float32", "sum float32")
 	laneSums(sum, nil, "sum")
@@ -12,7 +11,6 @@ func reduceF32(f *file) {
 		squares.op("fsub.4s", v, v, center)
 		squares.op("fmul.4s", v, v, v)
 	}, "sum")
-	maxOf(f)
 }
 
 // laneSums adds element i, after transform, to lane i mod 64; the lanes are
@@ -98,45 +96,4 @@ func partLane(fn *fn, x, n X, in, v V, transform func(v V)) {
 		}
 	}
 	fn.at(end)
-}
-
-// maxOf writes the greatest element; FMAX keeps NaN.
-func maxOf(f *file) {
-	const (
-		x X = iota
-		n
-		tmp
-	)
-	fn := f.function("maxOfF32NEON", "is maxOfF32.", "x []float32", "greatest float32")
-	fn.arg("x", "base", x)
-	fn.arg("x", "len", n)
-	for i := range V(4) {
-		fn.constant(0xff800000, tmp, i)
-	}
-	loop, tail, single, done := fn.newLabel("loop"), fn.newLabel("tail"), fn.newLabel("single"), fn.newLabel("done")
-	fn.line("SUBS $16, %s, %s", n, n)
-	fn.line("BLT %s", tail)
-	fn.at(loop)
-	fn.line("FLDPQ.P 32(%s), (F4, F5)", x)
-	fn.line("FLDPQ.P 32(%s), (F6, F7)", x)
-	for i := range V(4) {
-		fn.op("fmax.4s", i, i, 4+i)
-	}
-	fn.line("SUBS $16, %s, %s", n, n)
-	fn.line("BGE %s", loop)
-	fn.at(tail)
-	fn.line("ADDS $16, %s, %s", n, n)
-	fn.line("BEQ %s", done)
-	fn.at(single)
-	fn.line("VLD1R.P 4(%s), [V4.S4]", x)
-	fn.op("fmax.4s", V(0), V(0), V(4))
-	fn.line("SUBS $1, %s, %s", n, n)
-	fn.line("BNE %s", single)
-	fn.at(done)
-	for i := V(1); i < 4; i++ {
-		fn.op("fmax.4s", V(0), V(0), i)
-	}
-	fn.op("fmaxv", V(0), V(0))
-	fn.retF(0, "greatest")
-	fn.done()
 }
