@@ -49,8 +49,11 @@ type klSearch struct {
 	level []int // scratch: the level of each bin
 }
 
-// divergence returns the divergence between the counts up to the last level and
-// the same counts spread evenly over the bins in use of their level.
+// divergence returns the divergence between the counts up to the last level, all
+// beyond in the last bin, and the same counts without those beyond, spread
+// evenly over the bins in use of their level. It is the generalized divergence,
+// sum(p*log(p/q) - p + q), as the second has less mass: to scale it up would
+// make a threshold at the first bin, where both are one spike, the best of all.
 func (s *klSearch) divergence(l Levels) float64 {
 	kept := min(max(int(math.Round(float64(l.Max)*l.Scale/s.width)), 1), len(s.base))
 	mass, used := make([]float64, l.Max+1), make([]float64, l.Max+1)
@@ -81,8 +84,8 @@ func (s *klSearch) divergence(l Levels) float64 {
 			spread = math.Max(spread, inside*1e-12)
 		}
 		if n > 0 {
-			sum += n / s.total * math.Log(n/s.total*inside/spread)
+			sum += n / s.total * math.Log(n/spread)
 		}
 	}
-	return sum - free/(2*s.total)
+	return sum - (s.total-inside)/s.total - free/(2*s.total)
 }
