@@ -32,18 +32,27 @@ func Infer(g *Graph) error {
 // constant; one that is the number of a symbol in every probe is that symbol.
 // The same holds for the elements of shape tensors.
 
-// probes are the numbers that stand for the symbolic dimensions: symbol i gets
-// start + i*step. The first two must succeed at a node for it to be settled;
-// they suit pictures and short sequences, or long signals. The last, small one
-// shows where a large number was cut off (a Slice up to an end).
+// probes are the numbers that stand for the symbolic dimensions. Both of a
+// pair must succeed; the first pair suits pictures and short sequences, the
+// second long signals. The small probe shows where a large number was cut off
+// (a Slice up to an end); it is left out if it is too small for the network.
 var probes = [][2]probe{
-	{{224, 32}, {352, 96}},
-	{{16000, 3200}, {35200, 9600}},
+	{{batch: 5, start: 224, step: 32}, {batch: 7, start: 288, step: 96}},
+	{{batch: 5, start: 16000, step: 3200}, {batch: 7, start: 35200, step: 9600}},
 }
 
-var smallProbe = probe{6, 1}
+var smallProbe = probe{batch: 3, start: 6, step: 1}
 
-type probe struct{ start, step int }
+// probe gives symbol k the number start + k*step, or, if it is the first
+// dimension of an input, batch + k: more would only make tensors too large.
+type probe struct{ batch, start, step int }
+
+func (p probe) number(k int, s symbol) int {
+	if s.batch {
+		return p.batch + k
+	}
+	return p.start + k*p.step
+}
 
 // maxEvaluated is the number of elements up to which a tensor is computed
 // while shapes are inferred: lists of dimensions and what is made of them.
@@ -59,8 +68,9 @@ type shapes struct {
 
 // symbol is a dimension of an input that is not known.
 type symbol struct {
-	name string // "" if it has none
-	at   []int  // its number in each of settled
+	name  string // "" if it has none
+	batch bool   // it is the first dimension of an input of several
+	at    []int  // its number in each of settled
 }
 
 func inferShapes(g *Graph) (*shapes, error) {
@@ -81,7 +91,7 @@ func inferShapes(g *Graph) (*shapes, error) {
 			t.Shape = slices.Clone(t.Shape)
 			for i, k := range numbered[v] {
 				if k >= 0 {
-					t.Shape[i] = p.start + k*p.step
+					t.Shape[i] = p.number(k, s.symbols[k])
 				}
 			}
 			return t
@@ -90,8 +100,8 @@ func inferShapes(g *Graph) (*shapes, error) {
 	}
 	settle := func(w *walk, p probe) {
 		s.settled = append(s.settled, w)
-		for k := range s.symbols {
-			s.symbols[k].at = append(s.symbols[k].at, p.start+k*p.step)
+		for k, sy := range s.symbols {
+			s.symbols[k].at = append(sy.at, p.number(k, sy))
 		}
 	}
 	for _, pair := range probes {
@@ -129,7 +139,7 @@ func (s *shapes) number() map[*Value][]int {
 			if !ok || name == "" {
 				k = len(s.symbols)
 				byName[name] = k
-				s.symbols = append(s.symbols, symbol{name: name})
+				s.symbols = append(s.symbols, symbol{name: name, batch: i == 0 && len(ks) > 1})
 			}
 			ks[i] = k
 		}
