@@ -43,11 +43,10 @@ func Read(b []byte) (*graph.Graph, error) {
 
 // reader turns the messages of one file into a graph.
 type reader struct {
-	blobs     blobs
-	dir       string            // folder of the model, "" if it has none
-	files     map[string][]byte // data files by location
-	opset     map[string]int
-	functions map[[2]string]*onnxpb.Function
+	blobs blobs
+	dir   string            // folder of the model, "" if it has none
+	files map[string][]byte // data files by location
+	opset map[string]int
 }
 
 func read(b []byte, dir string) (*graph.Graph, error) {
@@ -70,6 +69,9 @@ func read(b []byte, dir string) (*graph.Graph, error) {
 	}
 	if len(r.opset) == 0 {
 		r.opset[""] = 1 // files of the first IR versions do not say
+	}
+	if err := newInliner(m, r.opset).graph(m.Graph, 0); err != nil {
+		return nil, err
 	}
 	g, err := r.graph(m.Graph, nil)
 	if err != nil {
