@@ -38,6 +38,14 @@ var f32AMD64 = []kernel{
 	{"erfF32", AVX512, 0, erfF32AVX512},
 	{"hardSwishF32", AVX2, 0, hardSwishF32AVX2},
 	{"hardSwishF32", AVX512, 0, hardSwishF32AVX512},
+	{"sumF32", AVX2, 0, sumF32AVX2},
+	{"sumF32", AVX512, 0, sumF32AVX512},
+	{"sumSquaresF32", AVX2, 0, sumSquaresF32AVX2},
+	{"sumSquaresF32", AVX512, 0, sumSquaresF32AVX512},
+	{"poolMaxF32", AVX2, 0, poolMaxF32AVX2},
+	{"poolMaxF32", AVX512, 0, poolMaxF32AVX512},
+	{"poolSumF32", AVX2, 0, poolSumF32AVX2},
+	{"poolSumF32", AVX512, 0, poolSumF32AVX512},
 }
 
 // The narrow tiles of AVX2 serve AVX-512 too, for 8 channels or fewer.

@@ -59,12 +59,14 @@ func poolF32(kernel poolKernel, dst, src Image[float32], spec PoolSpec, y0, y1 i
 		top, rows := clipWindow(y*spec.StrideH-spec.PadTop, spec.KH, spec.DilationH, src.H)
 		for x := range dst.W {
 			left, cols := clipWindow(x*spec.StrideW-spec.PadLeft, spec.KW, spec.DilationW, src.W)
-			at := top*src.RowStride + left*src.PixStride
-			if rows*cols == 0 {
-				at, rows, cols = 0, 0, 0
+			window := src.Data[:0]
+			if rows*cols > 0 {
+				window = src.Data[top*src.RowStride+left*src.PixStride:]
+			} else {
+				cols = 0
 			}
 			pixel := dst.Data[y*dst.RowStride+x*dst.PixStride:][:dst.C]
-			kernel(pixel, src.Data[at:], rows, cols, spec.DilationH*src.RowStride, spec.DilationW*src.PixStride, scale(rows*cols))
+			kernel(pixel, window, rows, cols, spec.DilationH*src.RowStride, spec.DilationW*src.PixStride, scale(rows*cols))
 		}
 	}
 }

@@ -28,6 +28,8 @@ var files = []struct {
 	{"depthwise_f32", depthwiseF32},
 	{"elementwise_f32", elementwiseF32},
 	{"math_f32", mathF32},
+	{"sums_f32", sumsF32},
+	{"pool_f32", poolF32},
 	{"peak_f32", peakF32},
 	{"histogram", histogram},
 	{"moments", moments},
