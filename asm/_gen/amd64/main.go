@@ -36,6 +36,8 @@ var files = []struct {
 	{"tile_s8", tilesS8},
 	{"requant", requants},
 	{"depthwise_s8", depthwiseS8s},
+	{"sweeps", sweeps},
+	{"sweep_error", sweepError},
 }
 
 func main() {

@@ -121,17 +121,7 @@ func momentsF32(s simd) {
 		}
 		for half := range 2 {
 			d := s.vec()
-			lower := s.half(v)
-			if half == 1 {
-				upper := s.halfVec()
-				if s.wide() {
-					c.VEXTRACTF64X4(Imm(1), v, upper)
-				} else {
-					c.VEXTRACTF128(Imm(1), v, upper)
-				}
-				lower = upper
-			}
-			c.VCVTPS2PD(lower, d)
+			c.VCVTPS2PD(s.halfOf(v, half), d)
 			c.VADDPD(d, sum[2*i+half], sum[2*i+half])
 			c.VFMADD231PD(d, d, sumSq[2*i+half])
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
 
@@ -46,4 +47,18 @@ func (s simd) half(v VecVirtual) Register {
 		return v.AsY()
 	}
 	return v.AsX()
+}
+
+// halfOf returns the lower (0) or upper (1) half of v; a new register if upper.
+func (s simd) halfOf(v VecVirtual, half int) Register {
+	if half == 0 {
+		return s.half(v)
+	}
+	upper := s.halfVec()
+	if s.wide() {
+		s.VEXTRACTF64X4(Imm(1), v, upper)
+	} else {
+		s.VEXTRACTF128(Imm(1), v, upper)
+	}
+	return upper
 }

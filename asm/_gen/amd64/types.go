@@ -12,7 +12,13 @@ import (
 // take pointers to. Their layout is known to the kernels only as offsets.
 var asmPackage = func() *types.Package {
 	p := types.NewPackage("asm", "asm")
-	for _, name := range []string{"binning", "moments", "tileArgs"} {
+	for _, name := range []string{
+		"binning",
+		"moments",
+		"gridParams",
+		"channelParams",
+		"tileArgs",
+	} {
 		obj := types.NewTypeName(token.NoPos, p, name, nil)
 		types.NewNamed(obj, types.NewStruct(nil, nil), nil)
 		p.Scope().Insert(obj)
