@@ -47,6 +47,7 @@ var convCases = []convCase{
 	{9, 9, 96, 96, conv(3, 2, 1, 96)},
 	{11, 12, 37, 37, conv(3, 1, 2, 37)},
 	{12, 9, 5, 5, ConvSpec{10, 4, 1, 2, 1, 1, 5}},
+	{4, 17, 300, 300, conv(3, 1, 1, 300)},
 }
 
 // randomF32 returns n normal numbers.
@@ -249,6 +250,22 @@ func TestConvF32DoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(20, func() { f.Run(dst, src, nil, 0, 6, 0, oh) }); n >= 1 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// FuzzConvF32 compares convolutions of any small shape with float64.
+func FuzzConvF32(f *testing.F) {
+	f.Add(uint8(5), uint8(6), uint8(3), uint8(4), uint8(3), uint8(3), uint8(1), uint8(2), uint8(1), uint8(1), uint8(1), uint8(3))
+	f.Add(uint8(9), uint8(30), uint8(8), uint8(1), uint8(3), uint8(1), uint8(2), uint8(1), uint8(1), uint8(2), uint8(8), uint8(0))
+	f.Fuzz(func(t *testing.T, h, w, c, m, kh, kw, sh, sw, dh, dw, groups, variant uint8) {
+		small := func(v uint8, limit int) int { return int(v)%limit + 1 }
+		g := small(groups, 8)
+		k := convCase{int(h) % 40, int(w) % 40, g * small(c, 20), g * small(m, 40),
+			ConvSpec{small(kh, 7), small(kw, 7), small(sh, 3), small(sw, 3), small(dh, 3), small(dw, 3), g}}
+		if oh, ow := k.spec.OutSize(k.h, k.w); oh*ow == 0 {
+			t.Skip("the kernel does not fit")
+		}
+		testConvF32(t, k, int(variant)%4, f32Tiles, f32Depthwise)
+	})
 }
 
 // TestTileArgsLayout pins the offsets that the assembly loads.
