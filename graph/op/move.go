@@ -310,10 +310,7 @@ func runConcat(c *Call) error {
 	if err != nil {
 		return err
 	}
-	for i, t := range c.In {
-		if t == nil {
-			return badInput("input %d is missing", i)
-		}
+	for _, t := range c.In {
 		copyView(dst, whole(t), t.Shape())
 		dst.offset += t.Shape()[axis] * dst.strides[axis]
 	}
@@ -428,8 +425,11 @@ func tileRepeats(c *Call, rank int) ([]int, error) {
 	}
 	if c.version() < 6 {
 		axis, ok, err := c.intsInput(2)
-		if err != nil || !ok || len(axis) != 1 || len(repeats) != 1 {
+		if err != nil || !ok && c.has(2) {
 			return nil, err
+		}
+		if len(axis) != 1 || len(repeats) != 1 {
+			return nil, badInput("repeats %v along %v: one number each is needed", repeats, axis)
 		}
 		a, err := normAxis(axis[0], rank)
 		if err != nil {

@@ -71,7 +71,7 @@ func runLayerNorm[T floats](c *Call) error {
 	}
 	x, y, n := tensor.Data[T](c.In[0]), tensor.Data[T](c.out(0)), tensor.Volume(shape[axis:])
 	if n == 0 {
-		return nil
+		return badInput("shape %v has nothing to normalize", shape)
 	}
 	epsilon := float64(c.Attrs.Float("epsilon", 1e-5))
 	stats := [2][]float64{}

@@ -79,6 +79,31 @@ var opCases = []opCase{
 	{op: "Clip", in: []*tensor.Tensor{ramp(4), f32(nil, 1), f32(nil, 2)}, want: []*tensor.Tensor{f32([]int{4}, 1, 1, 2, 2)}},
 	{op: "Clip", in: []*tensor.Tensor{ramp(4), nil, f32(nil, 2)}, want: []*tensor.Tensor{f32([]int{4}, 0, 1, 2, 2)}},
 	{op: "Clip", version: 6, attrs: Attrs{"min": float32(1)}, in: []*tensor.Tensor{ramp(3)}, want: []*tensor.Tensor{f32([]int{3}, 1, 1, 2)}},
+	{op: "Einsum", attrs: Attrs{"equation": "bij, bjk -> bik"}, in: []*tensor.Tensor{ramp(1, 2, 2), ramp(1, 2, 2)}, want: []*tensor.Tensor{f32([]int{1, 2, 2}, 2, 3, 6, 11)}},
+	{op: "Einsum", attrs: Attrs{"equation": "ii->i"}, in: []*tensor.Tensor{ramp(2, 2)}, want: []*tensor.Tensor{f32([]int{2}, 0, 3)}},
+	{op: "Einsum", attrs: Attrs{"equation": "...i,i"}, in: []*tensor.Tensor{ramp(2, 2), ramp(2)}, want: []*tensor.Tensor{f32([]int{2}, 1, 3)}},
+	{op: "TopK", in: []*tensor.Tensor{f32([]int{1, 4}, 1, 3, 3, 2), i64(3)}, want: []*tensor.Tensor{f32([]int{1, 3}, 3, 3, 2), tensor.From([]int64{1, 2, 3}, 1, 3)}},
+	{op: "TopK", attrs: Attrs{"largest": int64(0), "axis": int64(0)}, in: []*tensor.Tensor{ramp(3, 1), i64(1)}, want: []*tensor.Tensor{f32([]int{1, 1}, 0), tensor.From([]int64{0}, 1, 1)}},
+	{op: "CumSum", attrs: Attrs{"exclusive": int64(1), "reverse": int64(1)}, in: []*tensor.Tensor{ramp(1, 4), i64(1)}, want: []*tensor.Tensor{f32([]int{1, 4}, 6, 5, 3, 0)}},
+	{op: "Range", in: []*tensor.Tensor{tensor.Scalar(int64(5)), tensor.Scalar(int64(0)), tensor.Scalar(int64(-2))}, want: []*tensor.Tensor{i64(5, 3, 1)}},
+	{op: "OneHot", in: []*tensor.Tensor{i64(1, -1, 7), i64(2), f32([]int{2}, 0, 5)}, want: []*tensor.Tensor{f32([]int{3, 2}, 0, 5, 0, 5, 0, 0)}},
+	{op: "NonZero", in: []*tensor.Tensor{f32([]int{2, 2}, 1, 0, 0, 2)}, want: []*tensor.Tensor{tensor.From([]int64{0, 1, 0, 1}, 2, 2)}},
+	{op: "Compress", in: []*tensor.Tensor{ramp(2, 2), tensor.From([]bool{false, true, true}, 3)}, want: []*tensor.Tensor{f32([]int{2}, 1, 2)}},
+	{op: "Trilu", attrs: Attrs{"upper": int64(0)}, in: []*tensor.Tensor{f32([]int{2, 2}, 1, 2, 3, 4)}, want: []*tensor.Tensor{f32([]int{2, 2}, 1, 0, 3, 4)}},
+	{op: "Trilu", in: []*tensor.Tensor{f32([]int{2, 2}, 1, 2, 3, 4), tensor.Scalar(int64(1))}, want: []*tensor.Tensor{f32([]int{2, 2}, 0, 2, 0, 0)}},
+	{op: "GatherElements", attrs: Attrs{"axis": int64(1)}, in: []*tensor.Tensor{ramp(2, 2), tensor.From([]int64{0, 0, 1, -2}, 2, 2)}, want: []*tensor.Tensor{f32([]int{2, 2}, 0, 0, 3, 2)}},
+	{op: "GatherND", attrs: Attrs{"batch_dims": int64(1)}, in: []*tensor.Tensor{ramp(2, 2, 2), tensor.From([]int64{1, 0}, 2, 1)}, want: []*tensor.Tensor{f32([]int{2, 2}, 2, 3, 4, 5)}},
+	{op: "ScatterND", attrs: Attrs{"reduction": "add"}, in: []*tensor.Tensor{ramp(4), tensor.From([]int64{1, 1}, 2, 1), f32([]int{2}, 10, 100)}, want: []*tensor.Tensor{f32([]int{4}, 0, 111, 2, 3)}},
+	{op: "ScatterElements", in: []*tensor.Tensor{ramp(4), i64(-1), f32([]int{1}, 9)}, want: []*tensor.Tensor{f32([]int{4}, 0, 1, 2, 9)}},
+	{op: "ReverseSequence", in: []*tensor.Tensor{ramp(3, 2), i64(1, 3)}, want: []*tensor.Tensor{f32([]int{3, 2}, 0, 5, 2, 3, 4, 1)}},
+	{op: "EyeLike", attrs: Attrs{"k": int64(1)}, in: []*tensor.Tensor{ramp(2, 2)}, want: []*tensor.Tensor{f32([]int{2, 2}, 0, 1, 0, 0)}},
+	{op: "NonMaxSuppression", in: []*tensor.Tensor{f32([]int{1, 3, 4}, 0, 0, 1, 1, 0, 0.1, 1, 1.1, 0, 2, 1, 3), f32([]int{1, 1, 3}, 0.5, 0.9, 0.1), i64(3), f32(nil, 0.5)},
+		want: []*tensor.Tensor{tensor.From([]int64{0, 0, 1, 0, 0, 2}, 2, 3)}},
+	{op: "ConvTranspose", attrs: Attrs{"strides": []int64{2}}, in: []*tensor.Tensor{f32([]int{1, 1, 2}, 1, 2), f32([]int{1, 1, 3}, 1, 10, 100)},
+		want: []*tensor.Tensor{f32([]int{1, 1, 5}, 1, 10, 102, 20, 200)}},
+	{op: "Resize", in: []*tensor.Tensor{ramp(2), nil, f32([]int{1}, 2)}, want: []*tensor.Tensor{f32([]int{4}, 0, 0, 1, 1)}},
+	{op: "Resize", attrs: Attrs{"mode": "linear"}, in: []*tensor.Tensor{ramp(2), nil, nil, i64(4)}, want: []*tensor.Tensor{f32([]int{4}, 0, 0.25, 0.75, 1)}},
+	{op: "Resize", version: 10, in: []*tensor.Tensor{ramp(4), f32([]int{1}, 0.5)}, want: []*tensor.Tensor{f32([]int{2}, 0, 2)}},
 	{op: "Where", in: []*tensor.Tensor{tensor.From([]bool{true, false}, 2), f32(nil, 1), f32([]int{2}, 2, 3)}, want: []*tensor.Tensor{f32([]int{2}, 1, 3)}},
 	{op: "BatchNormalization", attrs: Attrs{"epsilon": float32(0)},
 		in:   []*tensor.Tensor{f32([]int{1, 2, 1}, 3, 5), f32([]int{2}, 1, 2), f32([]int{2}, 0, 1), f32([]int{2}, 1, 1), f32([]int{2}, 4, 1)},
@@ -131,12 +156,15 @@ func checkInferred(t *testing.T, o *Op, ran *Call) {
 		}
 		for i, got := range c.OutType {
 			want := TypeOf(ran.Out[i])
-			if !agree(got, want) || know == "all" && !got.Static() {
+			if !agree(got, want) || know == "all" && !got.Static() && !slices.Contains(dataDependent, o.Name) {
 				t.Errorf("%s: inference with %s known: output %d is %v, should be %v", o.Name, know, i, got, want)
 			}
 		}
 	}
 }
+
+// dataDependent are the operators whose output shape depends on data.
+var dataDependent = []string{"NonZero", "Compress", "NonMaxSuppression"}
 
 // agree reports whether an inferred type says nothing that is wrong.
 func agree(got, want Type) bool {

@@ -83,8 +83,8 @@ func (s *spec) runOn(c *Call) error {
 	if err := s.checkCounts(len(c.In), len(c.Out)); err != nil {
 		return err
 	}
-	for i := range s.min {
-		if c.In[i] == nil {
+	for i, t := range c.In {
+		if t == nil && (i < s.min || s.max == variadic) {
 			return badInput("input %d is missing", i)
 		}
 	}
