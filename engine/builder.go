@@ -35,6 +35,7 @@ type builder struct {
 type value struct {
 	forms
 	quant *quant // the quantized tensor that this one is the meaning of
+	seen  bool   // whether it is observed already
 }
 
 // forms of one tensor.
@@ -75,7 +76,11 @@ func (b *builder) build() error {
 // lower adds the steps of one node, unless they are there already or all its
 // outputs are constant.
 func (b *builder) lower(n *graph.Node) error {
-	if b.done[n] || !slices.ContainsFunc(n.Outputs, func(v *graph.Value) bool { return v != nil && !b.isConst(v) }) {
+	if b.done[n] {
+		b.observeOutputs(n) // of a node that was fused with the one before
+		return nil
+	}
+	if !slices.ContainsFunc(n.Outputs, func(v *graph.Value) bool { return v != nil && !b.isConst(v) }) {
 		return nil
 	}
 	b.done[n] = true
@@ -90,12 +95,18 @@ func (b *builder) lower(n *graph.Node) error {
 	if fast := lowerers[n.Op]; fast == nil || n.Domain != "" && n.Domain != "ai.onnx" && n.Domain != "com.microsoft" || !fast(b, n) {
 		b.generic(n)
 	}
+	b.observeOutputs(n)
+	return nil
+}
+
+// observeOutputs observes what n makes, once.
+func (b *builder) observeOutputs(n *graph.Node) {
 	for _, v := range n.Outputs {
-		if v != nil && b.values[v] != nil {
+		if v != nil && b.values[v] != nil && !b.values[v].seen {
+			b.values[v].seen = true
 			b.observe(v)
 		}
 	}
-	return nil
 }
 
 // add appends a step; what it writes must be initialized by it.
