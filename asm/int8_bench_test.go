@@ -42,13 +42,15 @@ func BenchmarkConvS8(b *testing.B) {
 				r := randomRequants(b, rng, s.m)[ByFloat]
 				requantRows = pick[*requantKernels]("requantize", tier)
 				defer func() { requantRows = pick[*requantKernels]("requantize", active) }()
+				rate := newBestRate(b)
 				for b.Loop() {
-					for range s.b {
-						f.Run(dst, src, r, nil, 0, s.hw)
-					}
+					rate.time(func() {
+						for range s.b {
+							f.Run(dst, src, r, nil, 0, s.hw)
+						}
+					})
 				}
-				macs := float64(len(w)) * float64(s.hw*s.hw*s.b)
-				b.ReportMetric(2*macs*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+				rate.report(2 * float64(len(w)) * float64(s.hw*s.hw*s.b))
 			})
 		})
 	}

@@ -4,23 +4,27 @@ package asm
 
 import "testing"
 
-// BenchmarkPeakFMAF32 is the ceiling for the float32 kernels.
-func BenchmarkPeakFMAF32(b *testing.B) {
+// BenchmarkPeak measures the ceilings of the kernels: multiply-adds on registers alone.
+func BenchmarkPeak(b *testing.B) {
 	for _, p := range []struct {
-		tier  Tier
-		lanes int
-		loop  func(n int)
-	}{{AVX2, 8, peakFMAF32AVX2}, {AVX512, 16, peakFMAF32AVX512}} {
+		name   string
+		tier   Tier
+		macs   int // of one instruction
+		repeat func(n int)
+	}{
+		{"f32", AVX2, 8, peakFMAF32AVX2}, {"f32", AVX512, 16, peakFMAF32AVX512},
+		{"int8", AVX2, 16, peakMulAddS16AVX2}, {"int8", AVX512, 64, peakDotS8AVX512},
+	} {
 		if p.tier > active {
 			continue
 		}
-		b.Run(p.tier.String(), func(b *testing.B) {
+		b.Run(p.name+"/"+p.tier.String(), func(b *testing.B) {
 			const n = 10000
 			r := newBestRate(b)
 			for b.Loop() {
-				r.time(func() { p.loop(n) })
+				r.time(func() { p.repeat(n) })
 			}
-			r.report(float64(2 * 12 * p.lanes * n))
+			r.report(float64(2 * 12 * p.macs * n))
 		})
 	}
 }

@@ -27,34 +27,30 @@ type depthwiseS8 struct {
 	mask Register // of the channels in use; avx512 only
 }
 
-// avx512Half is AVX-512 with vectors of 256 bits.
-var avx512Half = isa{"AVX512", 32}
-
 func depthwiseS8s(c *Context) {
 	for _, k := range []struct {
-		isa  isa
+		simd
 		vecs int
-	}{{avx2, 2}, {avx512Half, 4}} {
-		d := newDepthwiseS8(c, k.isa, k.vecs, "depthwiseS8Sums", "makes sums (see depthwiseKernelS8).")
+	}{{simd{c, 8, "AVX2"}, 2}, {simd{c, 8, "AVX512"}, 4}} {
+		d := newDepthwiseS8(k.simd, k.vecs, "depthwiseS8Sums", "makes sums (see depthwiseKernelS8).")
 		d.general(d.storeSums)
 		for _, m := range modes {
-			d := newDepthwiseS8(c, k.isa, k.vecs, "depthwiseS8"+m.name, "makes bytes (see depthwiseKernelS8).")
+			d := newDepthwiseS8(k.simd, k.vecs, "depthwiseS8"+m.name, "makes bytes (see depthwiseKernelS8).")
 			d.prepare(m.prepare)
 			d.general(d.storeBytes)
 		}
 	}
 	for _, m := range modes {
-		d := newDepthwiseS8(c, avx512Half, 4, "depthwiseS8Rolling"+m.name, "makes bytes (see depthwiseKernelS8).")
+		d := newDepthwiseS8(simd{c, 8, "AVX512"}, 4, "depthwiseS8Rolling"+m.name, "makes bytes (see depthwiseKernelS8).")
 		d.prepare(m.prepare)
 		d.rolling()
 	}
 }
 
-func newDepthwiseS8(c *Context, s isa, vecs int, name, doc string) *depthwiseS8 {
-	name += s.name
-	declareWithArgs(c, name, doc, "depthwiseArgsS8")
+func newDepthwiseS8(s simd, vecs int, name, doc string) *depthwiseS8 {
+	s.declare(name, doc, "depthwiseArgsS8")
 	d := &depthwiseS8{vecs: vecs}
-	d.rescaler = rescaler{Context: c, isa: s, args: c.Load(c.Param("a"), c.GP64()), at: dwFields}
+	d.rescaler = rescaler{simd: s, args: s.Load(s.Param("a"), s.GP64()), at: dwFields}
 	d.out = d.field(dwAcc)
 	return d
 }
@@ -66,7 +62,7 @@ func (d *depthwiseS8) prepare(mode func(*rescaler)) {
 	x := d.XMM()
 	d.VMOVD(d.field32(dwFields.zero).As32(), x)
 	d.VPBROADCASTW(x, d.zero)
-	if d.isa.name == avx512.name {
+	if d.evex() {
 		bits := d.GP64()
 		d.MOVQ(I64(-1), bits)
 		d.BZHIQ(d.field(dwChannels), bits, bits)
@@ -93,7 +89,7 @@ func (d *depthwiseS8) general(store func(acc []VecVirtual)) {
 	d.Label("pixel")
 	acc := d.newSums()
 	weights := d.field(dwWeights)
-	if d.isa == avx2 {
+	if !d.evex() {
 		weights = d.field(dwWeights16)
 	}
 	tap, count := d.field(dwTaps), d.field(dwTaps+sliceLen)
@@ -104,7 +100,7 @@ func (d *depthwiseS8) general(store func(acc []VecVirtual)) {
 		d.MOVQ(Mem{Base: tap, Disp: 8 * i}, at)
 		rows[i] = Mem{Base: src, Index: at, Scale: 1}
 	}
-	if d.isa == avx2 {
+	if !d.evex() {
 		d.products256(acc, rows, weights)
 		d.ADDQ(Imm(128), weights)
 	} else {
@@ -238,7 +234,7 @@ func (d *depthwiseS8) storeBytes(acc []VecVirtual) {
 		d.VPACKSSDW(q[v+1], q[v], q[v])
 		d.VPADDSW(d.zero, q[v], q[v])
 	}
-	if d.isa.name == avx512.name {
+	if d.evex() {
 		d.VPACKUSWB(q[2], q[0], q[0])
 		d.VMOVDQU8(q[0], d.mask, Mem{Base: d.out})
 	} else {

@@ -30,7 +30,7 @@ var files = []struct {
 	{"math_f32", mathF32},
 	{"sums_f32", sumsF32},
 	{"pool_f32", poolF32},
-	{"peak_f32", peakF32},
+	{"peak", peaks},
 	{"histogram", histogram},
 	{"moments", moments},
 	{"tile_s8", tilesS8},

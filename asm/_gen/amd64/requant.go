@@ -16,8 +16,7 @@ type rescaleFields struct{ scale, mul, shift, zero, lo, hi int }
 
 // rescaler emits the arithmetic of a mode of Requant on vectors of int32.
 type rescaler struct {
-	*Context
-	isa     isa
+	simd
 	args    Register
 	at      rescaleFields
 	params  func(at int) VecVirtual // loads the parameters of a vector of channels
@@ -40,23 +39,23 @@ type requant struct {
 }
 
 func requants(c *Context) {
-	for _, s := range []isa{avx2, avx512} {
+	bothTiers(c, func(s simd) {
 		for _, m := range modes {
-			name, doc := "requant"+m.name+s.name, "is a row kernel (see requantKernels)."
-			if s == avx2 {
+			doc := "is a row kernel (see requantKernels)."
+			if !s.evex() {
 				doc = "is a row kernel (see requantKernels) for a multiple of 8 channels."
 			}
-			declareWithArgs(c, name, doc, "requantArgs")
-			r := &requant{rescaler: rescaler{Context: c, isa: s, args: c.Load(c.Param("a"), c.GP64()), at: requantFields}}
+			s.declare("requant"+m.name, doc, "requantArgs")
+			r := &requant{rescaler: rescaler{simd: s, args: c.Load(c.Param("a"), c.GP64()), at: requantFields}}
 			r.params = func(at int) VecVirtual {
-				v := s.vec(c)
+				v := s.vec()
 				c.VMOVUPS(Mem{Base: r.field(at), Index: r.channel, Scale: 4}, v)
 				return v
 			}
 			m.prepare(&r.rescaler)
 			r.emit()
 		}
-	}
+	})
 }
 
 func (r *rescaler) field(at int) GPVirtual {
@@ -73,7 +72,7 @@ func (r *rescaler) field32(at int) GPVirtual {
 
 // broadcast32 fills a vector with an int32.
 func (r *rescaler) broadcast32(x GPVirtual) VecVirtual {
-	v, one := r.isa.vec(r.Context), r.XMM()
+	v, one := r.vec(), r.XMM()
 	r.VMOVD(x.As32(), one)
 	r.VPBROADCASTD(one, v)
 	return v
@@ -101,8 +100,8 @@ func (r *requant) emit() {
 	r.ADDQ(r.channel, dst)
 	r.SHLQ(Imm(2), srcStep)
 	r.Label("pixel")
-	v := r.isa.vec(r.Context)
-	if r.isa.name == avx512.name {
+	v := r.vec()
+	if r.evex() {
 		r.VMOVDQU32_Z(Mem{Base: src}, r.mask, v)
 	} else {
 		r.VMOVDQU(Mem{Base: src}, v)
@@ -114,7 +113,7 @@ func (r *requant) emit() {
 	r.ADDQ(dstStep, dst)
 	r.DECQ(pixels)
 	r.JNZ(LabelRef("pixel"))
-	r.ADDQ(Imm(uint64(r.isa.lanes())), r.channel)
+	r.ADDQ(Imm(uint64(r.lanes)), r.channel)
 	r.CMPQ(r.channel, Mem{Base: r.args, Disp: rqChannels})
 	r.JL(LabelRef("channels"))
 	r.VZEROUPPER()
@@ -123,7 +122,7 @@ func (r *requant) emit() {
 
 // setMask makes the mask of the channels from r.channel on.
 func (r *requant) setMask() {
-	if r.isa.name != avx512.name {
+	if !r.evex() {
 		return
 	}
 	bits, left := r.GP64(), r.field(rqChannels)
@@ -140,7 +139,7 @@ func (r *requant) setMask() {
 
 // store writes lanes, which are in [0, 255], as bytes.
 func (r *requant) store(v VecVirtual, to Mem) {
-	if r.isa.name == avx512.name {
+	if r.evex() {
 		r.VPMOVDB(v, r.mask, to)
 		return
 	}
@@ -177,7 +176,7 @@ func (r *rescaler) shift() {
 	ones := r.broadcast32(one)
 	r.load = func() {
 		n := r.params(r.at.shift)
-		before, half, t := r.isa.vec(r.Context), r.isa.vec(r.Context), r.isa.vec(r.Context)
+		before, half, t := r.vec(), r.vec(), r.vec()
 		r.VPSUBD(ones, n, before)
 		r.VPMINSD(ones, n, half) // 1, or 0 for a shift of 0, which rounds nothing
 		r.rescale = func(v VecVirtual) VecVirtual {
@@ -193,7 +192,7 @@ func (r *rescaler) shift() {
 }
 
 func (r *rescaler) and(x, y VecVirtual) {
-	if r.isa.name == avx512.name {
+	if r.evex() {
 		r.VPANDD(x, y, y)
 	} else {
 		r.VPAND(x, y, y)
@@ -207,26 +206,26 @@ func (r *rescaler) multiplier() {
 	r.MOVQ(U32(1), one)
 	ones := r.broadcast64(one)
 	var sign VecVirtual // avx2: the top bit
-	if r.isa.name == avx2.name {
-		sign = r.isa.vec(r.Context)
+	if !r.evex() {
+		sign = r.vec()
 		r.VPSLLQ(Imm(63), ones, sign)
 	}
 	r.load = func() {
 		mul, shift := r.params(r.at.mul), r.params(r.at.shift)
 		r.rescale = func(v VecVirtual) VecVirtual {
-			even, odd := r.isa.vec(r.Context), r.isa.vec(r.Context)
+			even, odd := r.vec(), r.vec()
 			r.VPMULDQ(mul, v, even)
 			r.half(even, shift, ones, sign, false)
-			mulOdd := r.isa.vec(r.Context)
+			mulOdd := r.vec()
 			r.VPSRLQ(Imm(32), v, v)
 			r.VPSRLQ(Imm(32), mul, mulOdd)
 			r.VPMULDQ(mulOdd, v, odd)
 			r.half(odd, shift, ones, sign, true)
 			r.VPSLLQ(Imm(32), odd, odd)
-			low := r.isa.vec(r.Context)
+			low := r.vec()
 			r.VPSLLQ(Imm(32), even, even)
 			r.VPSRLQ(Imm(32), even, low)
-			if r.isa.name == avx512.name {
+			if r.evex() {
 				r.VPORD(odd, low, low)
 			} else {
 				r.VPOR(odd, low, low)
@@ -237,7 +236,7 @@ func (r *rescaler) multiplier() {
 }
 
 func (r *rescaler) broadcast64(x GPVirtual) VecVirtual {
-	v, one := r.isa.vec(r.Context), r.XMM()
+	v, one := r.vec(), r.XMM()
 	r.VMOVQ(x, one)
 	r.VPBROADCASTQ(one, v)
 	return v
@@ -245,7 +244,7 @@ func (r *rescaler) broadcast64(x GPVirtual) VecVirtual {
 
 // half rounds, shifts and clamps the 64-bit products of the even or odd lanes.
 func (r *rescaler) half(v, shift, ones, sign VecVirtual, odd bool) {
-	n, t := r.isa.vec(r.Context), r.isa.vec(r.Context)
+	n, t := r.vec(), r.vec()
 	if odd {
 		r.VPSRLQ(Imm(32), shift, n)
 	} else {
@@ -255,7 +254,7 @@ func (r *rescaler) half(v, shift, ones, sign VecVirtual, odd bool) {
 	r.VPSLLVQ(n, ones, t)
 	r.VPSRLQ(Imm(1), t, t)
 	r.VPADDQ(t, v, v)
-	if r.isa.name == avx512.name {
+	if r.evex() {
 		r.VPSRAVQ(n, v, v)
 		r.VPMAXSQ(r.lo, v, v)
 		r.VPMINSQ(r.hi, v, v)

@@ -22,6 +22,9 @@ func bothTiers(c *Context, declare func(s simd)) {
 
 func (s simd) wide() bool { return s.lanes == 16 }
 
+// evex reports whether masks, 32 registers and the other instructions of AVX-512 are at hand.
+func (s simd) evex() bool { return s.tier == "AVX512" }
+
 // bytes is the size of a vector.
 func (s simd) bytes() int { return 4 * s.lanes }
 

@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"go/types"
 
 	. "github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/gotypes"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
@@ -19,44 +17,38 @@ const (
 // tileS8 emits integer kernels of pixels by vecs vectors of channels, the
 // accumulators in registers.
 type tileS8 struct {
-	*Context
-	isa          isa
+	simd
 	pixels, vecs int
 	acc          [][]VecVirtual // [pixel][vec]
 }
 
-// tileShapesS8 lists the kernels: vecs vectors of channels, and 1 to pixels
-// pixels.
-var tileShapesS8 = []struct {
-	isa          isa
-	vecs, pixels int
-}{
-	{avx512, 2, 14}, {avx512, 1, 28}, {avx2, 2, 5},
-}
-
+// tilesS8 declares kernels of vecs vectors of channels and 1 to pixels pixels.
 func tilesS8(c *Context) {
 	pairs := pairMasks(c)
-	for _, s := range tileShapesS8 {
-		for m := 1; m <= s.pixels; m++ {
-			name := fmt.Sprintf("tileS8x%dx%d%s", s.vecs*s.isa.lanes(), m, s.isa.name)
-			doc := fmt.Sprintf("makes tiles of %d pixels by %d channels (see tileArgsS8).", m, s.vecs*s.isa.lanes())
-			declareWithArgs(c, name, doc, "tileArgsS8")
-			t := tileS8{Context: c, isa: s.isa, pixels: m, vecs: s.vecs}
+	for _, shape := range []struct {
+		simd
+		vecs, pixels int
+	}{
+		{simd{c, 16, "AVX512"}, 2, 14}, {simd{c, 16, "AVX512"}, 1, 28}, {simd{c, 8, "AVX2"}, 2, 5},
+	} {
+		for m := 1; m <= shape.pixels; m++ {
+			t := tileS8{simd: shape.simd, pixels: m, vecs: shape.vecs}
+			channels := t.vecs * t.lanes
+			t.declare(fmt.Sprintf("tileS8x%dx%d", channels, m),
+				fmt.Sprintf("makes tiles of %d pixels by %d channels (see tileArgsS8).", m, channels), "tileArgsS8")
 			t.emit(pairs)
 		}
 	}
 }
 
-// declareWithArgs starts a function of one parameter, a pointer to a struct of
-// package asm, named a.
-func declareWithArgs(c *Context, name, doc, typeName string) {
-	args := types.NewPointer(types.NewNamed(types.NewTypeName(0, nil, typeName, nil), types.NewStruct(nil, nil), nil))
-	c.Function(name)
-	c.Attributes(NOSPLIT)
-	c.Signature(gotypes.NewSignature(nil, types.NewSignatureType(nil, nil, nil,
-		types.NewTuple(types.NewParam(0, nil, "a", args)), nil, false)))
-	c.Doc(name + " " + doc)
-	c.Pragma("noescape")
+// declare starts a function, named for the tier too, of a pointer a to a struct of
+// package asm.
+func (s simd) declare(name, doc, args string) {
+	s.Function(name + s.tier)
+	s.Attributes(NOSPLIT)
+	signature(s.Context, "func(a *"+args+")")
+	s.Doc(name + s.tier + " " + doc)
+	s.Pragma("noescape")
 }
 
 // pixelRow is the addresses of a tile's pixels: every fifth has a register.
@@ -88,12 +80,12 @@ func (t *tileS8) emit(pairs [2]Mem) {
 	t.acc = make([][]VecVirtual, t.pixels)
 	for p := range t.acc {
 		for v := range t.vecs {
-			t.acc[p] = append(t.acc[p], t.isa.vec(t.Context))
-			t.VMOVUPS(Mem{Base: bias, Disp: v * t.isa.bytes}, t.acc[p][v])
+			t.acc[p] = append(t.acc[p], t.vec())
+			t.VMOVUPS(Mem{Base: bias, Disp: v * t.bytes()}, t.acc[p][v])
 		}
 	}
 	weights := t.field(s8Weights)
-	if t.isa == avx2 {
+	if !t.wide() {
 		weights = t.field(s8Weights16)
 	}
 	tap, count := t.field(s8Taps), t.field(s8Taps+sliceLen)
@@ -104,7 +96,7 @@ func (t *tileS8) emit(pairs [2]Mem) {
 	row := t.row(src, tap)
 	quads := t.field(s8Quads)
 	t.Label("quad")
-	if t.isa == avx512 {
+	if t.wide() {
 		t.products512(row, weights)
 	} else {
 		t.products256(row, weights, pairs)
@@ -122,10 +114,10 @@ func (t *tileS8) emit(pairs [2]Mem) {
 	t.MOVQ(acc, out)
 	for p := range t.acc {
 		for v := range t.acc[p] {
-			t.VMOVUPS(t.acc[p][v], Mem{Base: out, Disp: (p*t.vecs + v) * t.isa.bytes})
+			t.VMOVUPS(t.acc[p][v], Mem{Base: out, Disp: (p*t.vecs + v) * t.bytes()})
 		}
 	}
-	t.ADDQ(I32(t.pixels*t.vecs*t.isa.bytes), acc)
+	t.ADDQ(I32(t.pixels*t.vecs*t.bytes()), acc)
 	args, step := t.Load(t.Param("a"), t.GP64()), t.GP64()
 	t.IMUL3Q(Imm(uint64(t.pixels)), Mem{Base: args, Disp: s8SrcStep}, step)
 	t.ADDQ(step, src)

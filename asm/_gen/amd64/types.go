@@ -18,6 +18,9 @@ var asmPackage = func() *types.Package {
 		"gridParams",
 		"channelParams",
 		"tileArgs",
+		"tileArgsS8",
+		"requantArgs",
+		"depthwiseArgsS8",
 	} {
 		obj := types.NewTypeName(token.NoPos, p, name, nil)
 		types.NewNamed(obj, types.NewStruct(nil, nil), nil)

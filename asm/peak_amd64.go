@@ -9,3 +9,9 @@ func peakFMAF32AVX2(n int)
 
 // peakFMAF32AVX512 does n times 12 multiply-adds of vectors.
 func peakFMAF32AVX512(n int)
+
+// peakMulAddS16AVX2 does n times 12 multiply-adds of vectors.
+func peakMulAddS16AVX2(n int)
+
+// peakDotS8AVX512 does n times 12 multiply-adds of vectors.
+func peakDotS8AVX512(n int)
