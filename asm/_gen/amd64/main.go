@@ -38,6 +38,7 @@ var files = []struct {
 	{"depthwise_s8", depthwiseS8s},
 	{"sweeps", sweeps},
 	{"sweep_error", sweepError},
+	{"peak_memory", peakMemory},
 }
 
 func main() {

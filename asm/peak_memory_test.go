@@ -1,0 +1,32 @@
+//go:build amd64 && !purego
+
+package asm
+
+import "testing"
+
+// BenchmarkPeakMemory measures the ceilings of the sweeps: reading or writing
+// alone.
+func BenchmarkPeakMemory(b *testing.B) {
+	for _, p := range []struct {
+		name string
+		tier Tier
+		run  func(x []float32)
+	}{
+		{"read", AVX2, peakReadAVX2}, {"read", AVX512, peakReadAVX512},
+		{"write", AVX2, peakWriteAVX2}, {"write", AVX512, peakWriteAVX512},
+	} {
+		if p.tier > active {
+			continue
+		}
+		for _, size := range benchSizes {
+			b.Run(p.name+"/"+p.tier.String()+"/"+size.name, func(b *testing.B) {
+				x := make([]float32, size.n)
+				clear(x)
+				b.SetBytes(int64(4 * len(x)))
+				for b.Loop() {
+					p.run(x)
+				}
+			})
+		}
+	}
+}
