@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 20000
 
-.PHONY: help build demo test test-purego test-race test-arm64 test-ort gen check-gen lint fuzz
+.PHONY: help build demo test test-purego test-race test-arm64 test-ort gen gen-proto check-gen lint fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -25,8 +25,12 @@ test-race: ## the same under the race detector
 gen: ## write the generated code
 	cd asm/_gen && $(GO) run ./amd64 -dir .. && $(GO) run ./arm64 -dir ..
 
-check-gen: gen ## fail if generated code differs from what is committed
-	git diff --exit-code -- asm
+gen-proto: ## write the messages of the ONNX format (needs protoc)
+	GOBIN=$(CURDIR)/build/bin $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go
+	PATH="$(CURDIR)/build/bin:$$PATH" protoc --go_out=. --go_opt=paths=source_relative onnx/internal/onnxpb/onnx.proto
+
+check-gen: gen gen-proto ## fail if generated code differs from what is committed
+	git diff --exit-code -I 'protoc  *v' -- asm onnx/internal
 
 lint: ## staticcheck
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
