@@ -27,6 +27,16 @@ func want8(c *Call, inputs ...int) error {
 	return nil
 }
 
+// wantScales checks that inputs are floats.
+func wantScales(c *Call, inputs ...int) error {
+	for _, i := range inputs {
+		if err := c.wantType(i, floatTypes...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func inferConvInteger(c *Call) error {
 	if err := want8(c, 0, 1, 2, 3); err != nil {
 		return err
@@ -152,6 +162,9 @@ func inferQLinearConv(c *Call) error {
 	if err := c.wantType(8, tensor.Int32); err != nil {
 		return err
 	}
+	if err := wantScales(c, 1, 4, 6); err != nil {
+		return err
+	}
 	if err := checkScalars(c, 1, 2); err != nil {
 		return err
 	}
@@ -187,10 +200,8 @@ func inferQLinearMatMul(c *Call) error {
 	if err := want8(c, 0, 2, 3, 5, 7); err != nil {
 		return err
 	}
-	for _, i := range []int{1, 4, 6} {
-		if err := c.wantType(i, floatTypes...); err != nil {
-			return err
-		}
+	if err := wantScales(c, 1, 4, 6); err != nil {
+		return err
 	}
 	return matmulType(c, c.Types[7].DType, c.Types[0], c.Types[3])
 }
@@ -217,6 +228,9 @@ func inferQGemm(c *Call) error {
 		return err
 	}
 	if err := c.wantType(6, tensor.Int32); err != nil {
+		return err
+	}
+	if err := wantScales(c, 1, 4, 7); err != nil {
 		return err
 	}
 	b := &Call{Attrs: c.Attrs, OutType: c.OutType, Types: []Type{c.Types[0], c.Types[3], c.typ(6)}}
