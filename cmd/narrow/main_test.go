@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/onnx"
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+// narrow runs one command line.
+func narrow(args ...string) (stdout, stderr string, code int) {
+	var out, errs bytes.Buffer
+	code = execute(context.Background(), args, &out, &errs)
+	return out.String(), errs.String(), code
+}
+
+// mustRun runs a command line that has to succeed and returns what it printed.
+func mustRun(t *testing.T, args ...string) string {
+	t.Helper()
+	out, errs, code := narrow(args...)
+	if code != exitOK || errs != "" {
+		t.Fatalf("narrow %s: exit code %d, %s", strings.Join(args, " "), code, errs)
+	}
+	return out
+}
+
+// mustJSON runs a command line with --json and parses the object it prints.
+func mustJSON(t *testing.T, args ...string) map[string]any {
+	t.Helper()
+	out := mustRun(t, append(args, "--json")...)
+	var v map[string]any
+	if err := json.Unmarshal([]byte(out), &v); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	return v
+}
+
+// files is a folder with a small network and data for it.
+type files struct{ dir string }
+
+func (f files) path(name string) string { return filepath.Join(f.dir, name) }
+
+func newFiles(t *testing.T) files {
+	t.Helper()
+	f := files{t.TempDir()}
+	if err := onnx.WriteFile(f.path("model.onnx"), smallNetwork()); err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(7, 7))
+	x := tensor.New(tensor.Float32, 40, 2, 6, 5)
+	for i := range x.F32() {
+		x.F32()[i] = float32(rng.NormFloat64())
+	}
+	f.save(t, "x.npy", x)
+	return f
+}
+
+func (f files) save(t *testing.T, name string, x *tensor.Tensor) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := dataset.WriteNPY(&b, x); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(f.path(name), b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// smallNetwork returns Conv, Relu, GlobalAveragePool, Flatten, Gemm:
+// [N,2,6,5] to [N,3].
+func smallNetwork() *graph.Graph {
+	rng := rand.New(rand.NewPCG(1, 2))
+	random := func(name string, shape ...int) *graph.Value {
+		t := tensor.New(tensor.Float32, shape...)
+		for i := range t.F32() {
+			t.F32()[i] = float32(rng.NormFloat64())
+		}
+		return graph.NewConst(name, t)
+	}
+	free := func(shape ...int) op.Type { return op.Type{DType: tensor.Float32, Shape: shape, Known: true} }
+	g := &graph.Graph{Name: "small", Opset: map[string]int{"": 13}}
+	x := &graph.Value{Name: "x", Type: free(-1, 2, 6, 5), Dims: []string{"N", "", "", ""}}
+	g.Inputs = []*graph.Value{x}
+	y := g.New("conv", "Conv", op.Attrs{"pads": []int64{1, 1, 1, 1}}, x, random("conv_w", 8, 2, 3, 3), random("conv_b", 8))
+	y = g.New("relu", "Relu", nil, y)
+	y = g.New("pool", "GlobalAveragePool", nil, y)
+	y = g.New("flat", "Flatten", nil, y)
+	y = g.New("dense", "Gemm", op.Attrs{"transB": int64(1)}, y, random("dense_w", 3, 8), random("dense_b", 3))
+	y.Type, y.Dims = free(-1, 3), []string{"N", ""}
+	g.Outputs = []*graph.Value{y}
+	return g
+}
+
+func TestQuantizeEvalRun(t *testing.T) {
+	f := newFiles(t)
+	q := mustJSON(t, "quantize", f.path("model.onnx"), "--calib", f.path("x.npy"), "-o", f.path("int8.onnx"))
+	if q["output"] != f.path("int8.onnx") || q["nodes_quantized"].(float64) < 2 || q["seconds"].(float64) <= 0 || q["peak_rss_bytes"].(float64) < 0 {
+		t.Errorf("quantize: %v", q)
+	}
+	mustRun(t, "run", f.path("model.onnx"), "--input", f.path("x.npy"), "-o", f.path("y.npy"), "--batch", "7")
+	labels := f.classes(t, "y.npy")
+	f.save(t, "labels.npy", tensor.From(labels, len(labels)))
+	e := mustJSON(t, "eval", f.path("int8.onnx"), "--data", f.path("x.npy"), "--against", f.path("model.onnx"), "--labels", f.path("labels.npy"))
+	if e["count"] != 40.0 || e["sqnr_db"].(float64) < 25 || e["agreement"].(float64) < 90 || e["top1"] != e["agreement"] {
+		t.Errorf("eval: %v", e)
+	}
+	same := mustJSON(t, "eval", f.path("model.onnx"), "--data", f.path("x.npy"), "--against", f.path("model.onnx"))
+	if _, there := same["sqnr_db"]; there || same["identical"] != true || same["agreement"] != 100.0 {
+		t.Errorf("a network against itself: %v", same)
+	}
+}
+
+// classes returns the class of each row of scores.
+func (f files) classes(t *testing.T, name string) []int64 {
+	t.Helper()
+	s, err := dataset.Open(f.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []int64
+	for batch, err := range s.Batches(100) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range classes(batch[0], batch[0].Shape()[0]) {
+			all = append(all, int64(c))
+		}
+	}
+	return all
+}
+
+func TestSameBytesForAnyThreadsAndBatch(t *testing.T) {
+	f := newFiles(t)
+	var first []byte
+	for _, threads := range []string{"1", "2", "3"} {
+		for _, batch := range []string{"1", "7", "50"} {
+			mustRun(t, "quantize", f.path("model.onnx"), "--calib", f.path("x.npy"), "-o", f.path("q.onnx"), "--threads", threads, "--batch", batch)
+			b, err := os.ReadFile(f.path("q.onnx"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				first = b
+			}
+			if !bytes.Equal(b, first) {
+				t.Errorf("%s threads, batches of %s: other bytes", threads, batch)
+			}
+		}
+	}
+}
+
+func TestInspect(t *testing.T) {
+	f := newFiles(t)
+	v := mustJSON(t, "inspect", f.path("model.onnx"))
+	if v["quantized"] != false || v["parameters"] != 2*8*9+8+3*8+3.0 || v["macs"] != 8*6*5*2*9+3*8.0 || v["integer_macs"] != 100.0 {
+		t.Errorf("%v", v)
+	}
+	text := mustRun(t, "inspect", f.path("model.onnx"))
+	if !strings.Contains(text, "Conv") || !strings.Contains(text, "?x8x6x5") || !strings.Contains(text, "int8") {
+		t.Errorf("%s", text)
+	}
+	mustRun(t, "quantize", f.path("model.onnx"), "--calib", f.path("x.npy"), "-o", f.path("int8.onnx"))
+	if v := mustJSON(t, "inspect", f.path("int8.onnx")); v["quantized"] != true {
+		t.Errorf("%v", v)
+	}
+}
+
+// TestFailures gives each command something that cannot work: one line that
+// names what is wrong, exit code 1, and no file written.
+func TestFailures(t *testing.T) {
+	f := newFiles(t)
+	whole, err := os.ReadFile(f.path("model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, b []byte) {
+		if err := os.WriteFile(f.path(name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := make([]byte, 5000)
+	rng := rand.New(rand.NewPCG(3, 3))
+	for i := range random {
+		random[i] = byte(rng.Uint32())
+	}
+	write("cut.onnx", whole[:len(whole)/2])
+	write("png.onnx", []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"))
+	write("random.onnx", random)
+	write("empty.onnx", nil)
+	unknown := smallNetwork()
+	unknown.Nodes[1].Op = "Frobnicate"
+	if err := onnx.WriteFile(f.path("unknown.onnx"), unknown); err != nil {
+		t.Fatal(err)
+	}
+	f.save(t, "shape.npy", tensor.New(tensor.Float32, 40, 2, 6, 6))
+	f.save(t, "empty.npy", tensor.New(tensor.Float32, 0, 2, 6, 5))
+	nan := tensor.New(tensor.Float32, 3, 2, 6, 5)
+	nan.F32()[61] = float32(math.NaN())
+	f.save(t, "nan.npy", nan)
+	f.save(t, "labels.npy", tensor.New(tensor.Int64, 39))
+	before := f.list(t)
+
+	quantize := func(model, calib, out string) []string {
+		return []string{"quantize", f.path(model), "--calib", f.path(calib), "-o", f.path(out)}
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{quantize("none.onnx", "x.npy", "q.onnx"), "none.onnx"},
+		{quantize("cut.onnx", "x.npy", "q.onnx"), "cut.onnx"},
+		{quantize("png.onnx", "x.npy", "q.onnx"), "png.onnx"},
+		{quantize("random.onnx", "x.npy", "q.onnx"), "random.onnx"},
+		{quantize("empty.onnx", "x.npy", "q.onnx"), "empty.onnx"},
+		{quantize("unknown.onnx", "x.npy", "q.onnx"), "Frobnicate"},
+		{quantize("model.onnx", "none.npy", "q.onnx"), "none.npy"},
+		{quantize("model.onnx", "shape.npy", "q.onnx"), "[N 2 6 5]"},
+		{quantize("model.onnx", "empty.npy", "q.onnx"), "empty.npy"},
+		{quantize("model.onnx", "nan.npy", "q.onnx"), "nan.npy: input 1"},
+		{quantize("model.onnx", "random.onnx", "q.onnx"), "random.onnx"},
+		{quantize("model.onnx", "x.npy", "none/q.onnx"), "none"},
+		{quantize("model.onnx", "x.npy", "model.onnx"), "replace"},
+		{append(quantize("model.onnx", "x.npy", "q.onnx"), "--exclude", "nothing"), "nothing"},
+		{append(quantize("model.onnx", "x.npy", "q.onnx"), "--mean", "1,2,3"), "mean"},
+		{[]string{"eval", f.path("model.onnx"), "--data", f.path("x.npy"), "--labels", f.path("labels.npy")}, "39 labels for 40 inputs"},
+		{[]string{"eval", f.path("model.onnx"), "--data", f.path("x.npy"), "--labels", f.path("x.npy")}, "x.npy"},
+		{[]string{"eval", f.path("unknown.onnx"), "--data", f.path("x.npy")}, "Frobnicate"},
+		{[]string{"eval", f.path("model.onnx"), "--data", f.path("x.npy"), "--against", f.path("none.onnx")}, "none.onnx"},
+		{[]string{"run", f.path("model.onnx"), "--input", f.path("nan.npy"), "-o", f.path("y.npy")}, "nan.npy"},
+		{[]string{"run", f.path("model.onnx"), "--input", f.path("x.npy"), "-o", f.path("none/y.npy")}, "none"},
+		{[]string{"run", f.path("model.onnx"), "--input", f.path("x.npy"), "-o", f.path("y.npy"), "--output-name", "z"}, "dense"},
+		{[]string{"inspect", f.path("cut.onnx")}, "cut.onnx"},
+	} {
+		out, errs, code := narrow(c.args...)
+		if code != exitFailure || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.says) {
+			t.Errorf("%v: exit code %d, printed %q, message %q; want one line with %q", c.args, code, out, errs, c.says)
+		}
+		if now := f.list(t); now != before {
+			t.Fatalf("%v left files: %s", c.args, now)
+		}
+	}
+}
+
+// list names the files there are.
+func (f files) list(t *testing.T) string {
+	t.Helper()
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return strings.Join(names, " ")
+}
+
+func TestWrongCommandLines(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"quantise"}, `"quantize"`},
+		{[]string{"quantize"}, "MODEL.onnx is missing"},
+		{[]string{"quantize", "m.onnx"}, "--calib is missing"},
+		{[]string{"quantize", "m.onnx", "--calib", "x.npy"}, "--output is missing"},
+		{[]string{"quantize", "m.onnx", "n.onnx"}, "unexpected"},
+		{[]string{"quantize", "m.onnx", "--frob"}, "--frob"},
+		{[]string{"quantize", "m.onnx", "--calib", "x", "-o", "y", "--clip", "none"}, "--clip"},
+		{[]string{"quantize", "m.onnx", "--calib", "x", "-o", "y", "--bits", "conv"}, "--bits"},
+		{[]string{"quantize", "m.onnx", "--calib", "x", "-o", "y", "--batch", "0"}, "--batch"},
+		{[]string{"quantize", "m.onnx", "--calib", "x", "-o", "y", "--threads", "-1"}, "--threads"},
+		{[]string{"eval", "m.onnx", "--data", "x", "--limit", "none"}, "limit"},
+		{[]string{"version", "1"}, "unexpected"},
+	} {
+		_, errs, code := narrow(c.args...)
+		if code != exitUsage || !strings.Contains(errs, c.says) || !strings.Contains(errs, "--help") {
+			t.Errorf("%v: exit code %d, %q; want %q", c.args, code, errs, c.says)
+		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	f := newFiles(t)
+	before := f.list(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out, errs bytes.Buffer
+	code := execute(ctx, []string{"quantize", f.path("model.onnx"), "--calib", f.path("x.npy"), "-o", f.path("q.onnx")}, &out, &errs)
+	if code != exitFailure || !strings.Contains(errs.String(), "interrupted") || f.list(t) != before {
+		t.Errorf("exit code %d, %q, files %s", code, errs.String(), f.list(t))
+	}
+}
+
+func TestParseNumbers(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want []float32
+	}{
+		{"", nil}, {"1/255", []float32{1.0 / 255}}, {"0.5, -1e-3,3", []float32{0.5, -1e-3, 3}},
+	} {
+		got, err := parseNumbers("scale", c.text)
+		if err != nil || len(got) != len(c.want) {
+			t.Errorf("%q: %v, error %v", c.text, got, err)
+			continue
+		}
+		for i := range got {
+			if got[i] != c.want[i] {
+				t.Errorf("%q: %v", c.text, got)
+			}
+		}
+	}
+	for _, text := range []string{"a", "1/0", "nan", "1,,2", "1/2/3", "inf"} {
+		if v, err := parseNumbers("scale", text); err == nil {
+			t.Errorf("%q: %v", text, v)
+		}
+	}
+}
