@@ -29,6 +29,8 @@ type builder struct {
 	slots   int
 	current *graph.Node
 	why     string // why the current node stays float
+	requant Requant
+	err     error // the first that a lowerer found
 }
 
 // value is where an intermediate result is, in as many forms as its readers asked for.
@@ -40,16 +42,17 @@ type value struct {
 
 // forms of one tensor.
 type forms struct {
-	in    [2]*buffer // by order
-	slot  int        // number of a plain tensor plus one
-	input int        // number of the graph's input plus one
+	in    [2]*buffer            // by order
+	late  func(o order) *buffer // makes the first buffer when it is known in what order it is wanted
+	slot  int                   // number of a plain tensor plus one
+	input int                   // number of the graph's input plus one
 }
 
 // lowerer adds the steps of a node, or returns false if it has no way for it.
 type lowerer func(b *builder, n *graph.Node) bool
 
-func newBuilder(net *Net, f *facts, batched bool, samples int) *builder {
-	b := &builder{facts: f, net: net, batched: batched, samples: samples, uses: f.graph.Uses(),
+func newBuilder(net *Net, f *facts, batched bool, samples int, requant Requant) *builder {
+	b := &builder{facts: f, net: net, requant: requant, batched: batched, samples: samples, uses: f.graph.Uses(),
 		values: make(map[*graph.Value]*value), done: make(map[*graph.Node]bool)}
 	for i, v := range f.graph.Inputs {
 		b.values[v] = &value{forms: forms{input: i + 1}}
@@ -94,6 +97,9 @@ func (b *builder) lower(n *graph.Node) error {
 	b.current, b.why = n, ""
 	if fast := lowerers[n.Op]; fast == nil || n.Domain != "" && n.Domain != "ai.onnx" && n.Domain != "com.microsoft" || !fast(b, n) {
 		b.generic(n)
+	}
+	if b.err != nil {
+		return b.err
 	}
 	b.observeOutputs(n)
 	return nil

@@ -9,10 +9,15 @@ import (
 // float returns v, a Float32 value, as a buffer in the given order.
 func (b *builder) float(v *graph.Value, o order) *buffer {
 	val := b.value(v)
-	if val.quant != nil && val.in[o] == nil && val.in[1-o] == nil && val.slot == 0 {
+	b.ensure(v, val)
+	return b.form(v, &val.forms, o)
+}
+
+// ensure makes floats of v if there are only bytes.
+func (b *builder) ensure(v *graph.Value, val *value) {
+	if val.quant != nil && val.in == [2]*buffer{} && val.slot == 0 {
 		b.dequantize(v, val)
 	}
-	return b.form(v, &val.forms, o)
 }
 
 // form returns a tensor of v's shape as a buffer in the given order.
@@ -23,6 +28,8 @@ func (b *builder) form(v *graph.Value, f *forms, o order) *buffer {
 	switch other := f.in[1-o]; {
 	case other != nil:
 		f.in[o] = b.reorder(other, v, o)
+	case f.late != nil:
+		f.in[o] = f.late(o)
 	case f.input > 0:
 		f.in[o] = b.readInput(f.input-1, v, o)
 	default:
@@ -45,7 +52,13 @@ func (b *builder) reorder(src *buffer, v *graph.Value, o order) *buffer {
 	}
 	dst := b.buffer(src.dtype, b.shape(v), o)
 	var s *step
+	if o == plain {
+		b.pin(dst)
+	} else if !src.gapless() {
+		src = b.copied(src, sides{}, 0)
+	}
 	if o == last {
+		b.pin(src)
 		s = rowStep("to channels-last", dst, func(cl *call, wk *worker, s, y0, y1 int) {
 			if dst.dtype == tensor.Uint8 {
 				fromPlain(dst.u8(cl, s), src.u8(cl, s).Data, y0, y1, asm.TransposeU8)
@@ -117,7 +130,8 @@ func store[T any](b *buffer, dst asm.Image[T], src []T, y0, y1 int, transpose tr
 		fromPlain(dst, src, y0, y1, transpose)
 		return
 	}
-	copy(dst.Data, src[:dst.H*dst.W*dst.C])
+	src = src[y0*dst.W*dst.C:]
+	runs(dst, y0, y1, func(at, n int) { src = src[copy(dst.Data[at:at+n], src):] })
 }
 
 // flip turns bytes of an int8 tensor into how buffers store them, and back.
@@ -168,13 +182,8 @@ func (b *builder) tensor(v *graph.Value) int {
 		b.add(b.inputTensor(val.input-1, val.slot))
 		return val.slot
 	}
-	if val.quant != nil && val.in[plain] == nil && val.in[last] == nil {
-		b.dequantize(v, val)
-	}
-	src := val.in[plain]
-	if src == nil {
-		src = val.in[last]
-	}
+	b.ensure(v, val)
+	src := b.ownForm(v, &val.forms)
 	b.slots++
 	val.slot = b.slots
 	slot := val.slot
@@ -223,7 +232,7 @@ func unload[T any](b *buffer, dst []T, src asm.Image[T], transpose transposer[T]
 		toPlain(dst, src, transpose)
 		return
 	}
-	copy(dst, src.Data[:len(dst)])
+	runs(src, 0, src.H, func(at, n int) { dst = dst[copy(dst, src.Data[at:at+n]):] })
 }
 
 // output makes the run's output i from v.
@@ -251,13 +260,8 @@ func (b *builder) output(i int, v *graph.Value) {
 		}).as(Move))
 		return
 	}
-	if val.quant != nil && val.in[plain] == nil && val.in[last] == nil {
-		b.dequantize(v, val)
-	}
-	src := val.in[plain]
-	if src == nil {
-		src = val.in[last]
-	}
+	b.ensure(v, val)
+	src := b.ownForm(v, &val.forms)
 	_, sample := b.samplesOf(t.Shape)
 	size := tensor.Volume(sample)
 	b.add(&step{

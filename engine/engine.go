@@ -36,6 +36,8 @@ type Net struct {
 	observed map[*graph.Value]int
 	observer Observer
 	profile  bool
+	requant  Requant
+	float    bool // quantized files in float
 
 	plans  atomic.Pointer[[]*plan] // the ones in use, replaced as a whole
 	mu     sync.Mutex              // for making plans and packing weights

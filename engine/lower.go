@@ -5,6 +5,8 @@ var lowerers map[string]lowerer
 
 func init() { // not an initializer: lowering a node may lower the nodes before it
 	lowerers = map[string]lowerer{
+		"QuantizeLinear": lowerQuantize, "DequantizeLinear": lowerDequantize,
+
 		"Conv": lowerConv,
 
 		"Gemm":   lowerProduct,

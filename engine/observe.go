@@ -13,7 +13,7 @@ func (b *builder) observe(v *graph.Value) {
 	}
 	o := b.net.observer
 	val := b.value(v)
-	if !b.fits(v) || val.quant == nil && val.in[plain] == nil && val.in[last] == nil {
+	if !b.fits(v) || val.quant == nil && val.in == [2]*buffer{} {
 		b.observeTensor(v, index)
 		return
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -62,8 +63,8 @@ func compilePlan(net *Net, inputs []op.Type, batched bool, piece int) (p *plan, 
 	if err != nil {
 		return nil, err
 	}
-	b := newBuilder(net, f, batched, piece)
-	if err := b.build(); err != nil {
+	b, err := buildSteps(net, f, batched, piece)
+	if err != nil {
 		return nil, err
 	}
 	p = &plan{net: net, inputs: inputs, batched: batched, piece: piece, steps: b.steps, slots: b.slots}
@@ -78,6 +79,22 @@ func compilePlan(net *Net, inputs []op.Type, batched bool, piece int) (p *plan, 
 	p.calls.New = func() any { return p.newCall() }
 	p.jobs.New = func() any { return newJob(p) }
 	return p, nil
+}
+
+// buildSteps lowers the graph; RequantAuto is settled by trying shifts first.
+func buildSteps(net *Net, f *facts, batched bool, piece int) (*builder, error) {
+	requant := net.requant
+	if requant == RequantAuto {
+		requant = RequantShift
+	}
+	b := newBuilder(net, f, batched, piece, requant)
+	err := b.build()
+	var notShift *errShift
+	if net.requant == RequantAuto && errors.As(err, &notShift) {
+		b = newBuilder(net, f, batched, piece, RequantFloat)
+		err = b.build()
+	}
+	return b, err
 }
 
 func (p *plan) newCall() *call {

@@ -26,10 +26,11 @@ func packedFor[T any](net *Net, n *graph.Node, kind string, pack func() T) T {
 	return p
 }
 
-// residual is where a worker keeps the image to add, which kernels take by
+// residual is where a worker keeps what is to be added, which kernels take by
 // reference: here it need not be allocated.
 type residual struct {
-	image asm.Image[float32]
+	image      asm.Image[float32]
+	bytesToAdd asm.Residual
 }
 
 // window is the geometry of a convolution or pool.

@@ -12,14 +12,8 @@ import (
 // inOwnOrder returns v, a Float32 value, in the order in which it is already.
 func (b *builder) inOwnOrder(v *graph.Value) *buffer {
 	val := b.value(v)
-	f := &val.forms
-	if val.quant != nil && f.in[plain] == nil && f.in[last] == nil {
-		b.dequantize(v, val)
-	}
-	if f.in[plain] == nil && f.in[last] != nil {
-		return f.in[last]
-	}
-	return b.float(v, plain)
+	b.ensure(v, val)
+	return b.ownForm(v, &val.forms)
 }
 
 // like makes a buffer for v with images of the size of src, and makes it v's form.

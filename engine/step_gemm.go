@@ -61,7 +61,7 @@ func lowerProduct(b *builder, n *graph.Node) bool {
 	})
 	src := b.rows(b.float(p.a, plain))
 	b.claim(t)
-	dst := b.buffer(tensor.Float32, b.shape(t.out), plain)
+	dst := b.pin(b.buffer(tensor.Float32, b.shape(t.out), plain))
 	b.value(t.out).in[plain] = dst
 	s := b.add(productStep(dst, gemm.Panels(), func(c *call, first, rows, p0, p1 int) {
 		from, to := src.off+first*src.sampleStep, dst.off+first*dst.sampleStep
@@ -91,7 +91,7 @@ func (b *builder) rows(src *buffer) *buffer {
 	return b.pin(b.copied(src, sides{}, 0))
 }
 
-// pin makes sure that nobody asks for a border of src any more.
+// pin makes sure that src stays without border and gaps.
 func (b *builder) pin(src *buffer) *buffer {
 	src.pinned = true
 	return src
@@ -120,3 +120,6 @@ func productStep(dst *buffer, panels int, f func(c *call, first, rows, p0, p1 in
 		},
 	}
 }
+
+// lowerMatMul computes products of two activations.
+func lowerMatMul(b *builder, n *graph.Node) bool { return false }

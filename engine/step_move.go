@@ -17,7 +17,7 @@ import (
 func (b *builder) moved(x, y *graph.Value) (from, to *forms) {
 	src, dst := b.value(x), b.value(y)
 	if q := src.quant; q != nil {
-		dst.quant = &quant{forms: new(forms), scale: q.scale, zero: q.zero}
+		dst.quant = &quant{new(forms), q.coding}
 		return q.forms, dst.quant.forms
 	}
 	return &src.forms, &dst.forms
