@@ -38,8 +38,8 @@ func (s *AddU8Spec) Check() error {
 	return nil
 }
 
-// Residual is a tensor that is added to a convolution's requantized output, as
-// the A of the addition, elementwise.
+// Residual is a tensor that is added elementwise to a convolution's requantized
+// output: the output is the A of the addition, the tensor the B.
 type Residual struct {
 	Image Image[uint8] // of the shape of the output; may be the output itself
 	Add   AddU8Spec

@@ -24,6 +24,7 @@ type builder struct {
 	uses    map[*graph.Value][]*graph.Node
 	values  map[*graph.Value]*value
 	done    map[*graph.Node]bool
+	seen    map[*graph.Value]bool // observed
 	buffers []*buffer
 	steps   []*step
 	slots   int
@@ -37,7 +38,6 @@ type builder struct {
 type value struct {
 	forms
 	quant *quant // the quantized tensor that this one is the meaning of
-	seen  bool   // whether it is observed already
 }
 
 // forms of one tensor.
@@ -48,12 +48,17 @@ type forms struct {
 	input int                   // number of the graph's input plus one
 }
 
+// empty reports whether there is nothing yet.
+func (f *forms) empty() bool {
+	return f.in == [2]*buffer{} && f.late == nil && f.slot == 0 && f.input == 0
+}
+
 // lowerer adds the steps of a node, or returns false if it has no way for it.
 type lowerer func(b *builder, n *graph.Node) bool
 
 func newBuilder(net *Net, f *facts, batched bool, samples int, requant Requant) *builder {
 	b := &builder{facts: f, net: net, requant: requant, batched: batched, samples: samples, uses: f.graph.Uses(),
-		values: make(map[*graph.Value]*value), done: make(map[*graph.Node]bool)}
+		values: make(map[*graph.Value]*value), done: make(map[*graph.Node]bool), seen: make(map[*graph.Value]bool)}
 	for i, v := range f.graph.Inputs {
 		b.values[v] = &value{forms: forms{input: i + 1}}
 	}
@@ -86,7 +91,6 @@ func (b *builder) lower(n *graph.Node) error {
 	if !slices.ContainsFunc(n.Outputs, func(v *graph.Value) bool { return v != nil && !b.isConst(v) }) {
 		return nil
 	}
-	b.done[n] = true
 	for _, v := range n.Inputs {
 		if v != nil && v.Node != nil {
 			if err := b.lower(v.Node); err != nil {
@@ -94,6 +98,10 @@ func (b *builder) lower(n *graph.Node) error {
 			}
 		}
 	}
+	if b.done[n] { // by what makes its input
+		return b.lower(n)
+	}
+	b.done[n] = true
 	b.current, b.why = n, ""
 	if fast := lowerers[n.Op]; fast == nil || n.Domain != "" && n.Domain != "ai.onnx" && n.Domain != "com.microsoft" || !fast(b, n) {
 		b.generic(n)
@@ -108,8 +116,8 @@ func (b *builder) lower(n *graph.Node) error {
 // observeOutputs observes what n makes, once.
 func (b *builder) observeOutputs(n *graph.Node) {
 	for _, v := range n.Outputs {
-		if v != nil && b.values[v] != nil && !b.values[v].seen {
-			b.values[v].seen = true
+		if v != nil && b.values[v] != nil && !b.seen[v] {
+			b.seen[v] = true
 			b.observe(v)
 		}
 	}

@@ -120,10 +120,16 @@ func (b *builder) addend(n *graph.Node, v *graph.Value) *graph.Value {
 		}
 		b.current, b.why = saved, why
 	}
-	if b.values[o] == nil { // it is being lowered right now: its step comes after
+	if !b.available(o) { // it is being lowered right now: its step comes after
 		return nil
 	}
 	return o
+}
+
+// available reports whether a step has been added that makes v.
+func (b *builder) available(v *graph.Value) bool {
+	val := b.values[v]
+	return val != nil && (!val.empty() || val.quant != nil && !val.quant.empty())
 }
 
 // clamp returns the bounds of a Relu or of a Clip with constant bounds.

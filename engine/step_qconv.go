@@ -212,7 +212,7 @@ func (b *builder) addResidual(e *epilogue, a *affineNode, own target) {
 	}
 	r := b.quantOf(o)
 	e.add = b.form(o, r.forms, last)
-	e.spec = b.addition(sum, r.coding, c, false, t)
+	e.spec = b.addition(sum, c, r.coding, false, t)
 	e.out = t.out
 	e.nodes = append(append(e.nodes, dq, sum), t.nodes...)
 	b.done[dq], b.done[sum] = true, true
