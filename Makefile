@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 20000
 
-.PHONY: help build demo test test-purego test-race test-arm64 test-ort gen gen-proto check-gen lint fuzz
+.PHONY: help build demo test test-purego test-race test-arm64 test-ort gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -60,3 +60,27 @@ build/venv/bin/python: test/ort/requirements.txt
 test-ort: build $(PYTHON) ## quantize real models and run them in ONNX Runtime
 	$(PYTHON) test/ort/check.py build/narrow $(NARROW_SHARED)
 	NARROW_PYTHON=$(abspath $(PYTHON)) $(GO) test -run ONNXRuntime ./graph/op
+
+BENCH ?= .
+BENCH_TIME ?= 50ms
+BENCH_COUNT ?= 6
+TIERS ?= avx2 avx512
+
+bench: ## kernels: each tier against generic; BENCH chooses some by their names
+	mkdir -p build/bench
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCH_TIME) -count $(BENCH_COUNT) ./asm | tee build/bench/all.txt
+	for t in generic $(TIERS); do grep -e '^[a-z]*:' -e "/$$t[-/]" build/bench/all.txt | sed "s,/$$t,," > build/bench/$$t.txt; done
+	cd build/bench && $(GO) run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da $(addsuffix .txt,generic $(TIERS))
+
+BENCH_PYTHON ?= build/bench-venv/bin/python
+
+build/bench-venv/bin/python: bench/requirements.txt
+	python3 -m venv build/bench-venv
+	build/bench-venv/bin/pip install -q -r $<
+	if [ -n "$(BENCH_TORCH)" ]; then build/bench-venv/bin/pip install -q torch; fi
+	touch $@
+
+bench-peers: build $(BENCH_PYTHON) ## narrow beside other libraries: bench/results; BENCH_TORCH=1 adds torch (large)
+	$(GO) test -c -o build/asm.test ./asm
+	$(BENCH_PYTHON) bench/kernels.py build/asm.test bench/results/kernels.md
+	for script in $(wildcard bench/inference.py); do $(BENCH_PYTHON) $$script build/narrow bench/results/inference.md || exit 1; done
