@@ -29,7 +29,8 @@ type Result struct {
 //	LowerQDQ              write the scaling nodes as ONNX operators
 func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options ...Option) (*Result, error) {
 	c := newConfig(options)
-	if err := c.check(g); err != nil {
+	err := c.check(g)
+	if err != nil {
 		return nil, err
 	}
 	g = g.Clone()
@@ -37,6 +38,11 @@ func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options 
 		return nil, err
 	}
 	report := newReport(g, c)
+	if c.equalize {
+		if report.Equalization, err = Equalize(ctx, g, data, c.perChannel, c.threads); err != nil {
+			return nil, err
+		}
+	}
 	InsertScaling(g, c.bitsOf, c.excluded)
 	stats, err := Calibrate(ctx, g, data, c.batch, c.threads, c.progress)
 	if err != nil {
@@ -70,6 +76,7 @@ type config struct {
 	nodeBits       map[string][2]int
 	perChannel     bool
 	signs          bool
+	equalize       bool
 	asymmetric     bool
 	exclude        []string
 	batch, threads int
@@ -77,7 +84,7 @@ type config struct {
 }
 
 func newConfig(options []Option) *config {
-	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, batch: 16}
+	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, batch: 16}
 	for _, o := range options {
 		o(c)
 	}
@@ -110,6 +117,10 @@ func WithPerChannel(on bool) Option { return func(c *config) { c.perChannel = on
 // WithSigns chooses whether tensors that are never negative are unsigned: by
 // default they are.
 func WithSigns(on bool) Option { return func(c *config) { c.signs = on } }
+
+// WithEqualize chooses whether channels are balanced between layers: by
+// default they are.
+func WithEqualize(on bool) Option { return func(c *config) { c.equalize = on } }
 
 // WithAsymmetric gives every activation a zero point, not only the network's
 // input.

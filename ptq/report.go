@@ -11,7 +11,9 @@ type Report struct {
 	Tensors []TensorReport    // in the order of the graph
 	Float   map[string]string // why a node stays in float, by its name
 	Nodes   int               // how many nodes compute on integers
-	Raised  []string          // nodes whose weights' scale was raised for the bias to fit
+	// Equalization is nil if there was none.
+	Equalization *Equalization
+	Raised       []string // nodes whose weights' scale was raised for the bias to fit
 }
 
 // TensorReport tells how an activation became integers.

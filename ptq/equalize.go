@@ -1,0 +1,319 @@
+package ptq
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+// Equalization tells what [Equalize] did.
+type Equalization struct {
+	Pairs    int               // pairs of layers that could be balanced
+	Balanced int               // those for which it pays
+	Refused  map[string]string // why the pair behind a node was left alone, by the node's name
+}
+
+const (
+	equalizeInputs = 64   // how many inputs show the ranges of the channels
+	equalizeRounds = 20   // at most
+	equalizeGain   = 0.95 // balancing must bring the noise of a pair under this share of what it was
+)
+
+// Equalize balances the ranges of the channels between neighbouring layers
+// (cross-layer equalization, Nagel et al. 2019). For a pair of affine nodes A
+// and B with nothing between them but what keeps channels apart and commutes with
+// positive factors (Relu, pooling, moving within the channels), and nobody else
+// reading what is between: channel c of A, weights and bias, is multiplied by
+// sqrt(r1*r2)/r1 and that of B's weights divided by the same, where r2 is the
+// largest magnitude of B's weights for the channel and r1 that of A's weights, or that
+// of the activation between: a tensor has one scale, whatever the weights have. The
+// function of the network stays the same.
+//
+// Of the two, and of leaving the pair alone, the one with the least noise is taken, as
+// estimated from the steps of weights and activations. So balancing stops where it
+// would no longer help; with a scale per channel of weights that is often at once.
+//
+// A depthwise layer is B of one pair and A of the next, so chains balance as pairs
+// do in turn; the pairs inside a residual block are balanced, those that a join would tie
+// together are left. A channel that is all zeros on one side is left alone. A Clip with
+// an upper bound, like Relu6, does not commute with factors: the pair is refused and reported.
+func Equalize(ctx context.Context, g *graph.Graph, data dataset.Source, perChannel bool, threads int) (*Equalization, error) {
+	e := &Equalization{Refused: make(map[string]string)}
+	pairs := findPairs(g, e.Refused)
+	e.Pairs = len(pairs)
+	layers := layersOf(pairs)
+	if err := seeInputs(ctx, g, layers, data, threads); err != nil {
+		return nil, err
+	}
+	balanced := make(map[*pair]bool)
+	for range equalizeRounds {
+		changed := false
+		for _, p := range pairs {
+			if p.balance(perChannel) {
+				changed, balanced[p] = true, true
+			}
+		}
+		if !changed {
+			break
+		}
+	}
+	e.Balanced = len(balanced)
+	for _, l := range layers {
+		l.write()
+	}
+	return e, nil
+}
+
+// layersOf returns the layers of all pairs, each once.
+func layersOf(pairs []*pair) []*layer {
+	var layers []*layer
+	for _, p := range pairs {
+		for _, l := range []*layer{p.a, p.b} {
+			if !slices.Contains(layers, l) {
+				layers = append(layers, l)
+			}
+		}
+	}
+	return layers
+}
+
+// seeInputs gives each layer the statistics of its input's channels.
+func seeInputs(ctx context.Context, g *graph.Graph, layers []*layer, data dataset.Source, threads int) error {
+	values := make([]*graph.Value, len(layers))
+	for i, l := range layers {
+		values[i] = l.node.In(0)
+	}
+	if len(layers) == 0 {
+		return nil
+	}
+	return sampleTensors(ctx, g, values, data, equalizeInputs, threads, func(batch []*tensor.Tensor) error {
+		for i, t := range batch {
+			layers[i].input.add(t, layers[i].inputs)
+		}
+		return nil
+	})
+}
+
+// pair is two layers, the output channels of a being the input channels of b.
+type pair struct {
+	a, b   *layer
+	repeat int // consecutive inputs of b that come from one channel of a: more than 1 behind a Flatten
+}
+
+// balance equalizes a pair once, if that makes less noise, and reports whether it
+// did.
+func (p *pair) balance(perChannel bool) bool {
+	least := p.noise(perChannel) * equalizeGain
+	ranges := [][]float64{p.joined(p.b.input.max)}
+	if !perChannel {
+		ranges = append(ranges, p.a.ranges(p.a.outputOf, p.a.outputs))
+	}
+	var best []float64
+	for _, r1 := range ranges {
+		factors := p.factors(r1)
+		p.apply(factors)
+		if noise := p.noise(perChannel); noise < least {
+			best, least = factors, noise
+		}
+		for c, f := range factors {
+			factors[c] = 1 / f
+		}
+		p.apply(factors)
+		for c, f := range factors {
+			factors[c] = 1 / f
+		}
+	}
+	if best != nil {
+		p.apply(best)
+	}
+	return best != nil
+}
+
+// factors returns what to multiply each channel by: sqrt(r1*r2)/r1.
+func (p *pair) factors(r1 []float64) []float64 {
+	r2 := p.joined(p.b.ranges(p.b.inputOf, p.b.inputs))
+	factors := make([]float64, len(r1))
+	for c := range r1 {
+		factors[c] = math.Sqrt(r2[c] / r1[c])
+		if r1[c] == 0 || r2[c] == 0 || factors[c] < 1e-12 || factors[c] > 1e12 {
+			factors[c] = 1
+		}
+	}
+	return factors
+}
+
+// joined returns the largest value among the inputs of b that come from each
+// channel of a.
+func (p *pair) joined(ranges []float64) []float64 {
+	out := make([]float64, len(ranges)/p.repeat)
+	for c := range out {
+		out[c] = slices.Max(ranges[c*p.repeat : (c+1)*p.repeat])
+	}
+	return out
+}
+
+// apply multiplies the channels of a by factors and divides those of b.
+func (p *pair) apply(factors []float64) {
+	for i := range p.a.weights {
+		p.a.weights[i] *= factors[p.a.outputOf(i)]
+	}
+	for c := range p.a.bias {
+		p.a.bias[c] *= factors[c]
+	}
+	for i := range p.b.weights {
+		p.b.weights[i] /= factors[p.b.inputOf(i)/p.repeat]
+	}
+	for c := range p.b.input.max {
+		f := factors[c/p.repeat]
+		p.b.input.max[c] *= f
+		p.b.input.square[c] *= f * f
+	}
+}
+
+// noise estimates the mean square error, summed over the channels of b's result
+// and up to a common factor, that 8-bit steps of a's weights, of b's and of the
+// activation between them make.
+func (p *pair) noise(perChannel bool) float64 {
+	gain := make([]float64, p.a.outputs) // from an error in a's result to that in b's
+	total := 0.0
+	for i, w := range p.b.weights {
+		gain[p.b.inputOf(i)/p.repeat] += w * w
+		total += w * w
+	}
+	step := slices.Max(p.b.input.max) / 255
+	noise := step * step * total
+	for _, e := range p.b.weightNoise(perChannel) {
+		noise += e
+	}
+	for c, e := range p.a.weightNoise(perChannel) {
+		noise += e * gain[c]
+	}
+	return noise
+}
+
+// findPairs returns the pairs of a graph, in its order, and says in refused why
+// what looks like one is none.
+func findPairs(g *graph.Graph, refused map[string]string) []*pair {
+	uses := g.Uses()
+	layers := make(map[*graph.Node]*layer)
+	layerOf := func(n *graph.Node) *layer {
+		if layers[n] == nil {
+			layers[n] = newLayer(n)
+		}
+		return layers[n]
+	}
+	var pairs []*pair
+	for _, n := range g.Nodes {
+		if !isLayer(g, n) {
+			continue
+		}
+		b, repeat, reason := follow(g, uses, n)
+		if b == nil {
+			if reason != "" {
+				refused[n.Name] = reason
+			}
+			continue
+		}
+		p := &pair{a: layerOf(n), b: layerOf(b), repeat: repeat}
+		if repeat < 1 || p.a.outputs*repeat != p.b.inputs {
+			refused[n.Name] = fmt.Sprintf("its %d channels do not meet the %d of %q", p.a.outputs, p.b.inputs, b.Name)
+			continue
+		}
+		pairs = append(pairs, p)
+	}
+	return pairs
+}
+
+// isLayer reports whether n is an affine node whose channels can be scaled.
+func isLayer(g *graph.Graph, n *graph.Node) bool {
+	k, _ := kindOf(g, n)
+	if k != affine {
+		return false
+	}
+	switch n.Op {
+	case "ConvTranspose":
+		return n.Attrs.Int("group", 1) == 1
+	case "MatMul":
+		return n.In(1).Const.Rank() == 2
+	}
+	return true
+}
+
+// follow goes from a layer to the next one, as long as nothing else reads what is
+// between. It returns nil and a reason if there is none to balance with.
+func follow(g *graph.Graph, uses map[*graph.Value][]*graph.Node, a *graph.Node) (b *graph.Node, repeat int, reason string) {
+	v, repeat := a.Outputs[0], 1
+	for {
+		if g.IsOutput(v) || len(uses[v]) != 1 {
+			return nil, 0, "" // a branch or the end: what is read elsewhere must stay as it is
+		}
+		n := uses[v][0]
+		if isLayer(g, n) && n.In(0) == v {
+			return n, repeat, ""
+		}
+		switch ok, why := keepsChannels(n); {
+		case why != "":
+			return nil, 0, why
+		case !ok:
+			return nil, 0, ""
+		}
+		if n.Op == "Flatten" || n.Op == "Reshape" {
+			if repeat = flattened(n); repeat == 0 {
+				return nil, 0, ""
+			}
+		}
+		v = n.Outputs[0]
+	}
+}
+
+// keepsChannels reports whether n does the same to every channel and commutes with
+// positive factors, or why it comes close and does not.
+func keepsChannels(n *graph.Node) (ok bool, reason string) {
+	switch n.Op {
+	case "Relu", "LeakyRelu", "AveragePool", "GlobalAveragePool", "MaxPool", "GlobalMaxPool", "Flatten", "Reshape":
+		return true, ""
+	case "Clip":
+		lo, hi := clipBounds(n)
+		if lo == 0 && math.IsInf(hi, 1) || math.IsInf(lo, -1) && math.IsInf(hi, 1) {
+			return true, ""
+		}
+		return false, fmt.Sprintf("%q clips at [%g, %g], which would have to be scaled by channel", n.Name, lo, hi)
+	case "Pad":
+		return n.Attrs.String("mode", "constant") == "constant" && padsZero(n) && !padsChannels(n), ""
+	}
+	return false, ""
+}
+
+func padsChannels(n *graph.Node) bool {
+	pads := n.Attrs.Ints("pads")
+	if v := n.In(1); v.IsConst() {
+		pads = v.Const.Ints()
+	}
+	half := len(pads) / 2
+	return half < 2 || n.In(3) != nil || pads[0] != 0 || pads[1] != 0 || pads[half] != 0 || pads[half+1] != 0
+}
+
+// flattened returns how many elements each channel has before n brings a batch of
+// tensors into rows, 0 if n does something else or that is not known.
+func flattened(n *graph.Node) int {
+	in, out := n.In(0).Type, n.Outputs[0].Type
+	if !in.Known || !out.Known || len(in.Shape) < 2 || len(out.Shape) != 2 || in.Shape[1] < 1 || out.Shape[1] < 1 {
+		return 0
+	}
+	elements := 1
+	for _, d := range in.Shape[1:] {
+		if d < 1 {
+			return 0
+		}
+		elements *= d
+	}
+	if elements != out.Shape[1] || n.Op == "Flatten" && n.Attrs.Int("axis", 1) != 1 {
+		return 0
+	}
+	return elements / in.Shape[1]
+}
