@@ -300,6 +300,7 @@ func TestArgsLayoutS8(t *testing.T) {
 	var a tileArgsS8
 	var r requantArgs
 	var d depthwiseArgsS8
+	var add AddU8Spec
 	for _, c := range []struct {
 		name      string
 		got, want uintptr
@@ -315,6 +316,11 @@ func TestArgsLayoutS8(t *testing.T) {
 		{"requant.scale", unsafe.Offsetof(r.scale), 80}, {"requant.mul", unsafe.Offsetof(r.mul), 104},
 		{"requant.shift", unsafe.Offsetof(r.shift), 128}, {"requant.zero", unsafe.Offsetof(r.zero), 152},
 		{"requant.lo", unsafe.Offsetof(r.lo), 156}, {"requant.hi", unsafe.Offsetof(r.hi), 160},
+		{"add.ZeroA", unsafe.Offsetof(add.ZeroA), 1}, {"add.ZeroB", unsafe.Offsetof(add.ZeroB), 2},
+		{"add.ScaleA", unsafe.Offsetof(add.ScaleA), 4}, {"add.ScaleB", unsafe.Offsetof(add.ScaleB), 8},
+		{"add.MulA", unsafe.Offsetof(add.MulA), 12}, {"add.MulB", unsafe.Offsetof(add.MulB), 16},
+		{"add.Shift", unsafe.Offsetof(add.Shift), 20}, {"add.Zero", unsafe.Offsetof(add.Zero), 21},
+		{"add.Lo", unsafe.Offsetof(add.Lo), 22}, {"add.Hi", unsafe.Offsetof(add.Hi), 23},
 		{"depthwise.src", unsafe.Offsetof(d.src), 0}, {"depthwise.weights", unsafe.Offsetof(d.weights), 24},
 		{"depthwise.weights16", unsafe.Offsetof(d.weights16), 48}, {"depthwise.bias", unsafe.Offsetof(d.bias), 72},
 		{"depthwise.acc", unsafe.Offsetof(d.acc), 96}, {"depthwise.taps", unsafe.Offsetof(d.taps), 120},

@@ -63,3 +63,46 @@ func benchTiers(b *testing.B, bench func(b *testing.B, tier Tier)) {
 		}
 	}
 }
+
+func BenchmarkU8(b *testing.B) {
+	const n = 64 << 10
+	rng := rand.New(rand.NewPCG(1, 1))
+	x, y, dst, acc := randomU8(rng, n), randomU8(rng, n), make([]uint8, n), requantEdges(rng, n)
+	requants := randomRequants(b, rng, 64)
+	var table [256]uint8
+	requantize := func(mode RequantMode) func(k kernel) {
+		return func(k kernel) {
+			args := requantArgs{dst: dst, src: acc, dstStep: 64, srcStep: 64, pixels: n / 64, channels: 64}
+			requants[mode].rowsBy(k.fn.(*requantKernels), &args, 0)
+		}
+	}
+	add := func(spec AddU8Spec) func(k kernel) {
+		return func(k kernel) { k.fn.(func(dst, a, b []uint8, spec *AddU8Spec))(dst, x, y, &spec) }
+	}
+	for _, c := range []struct {
+		name, op string
+		run      func(k kernel)
+	}{
+		{"add float", "addU8", add(addSpecs[0])},
+		{"add integer", "addU8", add(addSpecs[3])},
+		{"max", "maxU8", func(k kernel) { k.fn.(func(dst, src []uint8))(dst, x) }},
+		{"sum", "sumU8", func(k kernel) { k.fn.(func(acc []int32, src []uint8))(acc, x) }},
+		{"lookup", "lookupU8", func(k kernel) { k.fn.(func(dst, src []uint8, table *[256]uint8))(dst, x, &table) }},
+		{"requantize float", "requantize", requantize(ByFloat)},
+		{"requantize multiplier", "requantize", requantize(ByMultiplier)},
+		{"requantize shift", "requantize", requantize(ByShift)},
+	} {
+		for _, k := range kernels {
+			if k.op != c.op || k.tier > active || !sameArch(k.tier, active) {
+				continue
+			}
+			b.Run(c.name+"/"+k.tier.String(), func(b *testing.B) {
+				rate := newBestRate(b)
+				for b.Loop() {
+					rate.time(func() { c.run(k) })
+				}
+				rate.report(n)
+			})
+		}
+	}
+}

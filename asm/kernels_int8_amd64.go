@@ -10,6 +10,39 @@ var int8AMD64 = []kernel{
 	{"depthwiseS8", AVX512, 0, &depthwiseS8AVX512},
 	{"requantize", AVX2, 0, &requantAVX2},
 	{"requantize", AVX512, 0, &requantKernels{requantFloatAVX512, requantMultiplierAVX512, requantShiftAVX512}},
+	{"addU8", AVX2, 0, addU8AVX2},
+	{"addU8", AVX512, 0, addU8AVX512},
+	{"maxU8", AVX2, 0, func(dst, src []uint8) {
+		n := len(dst) &^ 31
+		maxU8AVX2(dst[:n], src)
+		maxU8Generic(dst[n:], src[n:])
+	}},
+	{"maxU8", AVX512, 0, maxU8AVX512},
+	{"sumU8", AVX2, 0, func(acc []int32, src []uint8) {
+		n := len(src) &^ 7
+		sumU8AVX2(acc, src[:n])
+		sumU8Generic(acc[n:], src[n:])
+	}},
+	{"sumU8", AVX512, 0, sumU8AVX512},
+	{"lookupU8", AVX512, 0, lookupU8AVX512},
+}
+
+func addU8AVX2(dst, a, b []uint8, spec *AddU8Spec) {
+	n := len(dst) &^ 7
+	if spec.Mode == ByFloat {
+		addFloatU8AVX2(dst[:n], a, b, spec)
+	} else {
+		addIntU8AVX2(dst[:n], a, b, spec)
+	}
+	addU8Generic(dst[n:], a[n:], b[n:], spec)
+}
+
+func addU8AVX512(dst, a, b []uint8, spec *AddU8Spec) {
+	if spec.Mode == ByFloat {
+		addFloatU8AVX512(dst, a, b, spec)
+	} else {
+		addIntU8AVX512(dst, a, b, spec)
+	}
 }
 
 // requantAVX2 leaves the channels beyond a multiple of 8 to the references.

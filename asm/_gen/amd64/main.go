@@ -36,6 +36,7 @@ var files = []struct {
 	{"tile_s8", tilesS8},
 	{"requant", requants},
 	{"depthwise_s8", depthwiseS8s},
+	{"elementwise_u8", elementwiseU8},
 	{"sweeps", sweeps},
 	{"sweep_error", sweepError},
 	{"peak_memory", peakMemory},

@@ -108,7 +108,7 @@ func (r *requant) emit() {
 	}
 	v = r.rescale(v)
 	r.VPADDD(zero, v, v)
-	r.store(v, Mem{Base: dst})
+	r.storeBytes(v, r.mask, Mem{Base: dst})
 	r.ADDQ(srcStep, src)
 	r.ADDQ(dstStep, dst)
 	r.DECQ(pixels)
@@ -137,17 +137,17 @@ func (r *requant) setMask() {
 	r.KMOVW(bits.As32(), r.mask)
 }
 
-// store writes lanes, which are in [0, 255], as bytes.
-func (r *requant) store(v VecVirtual, to Mem) {
-	if r.evex() {
-		r.VPMOVDB(v, r.mask, to)
+// storeBytes stores lanes, which are in [0, 255], as bytes.
+func (s simd) storeBytes(v VecVirtual, mask Register, to Mem) {
+	if s.evex() {
+		s.VPMOVDB(v, mask, to)
 		return
 	}
-	high := r.XMM()
-	r.VEXTRACTI128(Imm(1), v, high)
-	r.VPACKSSDW(high, v.AsX(), high)
-	r.VPACKUSWB(high, high, high)
-	r.VMOVQ(high, to)
+	high := s.XMM()
+	s.VEXTRACTI128(Imm(1), v, high)
+	s.VPACKSSDW(high, v.AsX(), high)
+	s.VPACKUSWB(high, high, high)
+	s.VMOVQ(high, to)
 }
 
 // float clamps before it converts: conversion does not saturate.

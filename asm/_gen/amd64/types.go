@@ -19,6 +19,7 @@ var asmPackage = func() *types.Package {
 		"channelParams",
 		"tileArgs",
 		"tileArgsS8",
+		"AddU8Spec",
 		"requantArgs",
 		"depthwiseArgsS8",
 	} {
