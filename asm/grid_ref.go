@@ -12,7 +12,7 @@ func (p *gridParams) round(x float32) int32 {
 }
 
 // value returns what the integer q stands for.
-func (p *gridParams) value(q int32) float32 { return float32(q-p.zero) * p.scale }
+func (p *gridParams) value(q int32) float32 { return float32(float32(q-p.zero) * p.scale) }
 
 func quantizeGeneric[Q Quantized](dst []Q, x []float32, p *gridParams) {
 	for i, v := range x {

@@ -22,6 +22,8 @@ var files = []struct {
 	{"minmax", minmax},
 	{"moments", moments},
 	{"histogram", histogram},
+	{"sweeps", sweeps},
+	{"sweep_error", sweepError},
 	{"tile_f32", tileF32},
 	{"elementwise_f32", elementwiseF32},
 	{"pool_f32", poolF32},
