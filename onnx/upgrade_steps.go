@@ -118,9 +118,11 @@ func upsampleToResize(_ *upgrader, n *graph.Node) error {
 	return nil
 }
 
-// resizeToOpset11 writes out what Resize meant before its modes came.
-func resizeToOpset11(_ *upgrader, n *graph.Node) error {
+// resizeToOpset11 writes out what Resize meant before its modes came. The
+// region of interest, which only another mode reads, must be there until 13.
+func resizeToOpset11(u *upgrader, n *graph.Node) error {
 	n.Inputs = []*graph.Value{n.In(0), nil, n.In(1)}
+	u.setInput(n, 1, "roi", tensor.From([]float32{}, 0))
 	n.Attrs["coordinate_transformation_mode"] = "asymmetric"
 	n.Attrs["nearest_mode"] = "floor"
 	return nil
