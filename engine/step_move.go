@@ -221,8 +221,17 @@ func lowerSlice(b *builder, n *graph.Node) bool {
 		_, side, _ := along(cut.axis, rank)
 		view = b.own(part(view, side, cut.from, b.shape(y)[cut.axis], cut.step))
 	}
-	to.in[o] = view
+	to.in[o] = b.compact(view)
 	return true
+}
+
+// compact returns a window as readers of its order expect it: those of a plain
+// sample take its elements to be neighbours.
+func (b *builder) compact(view *buffer) *buffer {
+	if view.order == plain && !view.gapless() {
+		return b.copied(view, sides{}, 0)
+	}
+	return view
 }
 
 // cut is what Slice takes of one dimension.
@@ -291,7 +300,7 @@ func lowerSplit(b *builder, n *graph.Node) bool {
 	for _, y := range n.Outputs {
 		size := b.shape(y)[axis]
 		from, to := b.moved(x, y)
-		to.in[o] = b.own(part(b.form(x, from, o), side, at, size, 1))
+		to.in[o] = b.compact(b.own(part(b.form(x, from, o), side, at, size, 1)))
 		at += size
 	}
 	return true
