@@ -3,17 +3,18 @@ package op
 import (
 	"math"
 
+	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
 var _ = register(
-	arithmetic("Add", byNumber{f32: zipped(add[float32]), f64: zipped(add[float64]), i8: zipped(add[int8]), u8: zipped(add[uint8]), i16: zipped(add[int16]),
+	arithmetic("Add", byNumber{f32: zippedF32(add[float32], asm.AddF32), f64: zipped(add[float64]), i8: zipped(add[int8]), u8: zipped(add[uint8]), i16: zipped(add[int16]),
 		u16: zipped(add[uint16]), i32: zipped(add[int32]), u32: zipped(add[uint32]), i64: zipped(add[int64]), u64: zipped(add[uint64])}),
-	arithmetic("Sub", byNumber{f32: zipped(sub[float32]), f64: zipped(sub[float64]), i8: zipped(sub[int8]), u8: zipped(sub[uint8]), i16: zipped(sub[int16]),
+	arithmetic("Sub", byNumber{f32: zippedF32(sub[float32], asm.SubF32), f64: zipped(sub[float64]), i8: zipped(sub[int8]), u8: zipped(sub[uint8]), i16: zipped(sub[int16]),
 		u16: zipped(sub[uint16]), i32: zipped(sub[int32]), u32: zipped(sub[uint32]), i64: zipped(sub[int64]), u64: zipped(sub[uint64])}),
-	arithmetic("Mul", byNumber{f32: zipped(mul[float32]), f64: zipped(mul[float64]), i8: zipped(mul[int8]), u8: zipped(mul[uint8]), i16: zipped(mul[int16]),
+	arithmetic("Mul", byNumber{f32: zippedF32(mul[float32], asm.MulF32), f64: zipped(mul[float64]), i8: zipped(mul[int8]), u8: zipped(mul[uint8]), i16: zipped(mul[int16]),
 		u16: zipped(mul[uint16]), i32: zipped(mul[int32]), u32: zipped(mul[uint32]), i64: zipped(mul[int64]), u64: zipped(mul[uint64])}),
-	arithmetic("Div", byNumber{f32: zipped(divide[float32]), f64: zipped(divide[float64]), i8: zipped(divide[int8]), u8: zipped(divide[uint8]), i16: zipped(divide[int16]),
+	arithmetic("Div", byNumber{f32: zippedF32(divide[float32], asm.DivF32), f64: zipped(divide[float64]), i8: zipped(divide[int8]), u8: zipped(divide[uint8]), i16: zipped(divide[int16]),
 		u16: zipped(divide[uint16]), i32: zipped(divide[int32]), u32: zipped(divide[uint32]), i64: zipped(divide[int64]), u64: zipped(divide[uint64])}),
 	spec{name: "Mod", min: 2, infer: inferBinary, run: runMod},
 	spec{name: "Pow", min: 2, infer: inferPow, run: runPow},
@@ -95,6 +96,19 @@ func zipped[T number](f func(a, b T) T) func(*Call) error {
 	return func(c *Call) error { return zip(c, f) }
 }
 
+// zippedF32 does the same where whole rows have a kernel.
+func zippedF32(f func(a, b float32) float32, rows func(dst, a, b []float32)) func(*Call) error {
+	return func(c *Call) error {
+		a, b, shape := c.In[0].F32(), c.In[1].F32(), c.OutType[0].Shape
+		_, bType, err := pair(c)
+		if err != nil {
+			return err
+		}
+		zipRows(c.out(0).F32(), a, b, shape, c.Types[0].Shape, bType.Shape, f, rows)
+		return nil
+	}
+}
+
 func zip[T, U tensor.Elem](c *Call, f func(a, b T) U) error {
 	_, b, err := pair(c)
 	if err != nil {
@@ -109,9 +123,18 @@ func zip[T, U tensor.Elem](c *Call, f func(a, b T) U) error {
 
 // zipInto sets dst, of the given shape, to f of a and b, broadcast to it.
 func zipInto[T, U any](dst []U, a, b []T, shape, aShape, bShape []int, f func(a, b T) U) {
+	zipRows(dst, a, b, shape, aShape, bShape, f, nil)
+}
+
+// zipRows is zipInto with a kernel, if not nil, for rows without gaps.
+func zipRows[T, U any](dst []U, a, b []T, shape, aShape, bShape []int, f func(a, b T) U, rows func(dst []U, a, b []T)) {
 	strides := [][]int{tensor.Strides(shape), broadcastStrides(aShape, shape), broadcastStrides(bShape, shape)}
 	eachRow(shape, strides, func(off []int, n int, step []int) {
 		out, i, j := dst[off[0]:off[0]+n], off[1], off[2]
+		if rows != nil && step[1] == 1 && step[2] == 1 {
+			rows(out, a[i:i+n], b[j:j+n])
+			return
+		}
 		for k := range out {
 			out[k] = f(a[i], b[j])
 			i += step[1]

@@ -87,33 +87,30 @@ func sameTypes(in []*tensor.Tensor) error {
 }
 
 func convFloats[T floats](c *Call) error {
-	var bias []T
-	if b := c.in(2); b != nil {
-		bias = tensor.Data[T](b)
-	}
-	return conv(tensor.Data[T](c.out(0)), tensor.Data[T](c.In[0]), tensor.Data[T](c.In[1]), bias, c.Attrs, c.Types[0], c.Types[1])
+	return conv(tensor.Data[T](c.out(0)), tensor.Data[T](c.In[0]), tensor.Data[T](c.In[1]), biasOf[T](c.in(2)), c.Attrs, c.Types[0], c.Types[1])
 }
 
 // conv computes a convolution of any rank: dst[n,m,...] from x[n,c,...] and
-// weights w[m,c/group,...]. Each output is the bias and then its products one
-// after another, channel by channel and tap by tap.
+// weights w[m,c/group,...]. Each output's products are added one after another,
+// channel by channel and tap by tap, and then the bias.
 func conv[T float32 | float64 | int32](dst, x, w, bias []T, a Attrs, xt, wt Type) error {
 	win, shape, err := convShape(a, xt, wt)
 	if err != nil {
 		return err
 	}
+	group := a.Int("group", 1)
+	if y, ok := any(dst).([]float32); ok && wt.Shape[1] > 1 && tensor.Volume(wt.Shape[1:])*product(shape[3:]) <= maxStrip {
+		biasF32, _ := any(bias).([]float32)
+		convF32(y, any(x).([]float32), any(w).([]float32), biasF32, group, win, xt.Shape, shape)
+		return nil
+	}
 	in, out := xt.Shape[2:], shape[2:]
 	inSize, outSize, taps := tensor.Volume(in), tensor.Volume(out), tensor.Volume(win.kernel)
 	channels, perGroup := shape[1], wt.Shape[1]
-	groupOut := max(1, channels/a.Int("group", 1))
+	groupOut := max(1, channels/group)
 	for n := range shape[0] {
 		for m := range channels {
 			y := dst[(n*channels+m)*outSize:][:outSize]
-			if bias != nil {
-				for i := range y {
-					y[i] = bias[m]
-				}
-			}
 			for k := range perGroup {
 				src := x[(n*xt.Shape[1]+m/groupOut*perGroup+k)*inSize:][:inSize]
 				win.eachTap(len(in), func(tap int, index []int) {
@@ -131,6 +128,7 @@ func conv[T float32 | float64 | int32](dst, x, w, bias []T, a Attrs, xt, wt Type
 			}
 		}
 	}
+	addBias(dst, bias, channels, outSize)
 	return nil
 }
 

@@ -112,13 +112,23 @@ func runConvTranspose(c *Call) error {
 	return byNumber{f32: convTranspose[float32], f64: convTranspose[float64]}.run(c)
 }
 
-// convTranspose is the convolution's adjoint: every input is added, weighted,
-// to the outputs that its window covers. Weights are [c, m/group, ...].
 func convTranspose[T floats](c *Call) error {
 	win, shape, err := transposeShape(c)
 	if err != nil {
 		return err
 	}
+	if c.In[0].DType() == tensor.Float32 && product(win.kernel)*product(c.Types[0].Shape[2:]) <= maxStrip {
+		convTransposeF32(c, win, shape)
+	} else {
+		convTransposeDirect[T](c, win, shape)
+	}
+	addBias(tensor.Data[T](c.out(0)), biasOf[T](c.in(2)), shape[1], product(shape[2:]))
+	return nil
+}
+
+// convTransposeDirect is the convolution's adjoint: every input is added, weighted,
+// to the outputs that its window covers. Weights are [c, m/group, ...].
+func convTransposeDirect[T floats](c *Call, win *window, shape []int) {
 	x, w, dst := tensor.Data[T](c.In[0]), tensor.Data[T](c.In[1]), tensor.Data[T](c.out(0))
 	in, out := c.Types[0].Shape[2:], shape[2:]
 	inSize, outSize, taps := product(in), product(out), product(win.kernel)
@@ -127,19 +137,12 @@ func convTranspose[T floats](c *Call) error {
 	for n := range shape[0] {
 		for m := range shape[1] {
 			y := dst[(n*shape[1]+m)*outSize:][:outSize]
-			if b := c.in(2); b != nil {
-				bias := tensor.Data[T](b)[m]
-				for i := range y {
-					y[i] = bias
-				}
-			}
 			for k := range groupIn {
 				ch := m/perGroup*groupIn + k
 				src := x[(n*channels+ch)*inSize:][:inSize]
 				win.eachTap(len(in), func(tap int, index []int) {
-					r := win.region(index, out, in)
 					weight := w[(ch*perGroup+m%perGroup)*taps+tap]
-					r.each(func(small, large, n, smallStep, largeStep int) {
+					win.region(index, out, in).each(func(small, large, n, smallStep, largeStep int) {
 						for i := range n {
 							y[large+i*largeStep] += T(weight * src[small+i*smallStep])
 						}
@@ -148,5 +151,4 @@ func convTranspose[T floats](c *Call) error {
 			}
 		}
 	}
-	return nil
 }

@@ -3,6 +3,7 @@ package op
 import (
 	"slices"
 
+	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -86,8 +87,12 @@ func matmul[T number](dst, a, b []T, aShape, bShape []int) error {
 }
 
 // mulAdd adds the product of a [m,k] and b [k,n] to dst [m,n]. Each element
-// gets its products one after another in the order of k.
+// gets its products in the order of k.
 func mulAdd[T number](dst, a, b []T, m, k, n int) {
+	if d, ok := any(dst).([]float32); ok && m*k*n > 0 {
+		asm.SgemmF32(false, false, m, n, k, 1, any(a).([]float32), k, any(b).([]float32), n, 1, d, n)
+		return
+	}
 	for i := range m {
 		row := dst[i*n:][:n]
 		for p := range k {

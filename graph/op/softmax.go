@@ -3,11 +3,12 @@ package op
 import (
 	"math"
 
+	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
 var _ = register(
-	spec{name: "Softmax", min: 1, infer: inferSoftmax, run: byNumber{f32: lanewise(softmaxLane[float32]), f64: lanewise(softmaxLane[float64])}.run},
+	spec{name: "Softmax", min: 1, infer: inferSoftmax, run: byNumber{f32: lanewise(func(lane []float32) { asm.SoftmaxF32(lane, lane, len(lane)) }), f64: lanewise(softmaxLane[float64])}.run},
 	spec{name: "LogSoftmax", min: 1, infer: inferSoftmax, run: byNumber{f32: lanewise(logSoftmaxLane[float32]), f64: lanewise(logSoftmaxLane[float64])}.run},
 	spec{name: "Hardmax", min: 1, infer: inferSoftmax, run: byNumber{f32: lanewise(hardmaxLane[float32]), f64: lanewise(hardmaxLane[float64])}.run},
 )

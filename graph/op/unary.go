@@ -3,6 +3,7 @@ package op
 import (
 	"math"
 
+	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -52,12 +53,8 @@ var _ = register(
 		// The defaults are those of version 6; version 1 had them to fewer digits.
 		return elu(float64(c.Attrs.Float("alpha", 1.67326319217681884765625)), float64(c.Attrs.Float("gamma", 1.05070102214813232421875)))
 	}),
-	unaryWith("Gelu", func(c *Call) func(float64) float64 {
-		if c.Attrs.String("approximate", "none") == "tanh" {
-			return geluTanh
-		}
-		return gelu
-	}),
+	geluSpec(""),
+	geluSpec(microsoft),
 	unaryWith("Shrink", func(c *Call) func(float64) float64 {
 		bias, lambd := float64(c.Attrs.Float("bias", 0)), float64(c.Attrs.Float("lambd", 0.5))
 		return func(x float64) float64 {
@@ -135,6 +132,39 @@ func elu(alpha, gamma float64) func(float64) float64 {
 			return gamma * alpha * math.Expm1(x)
 		}
 		return gamma * x
+	}
+}
+
+// geluSpec makes Gelu; float32 goes through the vector kernels, in pieces that
+// stay in cache.
+func geluSpec(domain string) spec {
+	s := unaryWith("Gelu", func(c *Call) func(float64) float64 {
+		if c.Attrs.String("approximate", "none") == "tanh" {
+			return geluTanh
+		}
+		return gelu
+	})
+	slow := s.run
+	s.domain = domain
+	s.run = func(c *Call) error {
+		if c.In[0].DType() != tensor.Float32 || c.Attrs.String("approximate", "none") != "none" {
+			return slow(c)
+		}
+		geluF32(c.out(0).F32(), c.In[0].F32())
+		return nil
+	}
+	return s
+}
+
+func geluF32(dst, x []float32) {
+	const piece = 4096
+	for lo := 0; lo < len(x); lo += piece {
+		hi := min(lo+piece, len(x))
+		y := dst[lo:hi]
+		asm.AffineF32(y, x[lo:hi], math.Sqrt2/2, 0)
+		asm.ErfF32(y, y)
+		asm.AffineF32(y, y, 0.5, 0.5)
+		asm.MulF32(y, y, x[lo:hi])
 	}
 }
 
