@@ -47,7 +47,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -72,7 +72,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R8
 	LEAQ        (R9)(R8*4), R8
 	VMOVUPS     (DX), Y1
@@ -80,11 +80,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -95,7 +95,7 @@ tapWhole:
 	SHLQ        $0x02, DX
 	VADDPS      (BX), Y0, Y0
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -110,83 +110,84 @@ clampWhole:
 	VMAXPS       Y0, Y1, Y0
 	VMINPS       Y0, Y2, Y0
 	VMOVUPS      Y0, (BX)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
-	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R8
-	LEAQ        (R9)(R8*4), R8
-	VMASKMOVPS  (DX), Y0, Y2
-	VMASKMOVPS  (R8), Y0, Y3
+	MOVQ        (BX), DI
+	LEAQ        (R8)(DI*4), DI
+	VMASKMOVPS  (CX), Y0, Y2
+	VMASKMOVPS  (DI), Y0, Y3
 	VFMADD231PS Y3, Y2, Y1
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	VMASKMOVPS  (BX), Y0, Y2
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	VMASKMOVPS  (DX), Y0, Y2
 	VADDPS      Y2, Y1, Y1
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y2
-	VBROADCASTSS 212(DX), Y3
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y2
+	VBROADCASTSS 212(CX), Y3
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x01, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -208,7 +209,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -234,7 +235,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	VMOVUPS     (DX), Y2
@@ -243,11 +244,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -259,7 +260,7 @@ tapWhole:
 	VADDPS      (BX), Y0, Y0
 	VADDPS      (BX)(DX*1), Y1, Y1
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -277,91 +278,92 @@ clampWhole:
 	VMAXPS       Y1, Y2, Y1
 	VMINPS       Y1, Y3, Y1
 	VMOVUPS      Y1, (BX)(DX*1)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	VMASKMOVPS  (DX), Y0, Y3
-	VMASKMOVPS  (R10), Y0, Y4
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	VMASKMOVPS  (CX), Y0, Y3
+	VMASKMOVPS  (R9), Y0, Y4
 	VFMADD231PS Y4, Y3, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y4
+	VMASKMOVPS  (R9)(DI*1), Y0, Y4
 	VFMADD231PS Y4, Y3, Y2
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	VMASKMOVPS  (BX), Y0, Y3
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	VMASKMOVPS  (DX), Y0, Y3
 	VADDPS      Y3, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y3
+	VMASKMOVPS  (DX)(CX*1), Y0, Y3
 	VADDPS      Y3, Y2, Y2
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y3
-	VBROADCASTSS 212(DX), Y4
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y3
+	VBROADCASTSS 212(CX), Y4
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
 	VMAXPS       Y1, Y3, Y1
 	VMINPS       Y1, Y4, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y3, Y2
 	VMINPS       Y2, Y4, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x02, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -383,7 +385,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -410,7 +412,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	VMOVUPS     (DX), Y3
@@ -420,11 +422,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -437,7 +439,7 @@ tapWhole:
 	VADDPS      (BX)(DX*1), Y1, Y1
 	VADDPS      (BX)(DX*2), Y2, Y2
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -458,99 +460,100 @@ clampWhole:
 	VMAXPS       Y2, Y3, Y2
 	VMINPS       Y2, Y4, Y2
 	VMOVUPS      Y2, (BX)(DX*2)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
 	VMOVAPS    Y1, Y3
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	VMASKMOVPS  (DX), Y0, Y4
-	VMASKMOVPS  (R10), Y0, Y5
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	VMASKMOVPS  (CX), Y0, Y4
+	VMASKMOVPS  (R9), Y0, Y5
 	VFMADD231PS Y5, Y4, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y5
+	VMASKMOVPS  (R9)(DI*1), Y0, Y5
 	VFMADD231PS Y5, Y4, Y2
-	VMASKMOVPS  (R10)(R8*2), Y0, Y5
+	VMASKMOVPS  (R9)(DI*2), Y0, Y5
 	VFMADD231PS Y5, Y4, Y3
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	VMASKMOVPS  (BX), Y0, Y4
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	VMASKMOVPS  (DX), Y0, Y4
 	VADDPS      Y4, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y4
+	VMASKMOVPS  (DX)(CX*1), Y0, Y4
 	VADDPS      Y4, Y2, Y2
-	VMASKMOVPS  (BX)(DX*2), Y0, Y4
+	VMASKMOVPS  (DX)(CX*2), Y0, Y4
 	VADDPS      Y4, Y3, Y3
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y4
-	VBROADCASTSS 212(DX), Y5
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y4
+	VBROADCASTSS 212(CX), Y5
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
 	VMAXPS       Y1, Y4, Y1
 	VMINPS       Y1, Y5, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y4, Y2
 	VMINPS       Y2, Y5, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
 	VMAXPS       Y3, Y4, Y3
 	VMINPS       Y3, Y5, Y3
-	VMASKMOVPS   Y3, Y0, (BX)(DX*2)
+	VMASKMOVPS   Y3, Y0, (DX)(CX*2)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x03, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -572,7 +575,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -600,7 +603,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -613,11 +616,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -633,7 +636,7 @@ tapWhole:
 	VADDPS      (BX)(DX*2), Y2, Y2
 	VADDPS      (SI), Y3, Y3
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -659,113 +662,114 @@ clampWhole:
 	VMAXPS       Y3, Y4, Y3
 	VMINPS       Y3, Y5, Y3
 	VMOVUPS      Y3, (SI)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y4
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R11
-	VMASKMOVPS  (DX), Y0, Y5
-	VMASKMOVPS  (R10), Y0, Y6
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R10
+	VMASKMOVPS  (CX), Y0, Y5
+	VMASKMOVPS  (R9), Y0, Y6
 	VFMADD231PS Y6, Y5, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y6
+	VMASKMOVPS  (R9)(DI*1), Y0, Y6
 	VFMADD231PS Y6, Y5, Y2
-	VMASKMOVPS  (R10)(R8*2), Y0, Y6
+	VMASKMOVPS  (R9)(DI*2), Y0, Y6
 	VFMADD231PS Y6, Y5, Y3
-	VMASKMOVPS  (R11), Y0, Y6
+	VMASKMOVPS  (R10), Y0, Y6
 	VFMADD231PS Y6, Y5, Y4
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), SI
-	VMASKMOVPS  (BX), Y0, Y5
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), BX
+	VMASKMOVPS  (DX), Y0, Y5
 	VADDPS      Y5, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y5
+	VMASKMOVPS  (DX)(CX*1), Y0, Y5
 	VADDPS      Y5, Y2, Y2
-	VMASKMOVPS  (BX)(DX*2), Y0, Y5
+	VMASKMOVPS  (DX)(CX*2), Y0, Y5
 	VADDPS      Y5, Y3, Y3
-	VMASKMOVPS  (SI), Y0, Y5
+	VMASKMOVPS  (BX), Y0, Y5
 	VADDPS      Y5, Y4, Y4
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y5
-	VBROADCASTSS 212(DX), Y6
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), SI
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y5
+	VBROADCASTSS 212(CX), Y6
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), BX
 	VMAXPS       Y1, Y5, Y1
 	VMINPS       Y1, Y6, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y5, Y2
 	VMINPS       Y2, Y6, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
 	VMAXPS       Y3, Y5, Y3
 	VMINPS       Y3, Y6, Y3
-	VMASKMOVPS   Y3, Y0, (BX)(DX*2)
+	VMASKMOVPS   Y3, Y0, (DX)(CX*2)
 	VMAXPS       Y4, Y5, Y4
 	VMINPS       Y4, Y6, Y4
-	VMASKMOVPS   Y4, Y0, (SI)
+	VMASKMOVPS   Y4, Y0, (BX)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x04, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -787,7 +791,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -816,7 +820,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -830,11 +834,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -851,7 +855,7 @@ tapWhole:
 	VADDPS      (SI), Y3, Y3
 	VADDPS      (SI)(DX*1), Y4, Y4
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -880,121 +884,122 @@ clampWhole:
 	VMAXPS       Y4, Y5, Y4
 	VMINPS       Y4, Y6, Y4
 	VMOVUPS      Y4, (SI)(DX*1)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y4
 	VMOVAPS    Y1, Y5
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R11
-	VMASKMOVPS  (DX), Y0, Y6
-	VMASKMOVPS  (R10), Y0, Y7
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R10
+	VMASKMOVPS  (CX), Y0, Y6
+	VMASKMOVPS  (R9), Y0, Y7
 	VFMADD231PS Y7, Y6, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y7
+	VMASKMOVPS  (R9)(DI*1), Y0, Y7
 	VFMADD231PS Y7, Y6, Y2
-	VMASKMOVPS  (R10)(R8*2), Y0, Y7
+	VMASKMOVPS  (R9)(DI*2), Y0, Y7
 	VFMADD231PS Y7, Y6, Y3
-	VMASKMOVPS  (R11), Y0, Y7
+	VMASKMOVPS  (R10), Y0, Y7
 	VFMADD231PS Y7, Y6, Y4
-	VMASKMOVPS  (R11)(R8*1), Y0, Y7
+	VMASKMOVPS  (R10)(DI*1), Y0, Y7
 	VFMADD231PS Y7, Y6, Y5
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), SI
-	VMASKMOVPS  (BX), Y0, Y6
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), BX
+	VMASKMOVPS  (DX), Y0, Y6
 	VADDPS      Y6, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y6
+	VMASKMOVPS  (DX)(CX*1), Y0, Y6
 	VADDPS      Y6, Y2, Y2
-	VMASKMOVPS  (BX)(DX*2), Y0, Y6
+	VMASKMOVPS  (DX)(CX*2), Y0, Y6
 	VADDPS      Y6, Y3, Y3
-	VMASKMOVPS  (SI), Y0, Y6
+	VMASKMOVPS  (BX), Y0, Y6
 	VADDPS      Y6, Y4, Y4
-	VMASKMOVPS  (SI)(DX*1), Y0, Y6
+	VMASKMOVPS  (BX)(CX*1), Y0, Y6
 	VADDPS      Y6, Y5, Y5
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y6
-	VBROADCASTSS 212(DX), Y7
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), SI
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y6
+	VBROADCASTSS 212(CX), Y7
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), BX
 	VMAXPS       Y1, Y6, Y1
 	VMINPS       Y1, Y7, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y6, Y2
 	VMINPS       Y2, Y7, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
 	VMAXPS       Y3, Y6, Y3
 	VMINPS       Y3, Y7, Y3
-	VMASKMOVPS   Y3, Y0, (BX)(DX*2)
+	VMASKMOVPS   Y3, Y0, (DX)(CX*2)
 	VMAXPS       Y4, Y6, Y4
 	VMINPS       Y4, Y7, Y4
-	VMASKMOVPS   Y4, Y0, (SI)
+	VMASKMOVPS   Y4, Y0, (BX)
 	VMAXPS       Y5, Y6, Y5
 	VMINPS       Y5, Y7, Y5
-	VMASKMOVPS   Y5, Y0, (SI)(DX*1)
+	VMASKMOVPS   Y5, Y0, (BX)(CX*1)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x05, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -1016,7 +1021,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -1046,7 +1051,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -1061,11 +1066,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -1083,7 +1088,7 @@ tapWhole:
 	VADDPS      (SI)(DX*1), Y4, Y4
 	VADDPS      (SI)(DX*2), Y5, Y5
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -1115,129 +1120,130 @@ clampWhole:
 	VMAXPS       Y5, Y6, Y5
 	VMINPS       Y5, Y7, Y5
 	VMOVUPS      Y5, (SI)(DX*2)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y4
 	VMOVAPS    Y1, Y5
 	VMOVAPS    Y1, Y6
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R11
-	VMASKMOVPS  (DX), Y0, Y7
-	VMASKMOVPS  (R10), Y0, Y8
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R10
+	VMASKMOVPS  (CX), Y0, Y7
+	VMASKMOVPS  (R9), Y0, Y8
 	VFMADD231PS Y8, Y7, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y8
+	VMASKMOVPS  (R9)(DI*1), Y0, Y8
 	VFMADD231PS Y8, Y7, Y2
-	VMASKMOVPS  (R10)(R8*2), Y0, Y8
+	VMASKMOVPS  (R9)(DI*2), Y0, Y8
 	VFMADD231PS Y8, Y7, Y3
-	VMASKMOVPS  (R11), Y0, Y8
+	VMASKMOVPS  (R10), Y0, Y8
 	VFMADD231PS Y8, Y7, Y4
-	VMASKMOVPS  (R11)(R8*1), Y0, Y8
+	VMASKMOVPS  (R10)(DI*1), Y0, Y8
 	VFMADD231PS Y8, Y7, Y5
-	VMASKMOVPS  (R11)(R8*2), Y0, Y8
+	VMASKMOVPS  (R10)(DI*2), Y0, Y8
 	VFMADD231PS Y8, Y7, Y6
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), SI
-	VMASKMOVPS  (BX), Y0, Y7
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), BX
+	VMASKMOVPS  (DX), Y0, Y7
 	VADDPS      Y7, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y7
+	VMASKMOVPS  (DX)(CX*1), Y0, Y7
 	VADDPS      Y7, Y2, Y2
-	VMASKMOVPS  (BX)(DX*2), Y0, Y7
+	VMASKMOVPS  (DX)(CX*2), Y0, Y7
 	VADDPS      Y7, Y3, Y3
-	VMASKMOVPS  (SI), Y0, Y7
+	VMASKMOVPS  (BX), Y0, Y7
 	VADDPS      Y7, Y4, Y4
-	VMASKMOVPS  (SI)(DX*1), Y0, Y7
+	VMASKMOVPS  (BX)(CX*1), Y0, Y7
 	VADDPS      Y7, Y5, Y5
-	VMASKMOVPS  (SI)(DX*2), Y0, Y7
+	VMASKMOVPS  (BX)(CX*2), Y0, Y7
 	VADDPS      Y7, Y6, Y6
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y7
-	VBROADCASTSS 212(DX), Y8
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), SI
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y7
+	VBROADCASTSS 212(CX), Y8
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), BX
 	VMAXPS       Y1, Y7, Y1
 	VMINPS       Y1, Y8, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y7, Y2
 	VMINPS       Y2, Y8, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
 	VMAXPS       Y3, Y7, Y3
 	VMINPS       Y3, Y8, Y3
-	VMASKMOVPS   Y3, Y0, (BX)(DX*2)
+	VMASKMOVPS   Y3, Y0, (DX)(CX*2)
 	VMAXPS       Y4, Y7, Y4
 	VMINPS       Y4, Y8, Y4
-	VMASKMOVPS   Y4, Y0, (SI)
+	VMASKMOVPS   Y4, Y0, (BX)
 	VMAXPS       Y5, Y7, Y5
 	VMINPS       Y5, Y8, Y5
-	VMASKMOVPS   Y5, Y0, (SI)(DX*1)
+	VMASKMOVPS   Y5, Y0, (BX)(CX*1)
 	VMAXPS       Y6, Y7, Y6
 	VMINPS       Y6, Y8, Y6
-	VMASKMOVPS   Y6, Y0, (SI)(DX*2)
+	VMASKMOVPS   Y6, Y0, (BX)(CX*2)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x06, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -1259,7 +1265,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -1290,7 +1296,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -1307,11 +1313,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -1331,7 +1337,7 @@ tapWhole:
 	VADDPS      (DI)(DX*2), Y5, Y5
 	VADDPS      (SI), Y6, Y6
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -1367,140 +1373,141 @@ clampWhole:
 	VMAXPS       Y6, Y7, Y6
 	VMINPS       Y6, Y8, Y6
 	VMOVUPS      Y6, (SI)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y4
 	VMOVAPS    Y1, Y5
 	VMOVAPS    Y1, Y6
 	VMOVAPS    Y1, Y7
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R11
-	VMASKMOVPS  (DX), Y0, Y8
-	VMASKMOVPS  (R10), Y0, Y9
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R10
+	VMASKMOVPS  (CX), Y0, Y8
+	VMASKMOVPS  (R9), Y0, Y9
 	VFMADD231PS Y9, Y8, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y9
+	VMASKMOVPS  (R9)(DI*1), Y0, Y9
 	VFMADD231PS Y9, Y8, Y2
-	VMASKMOVPS  (R10)(R8*2), Y0, Y9
+	VMASKMOVPS  (R9)(DI*2), Y0, Y9
 	VFMADD231PS Y9, Y8, Y3
-	VMASKMOVPS  (R12), Y0, Y9
-	VFMADD231PS Y9, Y8, Y4
-	VMASKMOVPS  (R12)(R8*1), Y0, Y9
-	VFMADD231PS Y9, Y8, Y5
-	VMASKMOVPS  (R12)(R8*2), Y0, Y9
-	VFMADD231PS Y9, Y8, Y6
 	VMASKMOVPS  (R11), Y0, Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMASKMOVPS  (R11)(DI*1), Y0, Y9
+	VFMADD231PS Y9, Y8, Y5
+	VMASKMOVPS  (R11)(DI*2), Y0, Y9
+	VFMADD231PS Y9, Y8, Y6
+	VMASKMOVPS  (R10), Y0, Y9
 	VFMADD231PS Y9, Y8, Y7
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), SI
-	VMASKMOVPS  (BX), Y0, Y8
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), BX
+	VMASKMOVPS  (DX), Y0, Y8
 	VADDPS      Y8, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y8
+	VMASKMOVPS  (DX)(CX*1), Y0, Y8
 	VADDPS      Y8, Y2, Y2
-	VMASKMOVPS  (BX)(DX*2), Y0, Y8
+	VMASKMOVPS  (DX)(CX*2), Y0, Y8
 	VADDPS      Y8, Y3, Y3
-	VMASKMOVPS  (DI), Y0, Y8
-	VADDPS      Y8, Y4, Y4
-	VMASKMOVPS  (DI)(DX*1), Y0, Y8
-	VADDPS      Y8, Y5, Y5
-	VMASKMOVPS  (DI)(DX*2), Y0, Y8
-	VADDPS      Y8, Y6, Y6
 	VMASKMOVPS  (SI), Y0, Y8
+	VADDPS      Y8, Y4, Y4
+	VMASKMOVPS  (SI)(CX*1), Y0, Y8
+	VADDPS      Y8, Y5, Y5
+	VMASKMOVPS  (SI)(CX*2), Y0, Y8
+	VADDPS      Y8, Y6, Y6
+	VMASKMOVPS  (BX), Y0, Y8
 	VADDPS      Y8, Y7, Y7
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y8
-	VBROADCASTSS 212(DX), Y9
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), SI
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y8
+	VBROADCASTSS 212(CX), Y9
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), BX
 	VMAXPS       Y1, Y8, Y1
 	VMINPS       Y1, Y9, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y8, Y2
 	VMINPS       Y2, Y9, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
 	VMAXPS       Y3, Y8, Y3
 	VMINPS       Y3, Y9, Y3
-	VMASKMOVPS   Y3, Y0, (BX)(DX*2)
+	VMASKMOVPS   Y3, Y0, (DX)(CX*2)
 	VMAXPS       Y4, Y8, Y4
 	VMINPS       Y4, Y9, Y4
-	VMASKMOVPS   Y4, Y0, (DI)
+	VMASKMOVPS   Y4, Y0, (SI)
 	VMAXPS       Y5, Y8, Y5
 	VMINPS       Y5, Y9, Y5
-	VMASKMOVPS   Y5, Y0, (DI)(DX*1)
+	VMASKMOVPS   Y5, Y0, (SI)(CX*1)
 	VMAXPS       Y6, Y8, Y6
 	VMINPS       Y6, Y9, Y6
-	VMASKMOVPS   Y6, Y0, (DI)(DX*2)
+	VMASKMOVPS   Y6, Y0, (SI)(CX*2)
 	VMAXPS       Y7, Y8, Y7
 	VMINPS       Y7, Y9, Y7
-	VMASKMOVPS   Y7, Y0, (SI)
+	VMASKMOVPS   Y7, Y0, (BX)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x07, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -1522,7 +1529,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -1554,7 +1561,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -1572,11 +1579,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -1597,7 +1604,7 @@ tapWhole:
 	VADDPS      (SI), Y6, Y6
 	VADDPS      (SI)(DX*1), Y7, Y7
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -1636,18 +1643,21 @@ clampWhole:
 	VMAXPS       Y7, Y8, Y7
 	VMINPS       Y7, Y9, Y7
 	VMOVUPS      Y7, (SI)(DX*1)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y4
@@ -1655,129 +1665,127 @@ part:
 	VMOVAPS    Y1, Y6
 	VMOVAPS    Y1, Y7
 	VMOVAPS    Y1, Y8
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R11
-	VMASKMOVPS  (DX), Y0, Y9
-	VMASKMOVPS  (R10), Y0, Y10
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R10
+	VMASKMOVPS  (CX), Y0, Y9
+	VMASKMOVPS  (R9), Y0, Y10
 	VFMADD231PS Y10, Y9, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y10
+	VMASKMOVPS  (R9)(DI*1), Y0, Y10
 	VFMADD231PS Y10, Y9, Y2
-	VMASKMOVPS  (R10)(R8*2), Y0, Y10
+	VMASKMOVPS  (R9)(DI*2), Y0, Y10
 	VFMADD231PS Y10, Y9, Y3
-	VMASKMOVPS  (R12), Y0, Y10
-	VFMADD231PS Y10, Y9, Y4
-	VMASKMOVPS  (R12)(R8*1), Y0, Y10
-	VFMADD231PS Y10, Y9, Y5
-	VMASKMOVPS  (R12)(R8*2), Y0, Y10
-	VFMADD231PS Y10, Y9, Y6
 	VMASKMOVPS  (R11), Y0, Y10
+	VFMADD231PS Y10, Y9, Y4
+	VMASKMOVPS  (R11)(DI*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y5
+	VMASKMOVPS  (R11)(DI*2), Y0, Y10
+	VFMADD231PS Y10, Y9, Y6
+	VMASKMOVPS  (R10), Y0, Y10
 	VFMADD231PS Y10, Y9, Y7
-	VMASKMOVPS  (R11)(R8*1), Y0, Y10
+	VMASKMOVPS  (R10)(DI*1), Y0, Y10
 	VFMADD231PS Y10, Y9, Y8
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), SI
-	VMASKMOVPS  (BX), Y0, Y9
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), BX
+	VMASKMOVPS  (DX), Y0, Y9
 	VADDPS      Y9, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y9
+	VMASKMOVPS  (DX)(CX*1), Y0, Y9
 	VADDPS      Y9, Y2, Y2
-	VMASKMOVPS  (BX)(DX*2), Y0, Y9
+	VMASKMOVPS  (DX)(CX*2), Y0, Y9
 	VADDPS      Y9, Y3, Y3
-	VMASKMOVPS  (DI), Y0, Y9
-	VADDPS      Y9, Y4, Y4
-	VMASKMOVPS  (DI)(DX*1), Y0, Y9
-	VADDPS      Y9, Y5, Y5
-	VMASKMOVPS  (DI)(DX*2), Y0, Y9
-	VADDPS      Y9, Y6, Y6
 	VMASKMOVPS  (SI), Y0, Y9
+	VADDPS      Y9, Y4, Y4
+	VMASKMOVPS  (SI)(CX*1), Y0, Y9
+	VADDPS      Y9, Y5, Y5
+	VMASKMOVPS  (SI)(CX*2), Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VMASKMOVPS  (BX), Y0, Y9
 	VADDPS      Y9, Y7, Y7
-	VMASKMOVPS  (SI)(DX*1), Y0, Y9
+	VMASKMOVPS  (BX)(CX*1), Y0, Y9
 	VADDPS      Y9, Y8, Y8
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y9
-	VBROADCASTSS 212(DX), Y10
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), SI
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y9
+	VBROADCASTSS 212(CX), Y10
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), BX
 	VMAXPS       Y1, Y9, Y1
 	VMINPS       Y1, Y10, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y9, Y2
 	VMINPS       Y2, Y10, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
 	VMAXPS       Y3, Y9, Y3
 	VMINPS       Y3, Y10, Y3
-	VMASKMOVPS   Y3, Y0, (BX)(DX*2)
+	VMASKMOVPS   Y3, Y0, (DX)(CX*2)
 	VMAXPS       Y4, Y9, Y4
 	VMINPS       Y4, Y10, Y4
-	VMASKMOVPS   Y4, Y0, (DI)
+	VMASKMOVPS   Y4, Y0, (SI)
 	VMAXPS       Y5, Y9, Y5
 	VMINPS       Y5, Y10, Y5
-	VMASKMOVPS   Y5, Y0, (DI)(DX*1)
+	VMASKMOVPS   Y5, Y0, (SI)(CX*1)
 	VMAXPS       Y6, Y9, Y6
 	VMINPS       Y6, Y10, Y6
-	VMASKMOVPS   Y6, Y0, (DI)(DX*2)
+	VMASKMOVPS   Y6, Y0, (SI)(CX*2)
 	VMAXPS       Y7, Y9, Y7
 	VMINPS       Y7, Y10, Y7
-	VMASKMOVPS   Y7, Y0, (SI)
+	VMASKMOVPS   Y7, Y0, (BX)
 	VMAXPS       Y8, Y9, Y8
 	VMINPS       Y8, Y10, Y8
-	VMASKMOVPS   Y8, Y0, (SI)(DX*1)
+	VMASKMOVPS   Y8, Y0, (BX)(CX*1)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x08, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -1799,7 +1807,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -1832,7 +1840,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -1851,11 +1859,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -1877,7 +1885,7 @@ tapWhole:
 	VADDPS      (SI)(DX*1), Y7, Y7
 	VADDPS      (SI)(DX*2), Y8, Y8
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -1919,18 +1927,21 @@ clampWhole:
 	VMAXPS       Y8, Y9, Y8
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      Y8, (SI)(DX*2)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y4
@@ -1939,136 +1950,134 @@ part:
 	VMOVAPS    Y1, Y7
 	VMOVAPS    Y1, Y8
 	VMOVAPS    Y1, Y9
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R11
-	VMASKMOVPS  (DX), Y0, Y10
-	VMASKMOVPS  (R10), Y0, Y11
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R10
+	VMASKMOVPS  (CX), Y0, Y10
+	VMASKMOVPS  (R9), Y0, Y11
 	VFMADD231PS Y11, Y10, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y11
+	VMASKMOVPS  (R9)(DI*1), Y0, Y11
 	VFMADD231PS Y11, Y10, Y2
-	VMASKMOVPS  (R10)(R8*2), Y0, Y11
+	VMASKMOVPS  (R9)(DI*2), Y0, Y11
 	VFMADD231PS Y11, Y10, Y3
-	VMASKMOVPS  (R12), Y0, Y11
-	VFMADD231PS Y11, Y10, Y4
-	VMASKMOVPS  (R12)(R8*1), Y0, Y11
-	VFMADD231PS Y11, Y10, Y5
-	VMASKMOVPS  (R12)(R8*2), Y0, Y11
-	VFMADD231PS Y11, Y10, Y6
 	VMASKMOVPS  (R11), Y0, Y11
+	VFMADD231PS Y11, Y10, Y4
+	VMASKMOVPS  (R11)(DI*1), Y0, Y11
+	VFMADD231PS Y11, Y10, Y5
+	VMASKMOVPS  (R11)(DI*2), Y0, Y11
+	VFMADD231PS Y11, Y10, Y6
+	VMASKMOVPS  (R10), Y0, Y11
 	VFMADD231PS Y11, Y10, Y7
-	VMASKMOVPS  (R11)(R8*1), Y0, Y11
+	VMASKMOVPS  (R10)(DI*1), Y0, Y11
 	VFMADD231PS Y11, Y10, Y8
-	VMASKMOVPS  (R11)(R8*2), Y0, Y11
+	VMASKMOVPS  (R10)(DI*2), Y0, Y11
 	VFMADD231PS Y11, Y10, Y9
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), SI
-	VMASKMOVPS  (BX), Y0, Y10
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), BX
+	VMASKMOVPS  (DX), Y0, Y10
 	VADDPS      Y10, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y10
+	VMASKMOVPS  (DX)(CX*1), Y0, Y10
 	VADDPS      Y10, Y2, Y2
-	VMASKMOVPS  (BX)(DX*2), Y0, Y10
+	VMASKMOVPS  (DX)(CX*2), Y0, Y10
 	VADDPS      Y10, Y3, Y3
-	VMASKMOVPS  (DI), Y0, Y10
-	VADDPS      Y10, Y4, Y4
-	VMASKMOVPS  (DI)(DX*1), Y0, Y10
-	VADDPS      Y10, Y5, Y5
-	VMASKMOVPS  (DI)(DX*2), Y0, Y10
-	VADDPS      Y10, Y6, Y6
 	VMASKMOVPS  (SI), Y0, Y10
+	VADDPS      Y10, Y4, Y4
+	VMASKMOVPS  (SI)(CX*1), Y0, Y10
+	VADDPS      Y10, Y5, Y5
+	VMASKMOVPS  (SI)(CX*2), Y0, Y10
+	VADDPS      Y10, Y6, Y6
+	VMASKMOVPS  (BX), Y0, Y10
 	VADDPS      Y10, Y7, Y7
-	VMASKMOVPS  (SI)(DX*1), Y0, Y10
+	VMASKMOVPS  (BX)(CX*1), Y0, Y10
 	VADDPS      Y10, Y8, Y8
-	VMASKMOVPS  (SI)(DX*2), Y0, Y10
+	VMASKMOVPS  (BX)(CX*2), Y0, Y10
 	VADDPS      Y10, Y9, Y9
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y10
-	VBROADCASTSS 212(DX), Y11
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), SI
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y10
+	VBROADCASTSS 212(CX), Y11
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), BX
 	VMAXPS       Y1, Y10, Y1
 	VMINPS       Y1, Y11, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y10, Y2
 	VMINPS       Y2, Y11, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
 	VMAXPS       Y3, Y10, Y3
 	VMINPS       Y3, Y11, Y3
-	VMASKMOVPS   Y3, Y0, (BX)(DX*2)
+	VMASKMOVPS   Y3, Y0, (DX)(CX*2)
 	VMAXPS       Y4, Y10, Y4
 	VMINPS       Y4, Y11, Y4
-	VMASKMOVPS   Y4, Y0, (DI)
+	VMASKMOVPS   Y4, Y0, (SI)
 	VMAXPS       Y5, Y10, Y5
 	VMINPS       Y5, Y11, Y5
-	VMASKMOVPS   Y5, Y0, (DI)(DX*1)
+	VMASKMOVPS   Y5, Y0, (SI)(CX*1)
 	VMAXPS       Y6, Y10, Y6
 	VMINPS       Y6, Y11, Y6
-	VMASKMOVPS   Y6, Y0, (DI)(DX*2)
+	VMASKMOVPS   Y6, Y0, (SI)(CX*2)
 	VMAXPS       Y7, Y10, Y7
 	VMINPS       Y7, Y11, Y7
-	VMASKMOVPS   Y7, Y0, (SI)
+	VMASKMOVPS   Y7, Y0, (BX)
 	VMAXPS       Y8, Y10, Y8
 	VMINPS       Y8, Y11, Y8
-	VMASKMOVPS   Y8, Y0, (SI)(DX*1)
+	VMASKMOVPS   Y8, Y0, (BX)(CX*1)
 	VMAXPS       Y9, Y10, Y9
 	VMINPS       Y9, Y11, Y9
-	VMASKMOVPS   Y9, Y0, (SI)(DX*2)
+	VMASKMOVPS   Y9, Y0, (BX)(CX*2)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x09, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -2090,7 +2099,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -2124,7 +2133,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -2145,11 +2154,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -2173,7 +2182,7 @@ tapWhole:
 	VADDPS      (R8)(DX*2), Y8, Y8
 	VADDPS      (SI), Y9, Y9
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -2219,18 +2228,21 @@ clampWhole:
 	VMAXPS       Y9, Y10, Y9
 	VMINPS       Y9, Y11, Y9
 	VMOVUPS      Y9, (SI)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y4
@@ -2240,146 +2252,144 @@ part:
 	VMOVAPS    Y1, Y8
 	VMOVAPS    Y1, Y9
 	VMOVAPS    Y1, Y10
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R13
-	LEAQ        (R13)(R11*1), R11
-	VMASKMOVPS  (DX), Y0, Y11
-	VMASKMOVPS  (R10), Y0, Y12
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R12
+	LEAQ        (R12)(R10*1), R10
+	VMASKMOVPS  (CX), Y0, Y11
+	VMASKMOVPS  (R9), Y0, Y12
 	VFMADD231PS Y12, Y11, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y12
+	VMASKMOVPS  (R9)(DI*1), Y0, Y12
 	VFMADD231PS Y12, Y11, Y2
-	VMASKMOVPS  (R10)(R8*2), Y0, Y12
+	VMASKMOVPS  (R9)(DI*2), Y0, Y12
 	VFMADD231PS Y12, Y11, Y3
-	VMASKMOVPS  (R12), Y0, Y12
-	VFMADD231PS Y12, Y11, Y4
-	VMASKMOVPS  (R12)(R8*1), Y0, Y12
-	VFMADD231PS Y12, Y11, Y5
-	VMASKMOVPS  (R12)(R8*2), Y0, Y12
-	VFMADD231PS Y12, Y11, Y6
-	VMASKMOVPS  (R13), Y0, Y12
-	VFMADD231PS Y12, Y11, Y7
-	VMASKMOVPS  (R13)(R8*1), Y0, Y12
-	VFMADD231PS Y12, Y11, Y8
-	VMASKMOVPS  (R13)(R8*2), Y0, Y12
-	VFMADD231PS Y12, Y11, Y9
 	VMASKMOVPS  (R11), Y0, Y12
+	VFMADD231PS Y12, Y11, Y4
+	VMASKMOVPS  (R11)(DI*1), Y0, Y12
+	VFMADD231PS Y12, Y11, Y5
+	VMASKMOVPS  (R11)(DI*2), Y0, Y12
+	VFMADD231PS Y12, Y11, Y6
+	VMASKMOVPS  (R12), Y0, Y12
+	VFMADD231PS Y12, Y11, Y7
+	VMASKMOVPS  (R12)(DI*1), Y0, Y12
+	VFMADD231PS Y12, Y11, Y8
+	VMASKMOVPS  (R12)(DI*2), Y0, Y12
+	VFMADD231PS Y12, Y11, Y9
+	VMASKMOVPS  (R10), Y0, Y12
 	VFMADD231PS Y12, Y11, Y10
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), R8
-	LEAQ        (R8)(SI*1), SI
-	VMASKMOVPS  (BX), Y0, Y11
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), DI
+	LEAQ        (DI)(BX*1), BX
+	VMASKMOVPS  (DX), Y0, Y11
 	VADDPS      Y11, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y11
+	VMASKMOVPS  (DX)(CX*1), Y0, Y11
 	VADDPS      Y11, Y2, Y2
-	VMASKMOVPS  (BX)(DX*2), Y0, Y11
+	VMASKMOVPS  (DX)(CX*2), Y0, Y11
 	VADDPS      Y11, Y3, Y3
-	VMASKMOVPS  (DI), Y0, Y11
-	VADDPS      Y11, Y4, Y4
-	VMASKMOVPS  (DI)(DX*1), Y0, Y11
-	VADDPS      Y11, Y5, Y5
-	VMASKMOVPS  (DI)(DX*2), Y0, Y11
-	VADDPS      Y11, Y6, Y6
-	VMASKMOVPS  (R8), Y0, Y11
-	VADDPS      Y11, Y7, Y7
-	VMASKMOVPS  (R8)(DX*1), Y0, Y11
-	VADDPS      Y11, Y8, Y8
-	VMASKMOVPS  (R8)(DX*2), Y0, Y11
-	VADDPS      Y11, Y9, Y9
 	VMASKMOVPS  (SI), Y0, Y11
+	VADDPS      Y11, Y4, Y4
+	VMASKMOVPS  (SI)(CX*1), Y0, Y11
+	VADDPS      Y11, Y5, Y5
+	VMASKMOVPS  (SI)(CX*2), Y0, Y11
+	VADDPS      Y11, Y6, Y6
+	VMASKMOVPS  (DI), Y0, Y11
+	VADDPS      Y11, Y7, Y7
+	VMASKMOVPS  (DI)(CX*1), Y0, Y11
+	VADDPS      Y11, Y8, Y8
+	VMASKMOVPS  (DI)(CX*2), Y0, Y11
+	VADDPS      Y11, Y9, Y9
+	VMASKMOVPS  (BX), Y0, Y11
 	VADDPS      Y11, Y10, Y10
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y11
-	VBROADCASTSS 212(DX), Y12
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), R8
-	LEAQ         (R8)(SI*1), SI
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y11
+	VBROADCASTSS 212(CX), Y12
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), DI
+	LEAQ         (DI)(BX*1), BX
 	VMAXPS       Y1, Y11, Y1
 	VMINPS       Y1, Y12, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y11, Y2
 	VMINPS       Y2, Y12, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
 	VMAXPS       Y3, Y11, Y3
 	VMINPS       Y3, Y12, Y3
-	VMASKMOVPS   Y3, Y0, (BX)(DX*2)
+	VMASKMOVPS   Y3, Y0, (DX)(CX*2)
 	VMAXPS       Y4, Y11, Y4
 	VMINPS       Y4, Y12, Y4
-	VMASKMOVPS   Y4, Y0, (DI)
+	VMASKMOVPS   Y4, Y0, (SI)
 	VMAXPS       Y5, Y11, Y5
 	VMINPS       Y5, Y12, Y5
-	VMASKMOVPS   Y5, Y0, (DI)(DX*1)
+	VMASKMOVPS   Y5, Y0, (SI)(CX*1)
 	VMAXPS       Y6, Y11, Y6
 	VMINPS       Y6, Y12, Y6
-	VMASKMOVPS   Y6, Y0, (DI)(DX*2)
+	VMASKMOVPS   Y6, Y0, (SI)(CX*2)
 	VMAXPS       Y7, Y11, Y7
 	VMINPS       Y7, Y12, Y7
-	VMASKMOVPS   Y7, Y0, (R8)
+	VMASKMOVPS   Y7, Y0, (DI)
 	VMAXPS       Y8, Y11, Y8
 	VMINPS       Y8, Y12, Y8
-	VMASKMOVPS   Y8, Y0, (R8)(DX*1)
+	VMASKMOVPS   Y8, Y0, (DI)(CX*1)
 	VMAXPS       Y9, Y11, Y9
 	VMINPS       Y9, Y12, Y9
-	VMASKMOVPS   Y9, Y0, (R8)(DX*2)
+	VMASKMOVPS   Y9, Y0, (DI)(CX*2)
 	VMAXPS       Y10, Y11, Y10
 	VMINPS       Y10, Y12, Y10
-	VMASKMOVPS   Y10, Y0, (SI)
+	VMASKMOVPS   Y10, Y0, (BX)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x0a, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -2401,7 +2411,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -2436,7 +2446,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -2458,11 +2468,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -2487,7 +2497,7 @@ tapWhole:
 	VADDPS      (SI), Y9, Y9
 	VADDPS      (SI)(DX*1), Y10, Y10
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -2536,18 +2546,21 @@ clampWhole:
 	VMAXPS       Y10, Y11, Y10
 	VMINPS       Y10, Y12, Y10
 	VMOVUPS      Y10, (SI)(DX*1)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y4
@@ -2558,153 +2571,151 @@ part:
 	VMOVAPS    Y1, Y9
 	VMOVAPS    Y1, Y10
 	VMOVAPS    Y1, Y11
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R13
-	LEAQ        (R13)(R11*1), R11
-	VMASKMOVPS  (DX), Y0, Y12
-	VMASKMOVPS  (R10), Y0, Y13
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R12
+	LEAQ        (R12)(R10*1), R10
+	VMASKMOVPS  (CX), Y0, Y12
+	VMASKMOVPS  (R9), Y0, Y13
 	VFMADD231PS Y13, Y12, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y13
+	VMASKMOVPS  (R9)(DI*1), Y0, Y13
 	VFMADD231PS Y13, Y12, Y2
-	VMASKMOVPS  (R10)(R8*2), Y0, Y13
+	VMASKMOVPS  (R9)(DI*2), Y0, Y13
 	VFMADD231PS Y13, Y12, Y3
-	VMASKMOVPS  (R12), Y0, Y13
-	VFMADD231PS Y13, Y12, Y4
-	VMASKMOVPS  (R12)(R8*1), Y0, Y13
-	VFMADD231PS Y13, Y12, Y5
-	VMASKMOVPS  (R12)(R8*2), Y0, Y13
-	VFMADD231PS Y13, Y12, Y6
-	VMASKMOVPS  (R13), Y0, Y13
-	VFMADD231PS Y13, Y12, Y7
-	VMASKMOVPS  (R13)(R8*1), Y0, Y13
-	VFMADD231PS Y13, Y12, Y8
-	VMASKMOVPS  (R13)(R8*2), Y0, Y13
-	VFMADD231PS Y13, Y12, Y9
 	VMASKMOVPS  (R11), Y0, Y13
+	VFMADD231PS Y13, Y12, Y4
+	VMASKMOVPS  (R11)(DI*1), Y0, Y13
+	VFMADD231PS Y13, Y12, Y5
+	VMASKMOVPS  (R11)(DI*2), Y0, Y13
+	VFMADD231PS Y13, Y12, Y6
+	VMASKMOVPS  (R12), Y0, Y13
+	VFMADD231PS Y13, Y12, Y7
+	VMASKMOVPS  (R12)(DI*1), Y0, Y13
+	VFMADD231PS Y13, Y12, Y8
+	VMASKMOVPS  (R12)(DI*2), Y0, Y13
+	VFMADD231PS Y13, Y12, Y9
+	VMASKMOVPS  (R10), Y0, Y13
 	VFMADD231PS Y13, Y12, Y10
-	VMASKMOVPS  (R11)(R8*1), Y0, Y13
+	VMASKMOVPS  (R10)(DI*1), Y0, Y13
 	VFMADD231PS Y13, Y12, Y11
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), R8
-	LEAQ        (R8)(SI*1), SI
-	VMASKMOVPS  (BX), Y0, Y12
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), DI
+	LEAQ        (DI)(BX*1), BX
+	VMASKMOVPS  (DX), Y0, Y12
 	VADDPS      Y12, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y12
+	VMASKMOVPS  (DX)(CX*1), Y0, Y12
 	VADDPS      Y12, Y2, Y2
-	VMASKMOVPS  (BX)(DX*2), Y0, Y12
+	VMASKMOVPS  (DX)(CX*2), Y0, Y12
 	VADDPS      Y12, Y3, Y3
-	VMASKMOVPS  (DI), Y0, Y12
-	VADDPS      Y12, Y4, Y4
-	VMASKMOVPS  (DI)(DX*1), Y0, Y12
-	VADDPS      Y12, Y5, Y5
-	VMASKMOVPS  (DI)(DX*2), Y0, Y12
-	VADDPS      Y12, Y6, Y6
-	VMASKMOVPS  (R8), Y0, Y12
-	VADDPS      Y12, Y7, Y7
-	VMASKMOVPS  (R8)(DX*1), Y0, Y12
-	VADDPS      Y12, Y8, Y8
-	VMASKMOVPS  (R8)(DX*2), Y0, Y12
-	VADDPS      Y12, Y9, Y9
 	VMASKMOVPS  (SI), Y0, Y12
+	VADDPS      Y12, Y4, Y4
+	VMASKMOVPS  (SI)(CX*1), Y0, Y12
+	VADDPS      Y12, Y5, Y5
+	VMASKMOVPS  (SI)(CX*2), Y0, Y12
+	VADDPS      Y12, Y6, Y6
+	VMASKMOVPS  (DI), Y0, Y12
+	VADDPS      Y12, Y7, Y7
+	VMASKMOVPS  (DI)(CX*1), Y0, Y12
+	VADDPS      Y12, Y8, Y8
+	VMASKMOVPS  (DI)(CX*2), Y0, Y12
+	VADDPS      Y12, Y9, Y9
+	VMASKMOVPS  (BX), Y0, Y12
 	VADDPS      Y12, Y10, Y10
-	VMASKMOVPS  (SI)(DX*1), Y0, Y12
+	VMASKMOVPS  (BX)(CX*1), Y0, Y12
 	VADDPS      Y12, Y11, Y11
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y12
-	VBROADCASTSS 212(DX), Y13
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), R8
-	LEAQ         (R8)(SI*1), SI
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y12
+	VBROADCASTSS 212(CX), Y13
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), DI
+	LEAQ         (DI)(BX*1), BX
 	VMAXPS       Y1, Y12, Y1
 	VMINPS       Y1, Y13, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y12, Y2
 	VMINPS       Y2, Y13, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
 	VMAXPS       Y3, Y12, Y3
 	VMINPS       Y3, Y13, Y3
-	VMASKMOVPS   Y3, Y0, (BX)(DX*2)
+	VMASKMOVPS   Y3, Y0, (DX)(CX*2)
 	VMAXPS       Y4, Y12, Y4
 	VMINPS       Y4, Y13, Y4
-	VMASKMOVPS   Y4, Y0, (DI)
+	VMASKMOVPS   Y4, Y0, (SI)
 	VMAXPS       Y5, Y12, Y5
 	VMINPS       Y5, Y13, Y5
-	VMASKMOVPS   Y5, Y0, (DI)(DX*1)
+	VMASKMOVPS   Y5, Y0, (SI)(CX*1)
 	VMAXPS       Y6, Y12, Y6
 	VMINPS       Y6, Y13, Y6
-	VMASKMOVPS   Y6, Y0, (DI)(DX*2)
+	VMASKMOVPS   Y6, Y0, (SI)(CX*2)
 	VMAXPS       Y7, Y12, Y7
 	VMINPS       Y7, Y13, Y7
-	VMASKMOVPS   Y7, Y0, (R8)
+	VMASKMOVPS   Y7, Y0, (DI)
 	VMAXPS       Y8, Y12, Y8
 	VMINPS       Y8, Y13, Y8
-	VMASKMOVPS   Y8, Y0, (R8)(DX*1)
+	VMASKMOVPS   Y8, Y0, (DI)(CX*1)
 	VMAXPS       Y9, Y12, Y9
 	VMINPS       Y9, Y13, Y9
-	VMASKMOVPS   Y9, Y0, (R8)(DX*2)
+	VMASKMOVPS   Y9, Y0, (DI)(CX*2)
 	VMAXPS       Y10, Y12, Y10
 	VMINPS       Y10, Y13, Y10
-	VMASKMOVPS   Y10, Y0, (SI)
+	VMASKMOVPS   Y10, Y0, (BX)
 	VMAXPS       Y11, Y12, Y11
 	VMINPS       Y11, Y13, Y11
-	VMASKMOVPS   Y11, Y0, (SI)(DX*1)
+	VMASKMOVPS   Y11, Y0, (BX)(CX*1)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x0b, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -2726,7 +2737,7 @@ tile:
 	XORQ AX, AX
 
 channels:
-	CMPQ    CX, $0x08
+	CMPQ    CX, $+8
 	JL      part
 	MOVQ    a+0(FP), DX
 	MOVQ    96(DX), DX
@@ -2762,7 +2773,7 @@ channels:
 	MOVQ    160(R8), R8
 	SHLQ    $0x02, R8
 
-tapWhole:
+tapOne:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -2785,11 +2796,11 @@ tapWhole:
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapOne
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampOne
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -2815,7 +2826,7 @@ tapWhole:
 	VADDPS      (SI)(DX*1), Y10, Y10
 	VADDPS      (SI)(DX*2), Y11, Y11
 
-clampWhole:
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -2867,18 +2878,21 @@ clampWhole:
 	VMAXPS       Y11, Y12, Y11
 	VMINPS       Y11, Y13, Y11
 	VMOVUPS      Y11, (SI)(DX*2)
-	JMP          done
+	ADDQ         $+32, AX
+	SUBQ         $+8, CX
+	JG           channels
+	JMP          next
 
 part:
 	MOVQ       $0x00000008, DX
 	CMPQ       CX, DX
 	CMOVQLT    CX, DX
 	NEGQ       DX
-	LEAQ       depthwiseF32Masks<>+0(SB), BX
-	VMOVUPS    64(BX)(DX*4), Y0
-	MOVQ       a+0(FP), DX
-	MOVQ       96(DX), DX
-	VMASKMOVPS (DX)(AX*1), Y0, Y1
+	LEAQ       depthwiseF32Masks<>+0(SB), CX
+	VMOVUPS    64(CX)(DX*4), Y0
+	MOVQ       a+0(FP), CX
+	MOVQ       96(CX), CX
+	VMASKMOVPS (CX)(AX*1), Y0, Y1
 	VMOVAPS    Y1, Y2
 	VMOVAPS    Y1, Y3
 	VMOVAPS    Y1, Y4
@@ -2890,160 +2904,158 @@ part:
 	VMOVAPS    Y1, Y10
 	VMOVAPS    Y1, Y11
 	VMOVAPS    Y1, Y12
+	MOVQ       a+0(FP), CX
+	MOVQ       72(CX), CX
+	ADDQ       AX, CX
 	MOVQ       a+0(FP), DX
-	MOVQ       72(DX), DX
-	ADDQ       AX, DX
+	MOVQ       144(DX), DX
+	SHLQ       $0x02, DX
 	MOVQ       a+0(FP), BX
-	MOVQ       144(BX), BX
-	SHLQ       $0x02, BX
+	MOVQ       120(BX), BX
 	MOVQ       a+0(FP), SI
-	MOVQ       120(SI), SI
+	MOVQ       128(SI), SI
+	LEAQ       (BX)(SI*8), SI
 	MOVQ       a+0(FP), DI
-	MOVQ       128(DI), DI
-	LEAQ       (SI)(DI*8), DI
-	MOVQ       a+0(FP), R8
-	MOVQ       (R8), R9
-	MOVQ       184(R8), R8
-	LEAQ       (R9)(R8*4), R9
-	ADDQ       AX, R9
-	MOVQ       a+0(FP), R8
-	MOVQ       160(R8), R8
-	SHLQ       $0x02, R8
+	MOVQ       (DI), R8
+	MOVQ       184(DI), DI
+	LEAQ       (R8)(DI*4), R8
+	ADDQ       AX, R8
+	MOVQ       a+0(FP), DI
+	MOVQ       160(DI), DI
+	SHLQ       $0x02, DI
 
 tapPart:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	LEAQ        (R8)(R8*2), R11
-	LEAQ        (R10)(R11*1), R12
-	LEAQ        (R12)(R11*1), R13
-	LEAQ        (R13)(R11*1), R11
-	VMASKMOVPS  (DX), Y0, Y13
-	VMASKMOVPS  (R10), Y0, Y14
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R12
+	LEAQ        (R12)(R10*1), R10
+	VMASKMOVPS  (CX), Y0, Y13
+	VMASKMOVPS  (R9), Y0, Y14
 	VFMADD231PS Y14, Y13, Y1
-	VMASKMOVPS  (R10)(R8*1), Y0, Y14
+	VMASKMOVPS  (R9)(DI*1), Y0, Y14
 	VFMADD231PS Y14, Y13, Y2
-	VMASKMOVPS  (R10)(R8*2), Y0, Y14
+	VMASKMOVPS  (R9)(DI*2), Y0, Y14
 	VFMADD231PS Y14, Y13, Y3
-	VMASKMOVPS  (R12), Y0, Y14
-	VFMADD231PS Y14, Y13, Y4
-	VMASKMOVPS  (R12)(R8*1), Y0, Y14
-	VFMADD231PS Y14, Y13, Y5
-	VMASKMOVPS  (R12)(R8*2), Y0, Y14
-	VFMADD231PS Y14, Y13, Y6
-	VMASKMOVPS  (R13), Y0, Y14
-	VFMADD231PS Y14, Y13, Y7
-	VMASKMOVPS  (R13)(R8*1), Y0, Y14
-	VFMADD231PS Y14, Y13, Y8
-	VMASKMOVPS  (R13)(R8*2), Y0, Y14
-	VFMADD231PS Y14, Y13, Y9
 	VMASKMOVPS  (R11), Y0, Y14
+	VFMADD231PS Y14, Y13, Y4
+	VMASKMOVPS  (R11)(DI*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y5
+	VMASKMOVPS  (R11)(DI*2), Y0, Y14
+	VFMADD231PS Y14, Y13, Y6
+	VMASKMOVPS  (R12), Y0, Y14
+	VFMADD231PS Y14, Y13, Y7
+	VMASKMOVPS  (R12)(DI*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y8
+	VMASKMOVPS  (R12)(DI*2), Y0, Y14
+	VFMADD231PS Y14, Y13, Y9
+	VMASKMOVPS  (R10), Y0, Y14
 	VFMADD231PS Y14, Y13, Y10
-	VMASKMOVPS  (R11)(R8*1), Y0, Y14
+	VMASKMOVPS  (R10)(DI*1), Y0, Y14
 	VFMADD231PS Y14, Y13, Y11
-	VMASKMOVPS  (R11)(R8*2), Y0, Y14
+	VMASKMOVPS  (R10)(DI*2), Y0, Y14
 	VFMADD231PS Y14, Y13, Y12
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
 	JNE         tapPart
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
 	JZ          clampPart
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	LEAQ        (DX)(DX*2), SI
-	LEAQ        (BX)(SI*1), DI
-	LEAQ        (DI)(SI*1), R8
-	LEAQ        (R8)(SI*1), SI
-	VMASKMOVPS  (BX), Y0, Y13
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), DI
+	LEAQ        (DI)(BX*1), BX
+	VMASKMOVPS  (DX), Y0, Y13
 	VADDPS      Y13, Y1, Y1
-	VMASKMOVPS  (BX)(DX*1), Y0, Y13
+	VMASKMOVPS  (DX)(CX*1), Y0, Y13
 	VADDPS      Y13, Y2, Y2
-	VMASKMOVPS  (BX)(DX*2), Y0, Y13
+	VMASKMOVPS  (DX)(CX*2), Y0, Y13
 	VADDPS      Y13, Y3, Y3
-	VMASKMOVPS  (DI), Y0, Y13
-	VADDPS      Y13, Y4, Y4
-	VMASKMOVPS  (DI)(DX*1), Y0, Y13
-	VADDPS      Y13, Y5, Y5
-	VMASKMOVPS  (DI)(DX*2), Y0, Y13
-	VADDPS      Y13, Y6, Y6
-	VMASKMOVPS  (R8), Y0, Y13
-	VADDPS      Y13, Y7, Y7
-	VMASKMOVPS  (R8)(DX*1), Y0, Y13
-	VADDPS      Y13, Y8, Y8
-	VMASKMOVPS  (R8)(DX*2), Y0, Y13
-	VADDPS      Y13, Y9, Y9
 	VMASKMOVPS  (SI), Y0, Y13
+	VADDPS      Y13, Y4, Y4
+	VMASKMOVPS  (SI)(CX*1), Y0, Y13
+	VADDPS      Y13, Y5, Y5
+	VMASKMOVPS  (SI)(CX*2), Y0, Y13
+	VADDPS      Y13, Y6, Y6
+	VMASKMOVPS  (DI), Y0, Y13
+	VADDPS      Y13, Y7, Y7
+	VMASKMOVPS  (DI)(CX*1), Y0, Y13
+	VADDPS      Y13, Y8, Y8
+	VMASKMOVPS  (DI)(CX*2), Y0, Y13
+	VADDPS      Y13, Y9, Y9
+	VMASKMOVPS  (BX), Y0, Y13
 	VADDPS      Y13, Y10, Y10
-	VMASKMOVPS  (SI)(DX*1), Y0, Y13
+	VMASKMOVPS  (BX)(CX*1), Y0, Y13
 	VADDPS      Y13, Y11, Y11
-	VMASKMOVPS  (SI)(DX*2), Y0, Y13
+	VMASKMOVPS  (BX)(CX*2), Y0, Y13
 	VADDPS      Y13, Y12, Y12
 
 clampPart:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Y13
-	VBROADCASTSS 212(DX), Y14
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	LEAQ         (DX)(DX*2), SI
-	LEAQ         (BX)(SI*1), DI
-	LEAQ         (DI)(SI*1), R8
-	LEAQ         (R8)(SI*1), SI
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Y13
+	VBROADCASTSS 212(CX), Y14
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), DI
+	LEAQ         (DI)(BX*1), BX
 	VMAXPS       Y1, Y13, Y1
 	VMINPS       Y1, Y14, Y1
-	VMASKMOVPS   Y1, Y0, (BX)
+	VMASKMOVPS   Y1, Y0, (DX)
 	VMAXPS       Y2, Y13, Y2
 	VMINPS       Y2, Y14, Y2
-	VMASKMOVPS   Y2, Y0, (BX)(DX*1)
+	VMASKMOVPS   Y2, Y0, (DX)(CX*1)
 	VMAXPS       Y3, Y13, Y3
 	VMINPS       Y3, Y14, Y3
-	VMASKMOVPS   Y3, Y0, (BX)(DX*2)
+	VMASKMOVPS   Y3, Y0, (DX)(CX*2)
 	VMAXPS       Y4, Y13, Y4
 	VMINPS       Y4, Y14, Y4
-	VMASKMOVPS   Y4, Y0, (DI)
+	VMASKMOVPS   Y4, Y0, (SI)
 	VMAXPS       Y5, Y13, Y5
 	VMINPS       Y5, Y14, Y5
-	VMASKMOVPS   Y5, Y0, (DI)(DX*1)
+	VMASKMOVPS   Y5, Y0, (SI)(CX*1)
 	VMAXPS       Y6, Y13, Y6
 	VMINPS       Y6, Y14, Y6
-	VMASKMOVPS   Y6, Y0, (DI)(DX*2)
+	VMASKMOVPS   Y6, Y0, (SI)(CX*2)
 	VMAXPS       Y7, Y13, Y7
 	VMINPS       Y7, Y14, Y7
-	VMASKMOVPS   Y7, Y0, (R8)
+	VMASKMOVPS   Y7, Y0, (DI)
 	VMAXPS       Y8, Y13, Y8
 	VMINPS       Y8, Y14, Y8
-	VMASKMOVPS   Y8, Y0, (R8)(DX*1)
+	VMASKMOVPS   Y8, Y0, (DI)(CX*1)
 	VMAXPS       Y9, Y13, Y9
 	VMINPS       Y9, Y14, Y9
-	VMASKMOVPS   Y9, Y0, (R8)(DX*2)
+	VMASKMOVPS   Y9, Y0, (DI)(CX*2)
 	VMAXPS       Y10, Y13, Y10
 	VMINPS       Y10, Y14, Y10
-	VMASKMOVPS   Y10, Y0, (SI)
+	VMASKMOVPS   Y10, Y0, (BX)
 	VMAXPS       Y11, Y13, Y11
 	VMINPS       Y11, Y14, Y11
-	VMASKMOVPS   Y11, Y0, (SI)(DX*1)
+	VMASKMOVPS   Y11, Y0, (BX)(CX*1)
 	VMAXPS       Y12, Y13, Y12
 	VMINPS       Y12, Y14, Y12
-	VMASKMOVPS   Y12, Y0, (SI)(DX*2)
+	VMASKMOVPS   Y12, Y0, (BX)(CX*2)
+	ADDQ         $+32, AX
 
-done:
-	ADDQ   $0x20, AX
-	SUBQ   $0x08, CX
-	JG     channels
+next:
 	MOVQ   a+0(FP), AX
 	IMUL3Q $0x0c, 160(AX), CX
 	ADDQ   CX, 184(AX)
@@ -3065,48 +3077,47 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVUPS 64(DX)(AX*1), Z1
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R8
 	LEAQ        (R9)(R8*4), R8
-	VMOVUPS.Z   (DX), K1, Z1
-	VFMADD231PS (R8), Z1, K1, Z0
+	VMOVUPS     (DX), Z2
+	VFMADD231PS (R8), Z2, Z0
+	VMOVUPS     64(DX), Z2
+	VFMADD231PS 64(R8), Z2, Z1
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -3115,103 +3126,10 @@ tapWhole:
 	MOVQ        a+0(FP), DX
 	MOVQ        176(DX), DX
 	SHLQ        $0x02, DX
-	VADDPS      (BX), Z0, K1, Z0
+	VADDPS      (BX), Z0, Z0
+	VADDPS      64(BX), Z1, Z1
 
-clampWhole:
-	MOVQ         a+0(FP), DX
-	MOVQ         24(DX), BX
-	MOVQ         192(DX), DX
-	LEAQ         (BX)(DX*4), BX
-	ADDQ         AX, BX
-	MOVQ         a+0(FP), DX
-	VBROADCASTSS 208(DX), Z1
-	VBROADCASTSS 212(DX), Z2
-	MOVQ         a+0(FP), DX
-	MOVQ         168(DX), DX
-	SHLQ         $0x02, DX
-	VMAXPS       Z0, Z1, Z0
-	VMINPS       Z0, Z2, Z0
-	VMOVUPS      Z0, K1, (BX)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x01, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x01, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x01, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func depthwiseF32x2AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·depthwiseF32x2AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
-
-tapWhole:
-	MOVQ        (SI), R10
-	LEAQ        (R9)(R10*4), R10
-	VMOVUPS.Z   (DX), K1, Z2
-	VFMADD231PS (R10), Z2, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z2, K1, Z1
-	ADDQ        BX, DX
-	ADDQ        $0x08, SI
-	CMPQ        SI, DI
-	JNE         tapWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        56(DX), DX
-	TESTQ       DX, DX
-	JZ          clampWhole
-	MOVQ        a+0(FP), DX
-	MOVQ        48(DX), BX
-	MOVQ        200(DX), DX
-	LEAQ        (BX)(DX*4), BX
-	ADDQ        AX, BX
-	MOVQ        a+0(FP), DX
-	MOVQ        176(DX), DX
-	SHLQ        $0x02, DX
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-
-clampWhole:
+clampTwo:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -3225,22 +3143,424 @@ clampWhole:
 	SHLQ         $0x02, DX
 	VMAXPS       Z0, Z2, Z0
 	VMINPS       Z0, Z3, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z2, Z1
 	VMINPS       Z1, Z3, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z1, 64(BX)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x02, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x02, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x02, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R8
+	LEAQ        (R9)(R8*4), R8
+	VMOVUPS     (DX), Z1
+	VFMADD231PS (R8), Z1, Z0
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	VADDPS      (BX), Z0, Z0
+
+clampOne:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z1
+	VBROADCASTSS 212(DX), Z2
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMOVUPS      Z0, (BX)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
+	JG           channels
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), DI
+	LEAQ        (R8)(DI*4), DI
+	VMOVUPS.Z   (CX), K1, Z1
+	VFMADD231PS (DI), Z1, K1, Z0
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	VADDPS      (DX), Z0, K1, Z0
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z1
+	VBROADCASTSS 212(CX), Z2
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	VMOVUPS      Z0, K1, (DX)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x01, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x01, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x01, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x2AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x2AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapTwo:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	VMOVUPS     (DX), Z4
+	VFMADD231PS (R10), Z4, Z0
+	VFMADD231PS (R10)(R8*1), Z4, Z2
+	VMOVUPS     64(DX), Z4
+	VFMADD231PS 64(R10), Z4, Z1
+	VFMADD231PS 64(R10)(R8*1), Z4, Z3
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapTwo
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampTwo
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z4
+	VBROADCASTSS 212(DX), Z5
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	VMOVUPS     (DX), Z2
+	VFMADD231PS (R10), Z2, Z0
+	VFMADD231PS (R10)(R8*1), Z2, Z1
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+
+clampOne:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z2
+	VBROADCASTSS 212(DX), Z3
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	VMOVUPS      Z1, (BX)(DX*1)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
+	JG           channels
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	VMOVUPS.Z   (CX), K1, Z2
+	VFMADD231PS (R9), Z2, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z2, K1, Z1
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z2
+	VBROADCASTSS 212(CX), Z3
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x02, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x02, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x02, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -3253,52 +3573,55 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
-	VMOVUPS.Z   (DX), K1, Z3
-	VFMADD231PS (R10), Z3, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z3, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z3, K1, Z2
+	VMOVUPS     (DX), Z6
+	VFMADD231PS (R10), Z6, Z0
+	VFMADD231PS (R10)(R8*1), Z6, Z2
+	VFMADD231PS (R10)(R8*2), Z6, Z4
+	VMOVUPS     64(DX), Z6
+	VFMADD231PS 64(R10), Z6, Z1
+	VFMADD231PS 64(R10)(R8*1), Z6, Z3
+	VFMADD231PS 64(R10)(R8*2), Z6, Z5
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -3307,11 +3630,104 @@ tapWhole:
 	MOVQ        a+0(FP), DX
 	MOVQ        176(DX), DX
 	SHLQ        $0x02, DX
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z6
+	VBROADCASTSS 212(DX), Z7
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	VMOVUPS     (DX), Z3
+	VFMADD231PS (R10), Z3, Z0
+	VFMADD231PS (R10)(R8*1), Z3, Z1
+	VFMADD231PS (R10)(R8*2), Z3, Z2
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -3325,25 +3741,110 @@ clampWhole:
 	SHLQ         $0x02, DX
 	VMAXPS       Z0, Z3, Z0
 	VMINPS       Z0, Z4, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z3, Z1
 	VMINPS       Z1, Z4, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z3, Z2
 	VMINPS       Z2, Z4, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z2, (BX)(DX*2)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x03, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x03, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x03, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	VMOVUPS.Z   (CX), K1, Z3
+	VFMADD231PS (R9), Z3, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z3, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z3, K1, Z2
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z3
+	VBROADCASTSS 212(CX), Z4
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x03, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x03, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x03, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -3356,56 +3857,61 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
 	LEAQ        (R10)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z4
-	VFMADD231PS (R10), Z4, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z4, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z4, K1, Z2
-	VFMADD231PS (R11), Z4, K1, Z3
+	VMOVUPS     (DX), Z8
+	VFMADD231PS (R10), Z8, Z0
+	VFMADD231PS (R10)(R8*1), Z8, Z2
+	VFMADD231PS (R10)(R8*2), Z8, Z4
+	VFMADD231PS (R11), Z8, Z6
+	VMOVUPS     64(DX), Z8
+	VFMADD231PS 64(R10), Z8, Z1
+	VFMADD231PS 64(R10)(R8*1), Z8, Z3
+	VFMADD231PS 64(R10)(R8*2), Z8, Z5
+	VFMADD231PS 64(R11), Z8, Z7
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -3416,12 +3922,121 @@ tapWhole:
 	SHLQ        $0x02, DX
 	LEAQ        (DX)(DX*2), SI
 	LEAQ        (BX)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (SI), Z6, Z6
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(SI), Z7, Z7
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z8
+	VBROADCASTSS 212(DX), Z9
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), SI
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMOVUPS      Z6, (SI)
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	VMOVUPS      Z7, 64(SI)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R11
+	VMOVUPS     (DX), Z4
+	VFMADD231PS (R10), Z4, Z0
+	VFMADD231PS (R10)(R8*1), Z4, Z1
+	VFMADD231PS (R10)(R8*2), Z4, Z2
+	VFMADD231PS (R11), Z4, Z3
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (SI), Z3, Z3
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -3437,28 +4052,125 @@ clampWhole:
 	LEAQ         (BX)(SI*1), SI
 	VMAXPS       Z0, Z4, Z0
 	VMINPS       Z0, Z5, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z4, Z1
 	VMINPS       Z1, Z5, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z4, Z2
 	VMINPS       Z2, Z5, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z4, Z3
 	VMINPS       Z3, Z5, Z3
-	VMOVUPS      Z3, K1, (SI)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z3, (SI)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x04, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x04, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x04, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z4
+	VFMADD231PS (R9), Z4, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z4, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z4, K1, Z2
+	VFMADD231PS (R10), Z4, K1, Z3
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (BX), Z3, K1, Z3
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z4
+	VBROADCASTSS 212(CX), Z5
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), BX
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+	VMOVUPS      Z3, K1, (BX)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x04, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x04, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x04, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -3471,58 +4183,65 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
 	LEAQ        (R10)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z5
-	VFMADD231PS (R10), Z5, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z5, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z5, K1, Z2
-	VFMADD231PS (R11), Z5, K1, Z3
-	VFMADD231PS (R11)(R8*1), Z5, K1, Z4
+	VMOVUPS     (DX), Z10
+	VFMADD231PS (R10), Z10, Z0
+	VFMADD231PS (R10)(R8*1), Z10, Z2
+	VFMADD231PS (R10)(R8*2), Z10, Z4
+	VFMADD231PS (R11), Z10, Z6
+	VFMADD231PS (R11)(R8*1), Z10, Z8
+	VMOVUPS     64(DX), Z10
+	VFMADD231PS 64(R10), Z10, Z1
+	VFMADD231PS 64(R10)(R8*1), Z10, Z3
+	VFMADD231PS 64(R10)(R8*2), Z10, Z5
+	VFMADD231PS 64(R11), Z10, Z7
+	VFMADD231PS 64(R11)(R8*1), Z10, Z9
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -3533,13 +4252,132 @@ tapWhole:
 	SHLQ        $0x02, DX
 	LEAQ        (DX)(DX*2), SI
 	LEAQ        (BX)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (SI), Z3, K1, Z3
-	VADDPS      (SI)(DX*1), Z4, K1, Z4
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (SI), Z6, Z6
+	VADDPS      (SI)(DX*1), Z8, Z8
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(SI), Z7, Z7
+	VADDPS      64(SI)(DX*1), Z9, Z9
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z10
+	VBROADCASTSS 212(DX), Z11
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), SI
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMOVUPS      Z6, (SI)
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMOVUPS      Z8, (SI)(DX*1)
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMOVUPS      Z7, 64(SI)
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+	VMOVUPS      Z9, 64(SI)(DX*1)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R11
+	VMOVUPS     (DX), Z5
+	VFMADD231PS (R10), Z5, Z0
+	VFMADD231PS (R10)(R8*1), Z5, Z1
+	VFMADD231PS (R10)(R8*2), Z5, Z2
+	VFMADD231PS (R11), Z5, Z3
+	VFMADD231PS (R11)(R8*1), Z5, Z4
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (SI), Z3, Z3
+	VADDPS      (SI)(DX*1), Z4, Z4
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -3555,31 +4393,134 @@ clampWhole:
 	LEAQ         (BX)(SI*1), SI
 	VMAXPS       Z0, Z5, Z0
 	VMINPS       Z0, Z6, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z5, Z1
 	VMINPS       Z1, Z6, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z5, Z2
 	VMINPS       Z2, Z6, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z5, Z3
 	VMINPS       Z3, Z6, Z3
-	VMOVUPS      Z3, K1, (SI)
+	VMOVUPS      Z3, (SI)
 	VMAXPS       Z4, Z5, Z4
 	VMINPS       Z4, Z6, Z4
-	VMOVUPS      Z4, K1, (SI)(DX*1)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z4, (SI)(DX*1)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x05, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x05, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x05, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z5
+	VFMADD231PS (R9), Z5, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z5, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z5, K1, Z2
+	VFMADD231PS (R10), Z5, K1, Z3
+	VFMADD231PS (R10)(DI*1), Z5, K1, Z4
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (BX), Z3, K1, Z3
+	VADDPS      (BX)(CX*1), Z4, K1, Z4
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z5
+	VBROADCASTSS 212(CX), Z6
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), BX
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMOVUPS      Z3, K1, (BX)
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+	VMOVUPS      Z4, K1, (BX)(CX*1)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x05, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x05, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x05, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -3592,60 +4533,69 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
 	LEAQ        (R10)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z6
-	VFMADD231PS (R10), Z6, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z6, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z6, K1, Z2
-	VFMADD231PS (R11), Z6, K1, Z3
-	VFMADD231PS (R11)(R8*1), Z6, K1, Z4
-	VFMADD231PS (R11)(R8*2), Z6, K1, Z5
+	VMOVUPS     (DX), Z12
+	VFMADD231PS (R10), Z12, Z0
+	VFMADD231PS (R10)(R8*1), Z12, Z2
+	VFMADD231PS (R10)(R8*2), Z12, Z4
+	VFMADD231PS (R11), Z12, Z6
+	VFMADD231PS (R11)(R8*1), Z12, Z8
+	VFMADD231PS (R11)(R8*2), Z12, Z10
+	VMOVUPS     64(DX), Z12
+	VFMADD231PS 64(R10), Z12, Z1
+	VFMADD231PS 64(R10)(R8*1), Z12, Z3
+	VFMADD231PS 64(R10)(R8*2), Z12, Z5
+	VFMADD231PS 64(R11), Z12, Z7
+	VFMADD231PS 64(R11)(R8*1), Z12, Z9
+	VFMADD231PS 64(R11)(R8*2), Z12, Z11
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -3656,14 +4606,143 @@ tapWhole:
 	SHLQ        $0x02, DX
 	LEAQ        (DX)(DX*2), SI
 	LEAQ        (BX)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (SI), Z3, K1, Z3
-	VADDPS      (SI)(DX*1), Z4, K1, Z4
-	VADDPS      (SI)(DX*2), Z5, K1, Z5
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (SI), Z6, Z6
+	VADDPS      (SI)(DX*1), Z8, Z8
+	VADDPS      (SI)(DX*2), Z10, Z10
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(SI), Z7, Z7
+	VADDPS      64(SI)(DX*1), Z9, Z9
+	VADDPS      64(SI)(DX*2), Z11, Z11
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z12
+	VBROADCASTSS 212(DX), Z13
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), SI
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMOVUPS      Z6, (SI)
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMOVUPS      Z8, (SI)(DX*1)
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMOVUPS      Z10, (SI)(DX*2)
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMOVUPS      Z7, 64(SI)
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMOVUPS      Z9, 64(SI)(DX*1)
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+	VMOVUPS      Z11, 64(SI)(DX*2)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R11
+	VMOVUPS     (DX), Z6
+	VFMADD231PS (R10), Z6, Z0
+	VFMADD231PS (R10)(R8*1), Z6, Z1
+	VFMADD231PS (R10)(R8*2), Z6, Z2
+	VFMADD231PS (R11), Z6, Z3
+	VFMADD231PS (R11)(R8*1), Z6, Z4
+	VFMADD231PS (R11)(R8*2), Z6, Z5
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (SI), Z3, Z3
+	VADDPS      (SI)(DX*1), Z4, Z4
+	VADDPS      (SI)(DX*2), Z5, Z5
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -3679,34 +4758,143 @@ clampWhole:
 	LEAQ         (BX)(SI*1), SI
 	VMAXPS       Z0, Z6, Z0
 	VMINPS       Z0, Z7, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z6, Z1
 	VMINPS       Z1, Z7, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z6, Z2
 	VMINPS       Z2, Z7, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z6, Z3
 	VMINPS       Z3, Z7, Z3
-	VMOVUPS      Z3, K1, (SI)
+	VMOVUPS      Z3, (SI)
 	VMAXPS       Z4, Z6, Z4
 	VMINPS       Z4, Z7, Z4
-	VMOVUPS      Z4, K1, (SI)(DX*1)
+	VMOVUPS      Z4, (SI)(DX*1)
 	VMAXPS       Z5, Z6, Z5
 	VMINPS       Z5, Z7, Z5
-	VMOVUPS      Z5, K1, (SI)(DX*2)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z5, (SI)(DX*2)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x06, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x06, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x06, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z6
+	VFMADD231PS (R9), Z6, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z6, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z6, K1, Z2
+	VFMADD231PS (R10), Z6, K1, Z3
+	VFMADD231PS (R10)(DI*1), Z6, K1, Z4
+	VFMADD231PS (R10)(DI*2), Z6, K1, Z5
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (BX), Z3, K1, Z3
+	VADDPS      (BX)(CX*1), Z4, K1, Z4
+	VADDPS      (BX)(CX*2), Z5, K1, Z5
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z6
+	VBROADCASTSS 212(CX), Z7
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), BX
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMOVUPS      Z3, K1, (BX)
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMOVUPS      Z4, K1, (BX)(CX*1)
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+	VMOVUPS      Z5, K1, (BX)(CX*2)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x06, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x06, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x06, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -3719,63 +4907,74 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
 	LEAQ        (R10)(R11*1), R12
 	LEAQ        (R12)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z7
-	VFMADD231PS (R10), Z7, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z7, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z7, K1, Z2
-	VFMADD231PS (R12), Z7, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z7, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z7, K1, Z5
-	VFMADD231PS (R11), Z7, K1, Z6
+	VMOVUPS     (DX), Z14
+	VFMADD231PS (R10), Z14, Z0
+	VFMADD231PS (R10)(R8*1), Z14, Z2
+	VFMADD231PS (R10)(R8*2), Z14, Z4
+	VFMADD231PS (R12), Z14, Z6
+	VFMADD231PS (R12)(R8*1), Z14, Z8
+	VFMADD231PS (R12)(R8*2), Z14, Z10
+	VFMADD231PS (R11), Z14, Z12
+	VMOVUPS     64(DX), Z14
+	VFMADD231PS 64(R10), Z14, Z1
+	VFMADD231PS 64(R10)(R8*1), Z14, Z3
+	VFMADD231PS 64(R10)(R8*2), Z14, Z5
+	VFMADD231PS 64(R12), Z14, Z7
+	VFMADD231PS 64(R12)(R8*1), Z14, Z9
+	VFMADD231PS 64(R12)(R8*2), Z14, Z11
+	VFMADD231PS 64(R11), Z14, Z13
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -3787,15 +4986,157 @@ tapWhole:
 	LEAQ        (DX)(DX*2), SI
 	LEAQ        (BX)(SI*1), DI
 	LEAQ        (DI)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (SI), Z6, K1, Z6
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (DI), Z6, Z6
+	VADDPS      (DI)(DX*1), Z8, Z8
+	VADDPS      (DI)(DX*2), Z10, Z10
+	VADDPS      (SI), Z12, Z12
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(DI), Z7, Z7
+	VADDPS      64(DI)(DX*1), Z9, Z9
+	VADDPS      64(DI)(DX*2), Z11, Z11
+	VADDPS      64(SI), Z13, Z13
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z14
+	VBROADCASTSS 212(DX), Z15
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), SI
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMOVUPS      Z6, (DI)
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMOVUPS      Z8, (DI)(DX*1)
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMOVUPS      Z10, (DI)(DX*2)
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMOVUPS      Z12, (SI)
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMOVUPS      Z7, 64(DI)
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMOVUPS      Z9, 64(DI)(DX*1)
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMOVUPS      Z11, 64(DI)(DX*2)
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+	VMOVUPS      Z13, 64(SI)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R11
+	VMOVUPS     (DX), Z7
+	VFMADD231PS (R10), Z7, Z0
+	VFMADD231PS (R10)(R8*1), Z7, Z1
+	VFMADD231PS (R10)(R8*2), Z7, Z2
+	VFMADD231PS (R12), Z7, Z3
+	VFMADD231PS (R12)(R8*1), Z7, Z4
+	VFMADD231PS (R12)(R8*2), Z7, Z5
+	VFMADD231PS (R11), Z7, Z6
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (DI), Z3, Z3
+	VADDPS      (DI)(DX*1), Z4, Z4
+	VADDPS      (DI)(DX*2), Z5, Z5
+	VADDPS      (SI), Z6, Z6
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -3812,37 +5153,155 @@ clampWhole:
 	LEAQ         (DI)(SI*1), SI
 	VMAXPS       Z0, Z7, Z0
 	VMINPS       Z0, Z8, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z7, Z1
 	VMINPS       Z1, Z8, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z7, Z2
 	VMINPS       Z2, Z8, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z7, Z3
 	VMINPS       Z3, Z8, Z3
-	VMOVUPS      Z3, K1, (DI)
+	VMOVUPS      Z3, (DI)
 	VMAXPS       Z4, Z7, Z4
 	VMINPS       Z4, Z8, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMOVUPS      Z4, (DI)(DX*1)
 	VMAXPS       Z5, Z7, Z5
 	VMINPS       Z5, Z8, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMOVUPS      Z5, (DI)(DX*2)
 	VMAXPS       Z6, Z7, Z6
 	VMINPS       Z6, Z8, Z6
-	VMOVUPS      Z6, K1, (SI)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z6, (SI)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x07, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x07, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x07, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z7
+	VFMADD231PS (R9), Z7, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z7, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z7, K1, Z2
+	VFMADD231PS (R11), Z7, K1, Z3
+	VFMADD231PS (R11)(DI*1), Z7, K1, Z4
+	VFMADD231PS (R11)(DI*2), Z7, K1, Z5
+	VFMADD231PS (R10), Z7, K1, Z6
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (SI)(CX*1), Z4, K1, Z4
+	VADDPS      (SI)(CX*2), Z5, K1, Z5
+	VADDPS      (BX), Z6, K1, Z6
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z7
+	VBROADCASTSS 212(CX), Z8
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), BX
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMOVUPS      Z3, K1, (SI)
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMOVUPS      Z4, K1, (SI)(CX*1)
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMOVUPS      Z5, K1, (SI)(CX*2)
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+	VMOVUPS      Z6, K1, (BX)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x07, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x07, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x07, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -3855,65 +5314,78 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
 	LEAQ        (R10)(R11*1), R12
 	LEAQ        (R12)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z8
-	VFMADD231PS (R10), Z8, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z8, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z8, K1, Z2
-	VFMADD231PS (R12), Z8, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z8, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z8, K1, Z5
-	VFMADD231PS (R11), Z8, K1, Z6
-	VFMADD231PS (R11)(R8*1), Z8, K1, Z7
+	VMOVUPS     (DX), Z16
+	VFMADD231PS (R10), Z16, Z0
+	VFMADD231PS (R10)(R8*1), Z16, Z2
+	VFMADD231PS (R10)(R8*2), Z16, Z4
+	VFMADD231PS (R12), Z16, Z6
+	VFMADD231PS (R12)(R8*1), Z16, Z8
+	VFMADD231PS (R12)(R8*2), Z16, Z10
+	VFMADD231PS (R11), Z16, Z12
+	VFMADD231PS (R11)(R8*1), Z16, Z14
+	VMOVUPS     64(DX), Z16
+	VFMADD231PS 64(R10), Z16, Z1
+	VFMADD231PS 64(R10)(R8*1), Z16, Z3
+	VFMADD231PS 64(R10)(R8*2), Z16, Z5
+	VFMADD231PS 64(R12), Z16, Z7
+	VFMADD231PS 64(R12)(R8*1), Z16, Z9
+	VFMADD231PS 64(R12)(R8*2), Z16, Z11
+	VFMADD231PS 64(R11), Z16, Z13
+	VFMADD231PS 64(R11)(R8*1), Z16, Z15
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -3925,16 +5397,168 @@ tapWhole:
 	LEAQ        (DX)(DX*2), SI
 	LEAQ        (BX)(SI*1), DI
 	LEAQ        (DI)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (SI), Z6, K1, Z6
-	VADDPS      (SI)(DX*1), Z7, K1, Z7
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (DI), Z6, Z6
+	VADDPS      (DI)(DX*1), Z8, Z8
+	VADDPS      (DI)(DX*2), Z10, Z10
+	VADDPS      (SI), Z12, Z12
+	VADDPS      (SI)(DX*1), Z14, Z14
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(DI), Z7, Z7
+	VADDPS      64(DI)(DX*1), Z9, Z9
+	VADDPS      64(DI)(DX*2), Z11, Z11
+	VADDPS      64(SI), Z13, Z13
+	VADDPS      64(SI)(DX*1), Z15, Z15
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z16
+	VBROADCASTSS 212(DX), Z17
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), SI
+	VMAXPS       Z0, Z16, Z0
+	VMINPS       Z0, Z17, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z16, Z4
+	VMINPS       Z4, Z17, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z16, Z6
+	VMINPS       Z6, Z17, Z6
+	VMOVUPS      Z6, (DI)
+	VMAXPS       Z8, Z16, Z8
+	VMINPS       Z8, Z17, Z8
+	VMOVUPS      Z8, (DI)(DX*1)
+	VMAXPS       Z10, Z16, Z10
+	VMINPS       Z10, Z17, Z10
+	VMOVUPS      Z10, (DI)(DX*2)
+	VMAXPS       Z12, Z16, Z12
+	VMINPS       Z12, Z17, Z12
+	VMOVUPS      Z12, (SI)
+	VMAXPS       Z14, Z16, Z14
+	VMINPS       Z14, Z17, Z14
+	VMOVUPS      Z14, (SI)(DX*1)
+	VMAXPS       Z1, Z16, Z1
+	VMINPS       Z1, Z17, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z16, Z3
+	VMINPS       Z3, Z17, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z16, Z5
+	VMINPS       Z5, Z17, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z16, Z7
+	VMINPS       Z7, Z17, Z7
+	VMOVUPS      Z7, 64(DI)
+	VMAXPS       Z9, Z16, Z9
+	VMINPS       Z9, Z17, Z9
+	VMOVUPS      Z9, 64(DI)(DX*1)
+	VMAXPS       Z11, Z16, Z11
+	VMINPS       Z11, Z17, Z11
+	VMOVUPS      Z11, 64(DI)(DX*2)
+	VMAXPS       Z13, Z16, Z13
+	VMINPS       Z13, Z17, Z13
+	VMOVUPS      Z13, 64(SI)
+	VMAXPS       Z15, Z16, Z15
+	VMINPS       Z15, Z17, Z15
+	VMOVUPS      Z15, 64(SI)(DX*1)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R11
+	VMOVUPS     (DX), Z8
+	VFMADD231PS (R10), Z8, Z0
+	VFMADD231PS (R10)(R8*1), Z8, Z1
+	VFMADD231PS (R10)(R8*2), Z8, Z2
+	VFMADD231PS (R12), Z8, Z3
+	VFMADD231PS (R12)(R8*1), Z8, Z4
+	VFMADD231PS (R12)(R8*2), Z8, Z5
+	VFMADD231PS (R11), Z8, Z6
+	VFMADD231PS (R11)(R8*1), Z8, Z7
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (DI), Z3, Z3
+	VADDPS      (DI)(DX*1), Z4, Z4
+	VADDPS      (DI)(DX*2), Z5, Z5
+	VADDPS      (SI), Z6, Z6
+	VADDPS      (SI)(DX*1), Z7, Z7
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -3951,40 +5575,164 @@ clampWhole:
 	LEAQ         (DI)(SI*1), SI
 	VMAXPS       Z0, Z8, Z0
 	VMINPS       Z0, Z9, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z8, Z1
 	VMINPS       Z1, Z9, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z8, Z2
 	VMINPS       Z2, Z9, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z8, Z3
 	VMINPS       Z3, Z9, Z3
-	VMOVUPS      Z3, K1, (DI)
+	VMOVUPS      Z3, (DI)
 	VMAXPS       Z4, Z8, Z4
 	VMINPS       Z4, Z9, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMOVUPS      Z4, (DI)(DX*1)
 	VMAXPS       Z5, Z8, Z5
 	VMINPS       Z5, Z9, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMOVUPS      Z5, (DI)(DX*2)
 	VMAXPS       Z6, Z8, Z6
 	VMINPS       Z6, Z9, Z6
-	VMOVUPS      Z6, K1, (SI)
+	VMOVUPS      Z6, (SI)
 	VMAXPS       Z7, Z8, Z7
 	VMINPS       Z7, Z9, Z7
-	VMOVUPS      Z7, K1, (SI)(DX*1)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z7, (SI)(DX*1)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x08, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x08, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x08, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z8
+	VFMADD231PS (R9), Z8, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z8, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z8, K1, Z2
+	VFMADD231PS (R11), Z8, K1, Z3
+	VFMADD231PS (R11)(DI*1), Z8, K1, Z4
+	VFMADD231PS (R11)(DI*2), Z8, K1, Z5
+	VFMADD231PS (R10), Z8, K1, Z6
+	VFMADD231PS (R10)(DI*1), Z8, K1, Z7
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (SI)(CX*1), Z4, K1, Z4
+	VADDPS      (SI)(CX*2), Z5, K1, Z5
+	VADDPS      (BX), Z6, K1, Z6
+	VADDPS      (BX)(CX*1), Z7, K1, Z7
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z8
+	VBROADCASTSS 212(CX), Z9
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), BX
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMOVUPS      Z3, K1, (SI)
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMOVUPS      Z4, K1, (SI)(CX*1)
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMOVUPS      Z5, K1, (SI)(CX*2)
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMOVUPS      Z6, K1, (BX)
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	VMOVUPS      Z7, K1, (BX)(CX*1)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x08, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x08, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x08, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -3997,67 +5745,82 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
 	LEAQ        (R10)(R11*1), R12
 	LEAQ        (R12)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z9
-	VFMADD231PS (R10), Z9, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z9, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z9, K1, Z2
-	VFMADD231PS (R12), Z9, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z9, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z9, K1, Z5
-	VFMADD231PS (R11), Z9, K1, Z6
-	VFMADD231PS (R11)(R8*1), Z9, K1, Z7
-	VFMADD231PS (R11)(R8*2), Z9, K1, Z8
+	VMOVUPS     (DX), Z18
+	VFMADD231PS (R10), Z18, Z0
+	VFMADD231PS (R10)(R8*1), Z18, Z2
+	VFMADD231PS (R10)(R8*2), Z18, Z4
+	VFMADD231PS (R12), Z18, Z6
+	VFMADD231PS (R12)(R8*1), Z18, Z8
+	VFMADD231PS (R12)(R8*2), Z18, Z10
+	VFMADD231PS (R11), Z18, Z12
+	VFMADD231PS (R11)(R8*1), Z18, Z14
+	VFMADD231PS (R11)(R8*2), Z18, Z16
+	VMOVUPS     64(DX), Z18
+	VFMADD231PS 64(R10), Z18, Z1
+	VFMADD231PS 64(R10)(R8*1), Z18, Z3
+	VFMADD231PS 64(R10)(R8*2), Z18, Z5
+	VFMADD231PS 64(R12), Z18, Z7
+	VFMADD231PS 64(R12)(R8*1), Z18, Z9
+	VFMADD231PS 64(R12)(R8*2), Z18, Z11
+	VFMADD231PS 64(R11), Z18, Z13
+	VFMADD231PS 64(R11)(R8*1), Z18, Z15
+	VFMADD231PS 64(R11)(R8*2), Z18, Z17
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -4069,17 +5832,179 @@ tapWhole:
 	LEAQ        (DX)(DX*2), SI
 	LEAQ        (BX)(SI*1), DI
 	LEAQ        (DI)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (SI), Z6, K1, Z6
-	VADDPS      (SI)(DX*1), Z7, K1, Z7
-	VADDPS      (SI)(DX*2), Z8, K1, Z8
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (DI), Z6, Z6
+	VADDPS      (DI)(DX*1), Z8, Z8
+	VADDPS      (DI)(DX*2), Z10, Z10
+	VADDPS      (SI), Z12, Z12
+	VADDPS      (SI)(DX*1), Z14, Z14
+	VADDPS      (SI)(DX*2), Z16, Z16
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(DI), Z7, Z7
+	VADDPS      64(DI)(DX*1), Z9, Z9
+	VADDPS      64(DI)(DX*2), Z11, Z11
+	VADDPS      64(SI), Z13, Z13
+	VADDPS      64(SI)(DX*1), Z15, Z15
+	VADDPS      64(SI)(DX*2), Z17, Z17
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z18
+	VBROADCASTSS 212(DX), Z19
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), SI
+	VMAXPS       Z0, Z18, Z0
+	VMINPS       Z0, Z19, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z18, Z2
+	VMINPS       Z2, Z19, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z18, Z4
+	VMINPS       Z4, Z19, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z18, Z6
+	VMINPS       Z6, Z19, Z6
+	VMOVUPS      Z6, (DI)
+	VMAXPS       Z8, Z18, Z8
+	VMINPS       Z8, Z19, Z8
+	VMOVUPS      Z8, (DI)(DX*1)
+	VMAXPS       Z10, Z18, Z10
+	VMINPS       Z10, Z19, Z10
+	VMOVUPS      Z10, (DI)(DX*2)
+	VMAXPS       Z12, Z18, Z12
+	VMINPS       Z12, Z19, Z12
+	VMOVUPS      Z12, (SI)
+	VMAXPS       Z14, Z18, Z14
+	VMINPS       Z14, Z19, Z14
+	VMOVUPS      Z14, (SI)(DX*1)
+	VMAXPS       Z16, Z18, Z16
+	VMINPS       Z16, Z19, Z16
+	VMOVUPS      Z16, (SI)(DX*2)
+	VMAXPS       Z1, Z18, Z1
+	VMINPS       Z1, Z19, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z18, Z3
+	VMINPS       Z3, Z19, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z18, Z5
+	VMINPS       Z5, Z19, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z18, Z7
+	VMINPS       Z7, Z19, Z7
+	VMOVUPS      Z7, 64(DI)
+	VMAXPS       Z9, Z18, Z9
+	VMINPS       Z9, Z19, Z9
+	VMOVUPS      Z9, 64(DI)(DX*1)
+	VMAXPS       Z11, Z18, Z11
+	VMINPS       Z11, Z19, Z11
+	VMOVUPS      Z11, 64(DI)(DX*2)
+	VMAXPS       Z13, Z18, Z13
+	VMINPS       Z13, Z19, Z13
+	VMOVUPS      Z13, 64(SI)
+	VMAXPS       Z15, Z18, Z15
+	VMINPS       Z15, Z19, Z15
+	VMOVUPS      Z15, 64(SI)(DX*1)
+	VMAXPS       Z17, Z18, Z17
+	VMINPS       Z17, Z19, Z17
+	VMOVUPS      Z17, 64(SI)(DX*2)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R11
+	VMOVUPS     (DX), Z9
+	VFMADD231PS (R10), Z9, Z0
+	VFMADD231PS (R10)(R8*1), Z9, Z1
+	VFMADD231PS (R10)(R8*2), Z9, Z2
+	VFMADD231PS (R12), Z9, Z3
+	VFMADD231PS (R12)(R8*1), Z9, Z4
+	VFMADD231PS (R12)(R8*2), Z9, Z5
+	VFMADD231PS (R11), Z9, Z6
+	VFMADD231PS (R11)(R8*1), Z9, Z7
+	VFMADD231PS (R11)(R8*2), Z9, Z8
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (DI), Z3, Z3
+	VADDPS      (DI)(DX*1), Z4, Z4
+	VADDPS      (DI)(DX*2), Z5, Z5
+	VADDPS      (SI), Z6, Z6
+	VADDPS      (SI)(DX*1), Z7, Z7
+	VADDPS      (SI)(DX*2), Z8, Z8
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -4096,43 +6021,173 @@ clampWhole:
 	LEAQ         (DI)(SI*1), SI
 	VMAXPS       Z0, Z9, Z0
 	VMINPS       Z0, Z10, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z9, Z1
 	VMINPS       Z1, Z10, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z9, Z2
 	VMINPS       Z2, Z10, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z9, Z3
 	VMINPS       Z3, Z10, Z3
-	VMOVUPS      Z3, K1, (DI)
+	VMOVUPS      Z3, (DI)
 	VMAXPS       Z4, Z9, Z4
 	VMINPS       Z4, Z10, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMOVUPS      Z4, (DI)(DX*1)
 	VMAXPS       Z5, Z9, Z5
 	VMINPS       Z5, Z10, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMOVUPS      Z5, (DI)(DX*2)
 	VMAXPS       Z6, Z9, Z6
 	VMINPS       Z6, Z10, Z6
-	VMOVUPS      Z6, K1, (SI)
+	VMOVUPS      Z6, (SI)
 	VMAXPS       Z7, Z9, Z7
 	VMINPS       Z7, Z10, Z7
-	VMOVUPS      Z7, K1, (SI)(DX*1)
+	VMOVUPS      Z7, (SI)(DX*1)
 	VMAXPS       Z8, Z9, Z8
 	VMINPS       Z8, Z10, Z8
-	VMOVUPS      Z8, K1, (SI)(DX*2)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z8, (SI)(DX*2)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x09, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x09, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x09, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z9
+	VFMADD231PS (R9), Z9, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z9, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z9, K1, Z2
+	VFMADD231PS (R11), Z9, K1, Z3
+	VFMADD231PS (R11)(DI*1), Z9, K1, Z4
+	VFMADD231PS (R11)(DI*2), Z9, K1, Z5
+	VFMADD231PS (R10), Z9, K1, Z6
+	VFMADD231PS (R10)(DI*1), Z9, K1, Z7
+	VFMADD231PS (R10)(DI*2), Z9, K1, Z8
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (SI)(CX*1), Z4, K1, Z4
+	VADDPS      (SI)(CX*2), Z5, K1, Z5
+	VADDPS      (BX), Z6, K1, Z6
+	VADDPS      (BX)(CX*1), Z7, K1, Z7
+	VADDPS      (BX)(CX*2), Z8, K1, Z8
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z9
+	VBROADCASTSS 212(CX), Z10
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), BX
+	VMAXPS       Z0, Z9, Z0
+	VMINPS       Z0, Z10, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMOVUPS      Z3, K1, (SI)
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMOVUPS      Z4, K1, (SI)(CX*1)
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMOVUPS      Z5, K1, (SI)(CX*2)
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMOVUPS      Z6, K1, (BX)
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMOVUPS      Z7, K1, (BX)(CX*1)
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	VMOVUPS      Z8, K1, (BX)(CX*2)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x09, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x09, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x09, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -4145,70 +6200,87 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	VMOVAPS   Z0, Z9
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	VMOVAPS Z1, Z19
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
 	LEAQ        (R10)(R11*1), R12
 	LEAQ        (R12)(R11*1), R13
 	LEAQ        (R13)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z10
-	VFMADD231PS (R10), Z10, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z10, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z10, K1, Z2
-	VFMADD231PS (R12), Z10, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z10, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z10, K1, Z5
-	VFMADD231PS (R13), Z10, K1, Z6
-	VFMADD231PS (R13)(R8*1), Z10, K1, Z7
-	VFMADD231PS (R13)(R8*2), Z10, K1, Z8
-	VFMADD231PS (R11), Z10, K1, Z9
+	VMOVUPS     (DX), Z20
+	VFMADD231PS (R10), Z20, Z0
+	VFMADD231PS (R10)(R8*1), Z20, Z2
+	VFMADD231PS (R10)(R8*2), Z20, Z4
+	VFMADD231PS (R12), Z20, Z6
+	VFMADD231PS (R12)(R8*1), Z20, Z8
+	VFMADD231PS (R12)(R8*2), Z20, Z10
+	VFMADD231PS (R13), Z20, Z12
+	VFMADD231PS (R13)(R8*1), Z20, Z14
+	VFMADD231PS (R13)(R8*2), Z20, Z16
+	VFMADD231PS (R11), Z20, Z18
+	VMOVUPS     64(DX), Z20
+	VFMADD231PS 64(R10), Z20, Z1
+	VFMADD231PS 64(R10)(R8*1), Z20, Z3
+	VFMADD231PS 64(R10)(R8*2), Z20, Z5
+	VFMADD231PS 64(R12), Z20, Z7
+	VFMADD231PS 64(R12)(R8*1), Z20, Z9
+	VFMADD231PS 64(R12)(R8*2), Z20, Z11
+	VFMADD231PS 64(R13), Z20, Z13
+	VFMADD231PS 64(R13)(R8*1), Z20, Z15
+	VFMADD231PS 64(R13)(R8*2), Z20, Z17
+	VFMADD231PS 64(R11), Z20, Z19
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -4221,18 +6293,193 @@ tapWhole:
 	LEAQ        (BX)(SI*1), DI
 	LEAQ        (DI)(SI*1), R8
 	LEAQ        (R8)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (R8), Z6, K1, Z6
-	VADDPS      (R8)(DX*1), Z7, K1, Z7
-	VADDPS      (R8)(DX*2), Z8, K1, Z8
-	VADDPS      (SI), Z9, K1, Z9
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (DI), Z6, Z6
+	VADDPS      (DI)(DX*1), Z8, Z8
+	VADDPS      (DI)(DX*2), Z10, Z10
+	VADDPS      (R8), Z12, Z12
+	VADDPS      (R8)(DX*1), Z14, Z14
+	VADDPS      (R8)(DX*2), Z16, Z16
+	VADDPS      (SI), Z18, Z18
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(DI), Z7, Z7
+	VADDPS      64(DI)(DX*1), Z9, Z9
+	VADDPS      64(DI)(DX*2), Z11, Z11
+	VADDPS      64(R8), Z13, Z13
+	VADDPS      64(R8)(DX*1), Z15, Z15
+	VADDPS      64(R8)(DX*2), Z17, Z17
+	VADDPS      64(SI), Z19, Z19
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z20
+	VBROADCASTSS 212(DX), Z21
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), R8
+	LEAQ         (R8)(SI*1), SI
+	VMAXPS       Z0, Z20, Z0
+	VMINPS       Z0, Z21, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z20, Z2
+	VMINPS       Z2, Z21, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z20, Z4
+	VMINPS       Z4, Z21, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z20, Z6
+	VMINPS       Z6, Z21, Z6
+	VMOVUPS      Z6, (DI)
+	VMAXPS       Z8, Z20, Z8
+	VMINPS       Z8, Z21, Z8
+	VMOVUPS      Z8, (DI)(DX*1)
+	VMAXPS       Z10, Z20, Z10
+	VMINPS       Z10, Z21, Z10
+	VMOVUPS      Z10, (DI)(DX*2)
+	VMAXPS       Z12, Z20, Z12
+	VMINPS       Z12, Z21, Z12
+	VMOVUPS      Z12, (R8)
+	VMAXPS       Z14, Z20, Z14
+	VMINPS       Z14, Z21, Z14
+	VMOVUPS      Z14, (R8)(DX*1)
+	VMAXPS       Z16, Z20, Z16
+	VMINPS       Z16, Z21, Z16
+	VMOVUPS      Z16, (R8)(DX*2)
+	VMAXPS       Z18, Z20, Z18
+	VMINPS       Z18, Z21, Z18
+	VMOVUPS      Z18, (SI)
+	VMAXPS       Z1, Z20, Z1
+	VMINPS       Z1, Z21, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z20, Z3
+	VMINPS       Z3, Z21, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z20, Z5
+	VMINPS       Z5, Z21, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z20, Z7
+	VMINPS       Z7, Z21, Z7
+	VMOVUPS      Z7, 64(DI)
+	VMAXPS       Z9, Z20, Z9
+	VMINPS       Z9, Z21, Z9
+	VMOVUPS      Z9, 64(DI)(DX*1)
+	VMAXPS       Z11, Z20, Z11
+	VMINPS       Z11, Z21, Z11
+	VMOVUPS      Z11, 64(DI)(DX*2)
+	VMAXPS       Z13, Z20, Z13
+	VMINPS       Z13, Z21, Z13
+	VMOVUPS      Z13, 64(R8)
+	VMAXPS       Z15, Z20, Z15
+	VMINPS       Z15, Z21, Z15
+	VMOVUPS      Z15, 64(R8)(DX*1)
+	VMAXPS       Z17, Z20, Z17
+	VMINPS       Z17, Z21, Z17
+	VMOVUPS      Z17, 64(R8)(DX*2)
+	VMAXPS       Z19, Z20, Z19
+	VMINPS       Z19, Z21, Z19
+	VMOVUPS      Z19, 64(SI)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R13
+	LEAQ        (R13)(R11*1), R11
+	VMOVUPS     (DX), Z10
+	VFMADD231PS (R10), Z10, Z0
+	VFMADD231PS (R10)(R8*1), Z10, Z1
+	VFMADD231PS (R10)(R8*2), Z10, Z2
+	VFMADD231PS (R12), Z10, Z3
+	VFMADD231PS (R12)(R8*1), Z10, Z4
+	VFMADD231PS (R12)(R8*2), Z10, Z5
+	VFMADD231PS (R13), Z10, Z6
+	VFMADD231PS (R13)(R8*1), Z10, Z7
+	VFMADD231PS (R13)(R8*2), Z10, Z8
+	VFMADD231PS (R11), Z10, Z9
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), R8
+	LEAQ        (R8)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (DI), Z3, Z3
+	VADDPS      (DI)(DX*1), Z4, Z4
+	VADDPS      (DI)(DX*2), Z5, Z5
+	VADDPS      (R8), Z6, Z6
+	VADDPS      (R8)(DX*1), Z7, Z7
+	VADDPS      (R8)(DX*2), Z8, Z8
+	VADDPS      (SI), Z9, Z9
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -4250,46 +6497,185 @@ clampWhole:
 	LEAQ         (R8)(SI*1), SI
 	VMAXPS       Z0, Z10, Z0
 	VMINPS       Z0, Z11, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z10, Z1
 	VMINPS       Z1, Z11, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z10, Z2
 	VMINPS       Z2, Z11, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z10, Z3
 	VMINPS       Z3, Z11, Z3
-	VMOVUPS      Z3, K1, (DI)
+	VMOVUPS      Z3, (DI)
 	VMAXPS       Z4, Z10, Z4
 	VMINPS       Z4, Z11, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMOVUPS      Z4, (DI)(DX*1)
 	VMAXPS       Z5, Z10, Z5
 	VMINPS       Z5, Z11, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMOVUPS      Z5, (DI)(DX*2)
 	VMAXPS       Z6, Z10, Z6
 	VMINPS       Z6, Z11, Z6
-	VMOVUPS      Z6, K1, (R8)
+	VMOVUPS      Z6, (R8)
 	VMAXPS       Z7, Z10, Z7
 	VMINPS       Z7, Z11, Z7
-	VMOVUPS      Z7, K1, (R8)(DX*1)
+	VMOVUPS      Z7, (R8)(DX*1)
 	VMAXPS       Z8, Z10, Z8
 	VMINPS       Z8, Z11, Z8
-	VMOVUPS      Z8, K1, (R8)(DX*2)
+	VMOVUPS      Z8, (R8)(DX*2)
 	VMAXPS       Z9, Z10, Z9
 	VMINPS       Z9, Z11, Z9
-	VMOVUPS      Z9, K1, (SI)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z9, (SI)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0a, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x0a, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x0a, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R12
+	LEAQ        (R12)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z10
+	VFMADD231PS (R9), Z10, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z10, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z10, K1, Z2
+	VFMADD231PS (R11), Z10, K1, Z3
+	VFMADD231PS (R11)(DI*1), Z10, K1, Z4
+	VFMADD231PS (R11)(DI*2), Z10, K1, Z5
+	VFMADD231PS (R12), Z10, K1, Z6
+	VFMADD231PS (R12)(DI*1), Z10, K1, Z7
+	VFMADD231PS (R12)(DI*2), Z10, K1, Z8
+	VFMADD231PS (R10), Z10, K1, Z9
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), DI
+	LEAQ        (DI)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (SI)(CX*1), Z4, K1, Z4
+	VADDPS      (SI)(CX*2), Z5, K1, Z5
+	VADDPS      (DI), Z6, K1, Z6
+	VADDPS      (DI)(CX*1), Z7, K1, Z7
+	VADDPS      (DI)(CX*2), Z8, K1, Z8
+	VADDPS      (BX), Z9, K1, Z9
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z10
+	VBROADCASTSS 212(CX), Z11
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), DI
+	LEAQ         (DI)(BX*1), BX
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMOVUPS      Z3, K1, (SI)
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMOVUPS      Z4, K1, (SI)(CX*1)
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMOVUPS      Z5, K1, (SI)(CX*2)
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMOVUPS      Z6, K1, (DI)
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMOVUPS      Z7, K1, (DI)(CX*1)
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMOVUPS      Z8, K1, (DI)(CX*2)
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+	VMOVUPS      Z9, K1, (BX)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0a, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x0a, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x0a, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -4302,72 +6688,91 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	VMOVAPS   Z0, Z9
-	VMOVAPS   Z0, Z10
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	VMOVAPS Z1, Z19
+	VMOVAPS Z1, Z21
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
 	LEAQ        (R10)(R11*1), R12
 	LEAQ        (R12)(R11*1), R13
 	LEAQ        (R13)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z11
-	VFMADD231PS (R10), Z11, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z11, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z11, K1, Z2
-	VFMADD231PS (R12), Z11, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z11, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z11, K1, Z5
-	VFMADD231PS (R13), Z11, K1, Z6
-	VFMADD231PS (R13)(R8*1), Z11, K1, Z7
-	VFMADD231PS (R13)(R8*2), Z11, K1, Z8
-	VFMADD231PS (R11), Z11, K1, Z9
-	VFMADD231PS (R11)(R8*1), Z11, K1, Z10
+	VMOVUPS     (DX), Z22
+	VFMADD231PS (R10), Z22, Z0
+	VFMADD231PS (R10)(R8*1), Z22, Z2
+	VFMADD231PS (R10)(R8*2), Z22, Z4
+	VFMADD231PS (R12), Z22, Z6
+	VFMADD231PS (R12)(R8*1), Z22, Z8
+	VFMADD231PS (R12)(R8*2), Z22, Z10
+	VFMADD231PS (R13), Z22, Z12
+	VFMADD231PS (R13)(R8*1), Z22, Z14
+	VFMADD231PS (R13)(R8*2), Z22, Z16
+	VFMADD231PS (R11), Z22, Z18
+	VFMADD231PS (R11)(R8*1), Z22, Z20
+	VMOVUPS     64(DX), Z22
+	VFMADD231PS 64(R10), Z22, Z1
+	VFMADD231PS 64(R10)(R8*1), Z22, Z3
+	VFMADD231PS 64(R10)(R8*2), Z22, Z5
+	VFMADD231PS 64(R12), Z22, Z7
+	VFMADD231PS 64(R12)(R8*1), Z22, Z9
+	VFMADD231PS 64(R12)(R8*2), Z22, Z11
+	VFMADD231PS 64(R13), Z22, Z13
+	VFMADD231PS 64(R13)(R8*1), Z22, Z15
+	VFMADD231PS 64(R13)(R8*2), Z22, Z17
+	VFMADD231PS 64(R11), Z22, Z19
+	VFMADD231PS 64(R11)(R8*1), Z22, Z21
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -4380,19 +6785,204 @@ tapWhole:
 	LEAQ        (BX)(SI*1), DI
 	LEAQ        (DI)(SI*1), R8
 	LEAQ        (R8)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (R8), Z6, K1, Z6
-	VADDPS      (R8)(DX*1), Z7, K1, Z7
-	VADDPS      (R8)(DX*2), Z8, K1, Z8
-	VADDPS      (SI), Z9, K1, Z9
-	VADDPS      (SI)(DX*1), Z10, K1, Z10
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (DI), Z6, Z6
+	VADDPS      (DI)(DX*1), Z8, Z8
+	VADDPS      (DI)(DX*2), Z10, Z10
+	VADDPS      (R8), Z12, Z12
+	VADDPS      (R8)(DX*1), Z14, Z14
+	VADDPS      (R8)(DX*2), Z16, Z16
+	VADDPS      (SI), Z18, Z18
+	VADDPS      (SI)(DX*1), Z20, Z20
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(DI), Z7, Z7
+	VADDPS      64(DI)(DX*1), Z9, Z9
+	VADDPS      64(DI)(DX*2), Z11, Z11
+	VADDPS      64(R8), Z13, Z13
+	VADDPS      64(R8)(DX*1), Z15, Z15
+	VADDPS      64(R8)(DX*2), Z17, Z17
+	VADDPS      64(SI), Z19, Z19
+	VADDPS      64(SI)(DX*1), Z21, Z21
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z22
+	VBROADCASTSS 212(DX), Z23
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), R8
+	LEAQ         (R8)(SI*1), SI
+	VMAXPS       Z0, Z22, Z0
+	VMINPS       Z0, Z23, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z22, Z2
+	VMINPS       Z2, Z23, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z22, Z4
+	VMINPS       Z4, Z23, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z22, Z6
+	VMINPS       Z6, Z23, Z6
+	VMOVUPS      Z6, (DI)
+	VMAXPS       Z8, Z22, Z8
+	VMINPS       Z8, Z23, Z8
+	VMOVUPS      Z8, (DI)(DX*1)
+	VMAXPS       Z10, Z22, Z10
+	VMINPS       Z10, Z23, Z10
+	VMOVUPS      Z10, (DI)(DX*2)
+	VMAXPS       Z12, Z22, Z12
+	VMINPS       Z12, Z23, Z12
+	VMOVUPS      Z12, (R8)
+	VMAXPS       Z14, Z22, Z14
+	VMINPS       Z14, Z23, Z14
+	VMOVUPS      Z14, (R8)(DX*1)
+	VMAXPS       Z16, Z22, Z16
+	VMINPS       Z16, Z23, Z16
+	VMOVUPS      Z16, (R8)(DX*2)
+	VMAXPS       Z18, Z22, Z18
+	VMINPS       Z18, Z23, Z18
+	VMOVUPS      Z18, (SI)
+	VMAXPS       Z20, Z22, Z20
+	VMINPS       Z20, Z23, Z20
+	VMOVUPS      Z20, (SI)(DX*1)
+	VMAXPS       Z1, Z22, Z1
+	VMINPS       Z1, Z23, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z22, Z3
+	VMINPS       Z3, Z23, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z22, Z5
+	VMINPS       Z5, Z23, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z22, Z7
+	VMINPS       Z7, Z23, Z7
+	VMOVUPS      Z7, 64(DI)
+	VMAXPS       Z9, Z22, Z9
+	VMINPS       Z9, Z23, Z9
+	VMOVUPS      Z9, 64(DI)(DX*1)
+	VMAXPS       Z11, Z22, Z11
+	VMINPS       Z11, Z23, Z11
+	VMOVUPS      Z11, 64(DI)(DX*2)
+	VMAXPS       Z13, Z22, Z13
+	VMINPS       Z13, Z23, Z13
+	VMOVUPS      Z13, 64(R8)
+	VMAXPS       Z15, Z22, Z15
+	VMINPS       Z15, Z23, Z15
+	VMOVUPS      Z15, 64(R8)(DX*1)
+	VMAXPS       Z17, Z22, Z17
+	VMINPS       Z17, Z23, Z17
+	VMOVUPS      Z17, 64(R8)(DX*2)
+	VMAXPS       Z19, Z22, Z19
+	VMINPS       Z19, Z23, Z19
+	VMOVUPS      Z19, 64(SI)
+	VMAXPS       Z21, Z22, Z21
+	VMINPS       Z21, Z23, Z21
+	VMOVUPS      Z21, 64(SI)(DX*1)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R13
+	LEAQ        (R13)(R11*1), R11
+	VMOVUPS     (DX), Z11
+	VFMADD231PS (R10), Z11, Z0
+	VFMADD231PS (R10)(R8*1), Z11, Z1
+	VFMADD231PS (R10)(R8*2), Z11, Z2
+	VFMADD231PS (R12), Z11, Z3
+	VFMADD231PS (R12)(R8*1), Z11, Z4
+	VFMADD231PS (R12)(R8*2), Z11, Z5
+	VFMADD231PS (R13), Z11, Z6
+	VFMADD231PS (R13)(R8*1), Z11, Z7
+	VFMADD231PS (R13)(R8*2), Z11, Z8
+	VFMADD231PS (R11), Z11, Z9
+	VFMADD231PS (R11)(R8*1), Z11, Z10
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), R8
+	LEAQ        (R8)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (DI), Z3, Z3
+	VADDPS      (DI)(DX*1), Z4, Z4
+	VADDPS      (DI)(DX*2), Z5, Z5
+	VADDPS      (R8), Z6, Z6
+	VADDPS      (R8)(DX*1), Z7, Z7
+	VADDPS      (R8)(DX*2), Z8, Z8
+	VADDPS      (SI), Z9, Z9
+	VADDPS      (SI)(DX*1), Z10, Z10
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -4410,49 +7000,194 @@ clampWhole:
 	LEAQ         (R8)(SI*1), SI
 	VMAXPS       Z0, Z11, Z0
 	VMINPS       Z0, Z12, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z11, Z1
 	VMINPS       Z1, Z12, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z11, Z2
 	VMINPS       Z2, Z12, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z11, Z3
 	VMINPS       Z3, Z12, Z3
-	VMOVUPS      Z3, K1, (DI)
+	VMOVUPS      Z3, (DI)
 	VMAXPS       Z4, Z11, Z4
 	VMINPS       Z4, Z12, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMOVUPS      Z4, (DI)(DX*1)
 	VMAXPS       Z5, Z11, Z5
 	VMINPS       Z5, Z12, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMOVUPS      Z5, (DI)(DX*2)
 	VMAXPS       Z6, Z11, Z6
 	VMINPS       Z6, Z12, Z6
-	VMOVUPS      Z6, K1, (R8)
+	VMOVUPS      Z6, (R8)
 	VMAXPS       Z7, Z11, Z7
 	VMINPS       Z7, Z12, Z7
-	VMOVUPS      Z7, K1, (R8)(DX*1)
+	VMOVUPS      Z7, (R8)(DX*1)
 	VMAXPS       Z8, Z11, Z8
 	VMINPS       Z8, Z12, Z8
-	VMOVUPS      Z8, K1, (R8)(DX*2)
+	VMOVUPS      Z8, (R8)(DX*2)
 	VMAXPS       Z9, Z11, Z9
 	VMINPS       Z9, Z12, Z9
-	VMOVUPS      Z9, K1, (SI)
+	VMOVUPS      Z9, (SI)
 	VMAXPS       Z10, Z11, Z10
 	VMINPS       Z10, Z12, Z10
-	VMOVUPS      Z10, K1, (SI)(DX*1)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z10, (SI)(DX*1)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0b, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x0b, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x0b, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R12
+	LEAQ        (R12)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z11
+	VFMADD231PS (R9), Z11, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z11, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z11, K1, Z2
+	VFMADD231PS (R11), Z11, K1, Z3
+	VFMADD231PS (R11)(DI*1), Z11, K1, Z4
+	VFMADD231PS (R11)(DI*2), Z11, K1, Z5
+	VFMADD231PS (R12), Z11, K1, Z6
+	VFMADD231PS (R12)(DI*1), Z11, K1, Z7
+	VFMADD231PS (R12)(DI*2), Z11, K1, Z8
+	VFMADD231PS (R10), Z11, K1, Z9
+	VFMADD231PS (R10)(DI*1), Z11, K1, Z10
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), DI
+	LEAQ        (DI)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (SI)(CX*1), Z4, K1, Z4
+	VADDPS      (SI)(CX*2), Z5, K1, Z5
+	VADDPS      (DI), Z6, K1, Z6
+	VADDPS      (DI)(CX*1), Z7, K1, Z7
+	VADDPS      (DI)(CX*2), Z8, K1, Z8
+	VADDPS      (BX), Z9, K1, Z9
+	VADDPS      (BX)(CX*1), Z10, K1, Z10
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z11
+	VBROADCASTSS 212(CX), Z12
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), DI
+	LEAQ         (DI)(BX*1), BX
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMOVUPS      Z3, K1, (SI)
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMOVUPS      Z4, K1, (SI)(CX*1)
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMOVUPS      Z5, K1, (SI)(CX*2)
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMOVUPS      Z6, K1, (DI)
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMOVUPS      Z7, K1, (DI)(CX*1)
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMOVUPS      Z8, K1, (DI)(CX*2)
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMOVUPS      Z9, K1, (BX)
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	VMOVUPS      Z10, K1, (BX)(CX*1)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0b, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x0b, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x0b, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -4465,74 +7200,95 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	VMOVAPS   Z0, Z9
-	VMOVAPS   Z0, Z10
-	VMOVAPS   Z0, Z11
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z22
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	VMOVAPS Z1, Z19
+	VMOVAPS Z1, Z21
+	VMOVAPS Z1, Z23
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
 	LEAQ        (R10)(R11*1), R12
 	LEAQ        (R12)(R11*1), R13
 	LEAQ        (R13)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z12
-	VFMADD231PS (R10), Z12, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z12, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z12, K1, Z2
-	VFMADD231PS (R12), Z12, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z12, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z12, K1, Z5
-	VFMADD231PS (R13), Z12, K1, Z6
-	VFMADD231PS (R13)(R8*1), Z12, K1, Z7
-	VFMADD231PS (R13)(R8*2), Z12, K1, Z8
-	VFMADD231PS (R11), Z12, K1, Z9
-	VFMADD231PS (R11)(R8*1), Z12, K1, Z10
-	VFMADD231PS (R11)(R8*2), Z12, K1, Z11
+	VMOVUPS     (DX), Z24
+	VFMADD231PS (R10), Z24, Z0
+	VFMADD231PS (R10)(R8*1), Z24, Z2
+	VFMADD231PS (R10)(R8*2), Z24, Z4
+	VFMADD231PS (R12), Z24, Z6
+	VFMADD231PS (R12)(R8*1), Z24, Z8
+	VFMADD231PS (R12)(R8*2), Z24, Z10
+	VFMADD231PS (R13), Z24, Z12
+	VFMADD231PS (R13)(R8*1), Z24, Z14
+	VFMADD231PS (R13)(R8*2), Z24, Z16
+	VFMADD231PS (R11), Z24, Z18
+	VFMADD231PS (R11)(R8*1), Z24, Z20
+	VFMADD231PS (R11)(R8*2), Z24, Z22
+	VMOVUPS     64(DX), Z24
+	VFMADD231PS 64(R10), Z24, Z1
+	VFMADD231PS 64(R10)(R8*1), Z24, Z3
+	VFMADD231PS 64(R10)(R8*2), Z24, Z5
+	VFMADD231PS 64(R12), Z24, Z7
+	VFMADD231PS 64(R12)(R8*1), Z24, Z9
+	VFMADD231PS 64(R12)(R8*2), Z24, Z11
+	VFMADD231PS 64(R13), Z24, Z13
+	VFMADD231PS 64(R13)(R8*1), Z24, Z15
+	VFMADD231PS 64(R13)(R8*2), Z24, Z17
+	VFMADD231PS 64(R11), Z24, Z19
+	VFMADD231PS 64(R11)(R8*1), Z24, Z21
+	VFMADD231PS 64(R11)(R8*2), Z24, Z23
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -4545,20 +7301,215 @@ tapWhole:
 	LEAQ        (BX)(SI*1), DI
 	LEAQ        (DI)(SI*1), R8
 	LEAQ        (R8)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (R8), Z6, K1, Z6
-	VADDPS      (R8)(DX*1), Z7, K1, Z7
-	VADDPS      (R8)(DX*2), Z8, K1, Z8
-	VADDPS      (SI), Z9, K1, Z9
-	VADDPS      (SI)(DX*1), Z10, K1, Z10
-	VADDPS      (SI)(DX*2), Z11, K1, Z11
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (DI), Z6, Z6
+	VADDPS      (DI)(DX*1), Z8, Z8
+	VADDPS      (DI)(DX*2), Z10, Z10
+	VADDPS      (R8), Z12, Z12
+	VADDPS      (R8)(DX*1), Z14, Z14
+	VADDPS      (R8)(DX*2), Z16, Z16
+	VADDPS      (SI), Z18, Z18
+	VADDPS      (SI)(DX*1), Z20, Z20
+	VADDPS      (SI)(DX*2), Z22, Z22
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(DI), Z7, Z7
+	VADDPS      64(DI)(DX*1), Z9, Z9
+	VADDPS      64(DI)(DX*2), Z11, Z11
+	VADDPS      64(R8), Z13, Z13
+	VADDPS      64(R8)(DX*1), Z15, Z15
+	VADDPS      64(R8)(DX*2), Z17, Z17
+	VADDPS      64(SI), Z19, Z19
+	VADDPS      64(SI)(DX*1), Z21, Z21
+	VADDPS      64(SI)(DX*2), Z23, Z23
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z24
+	VBROADCASTSS 212(DX), Z25
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), R8
+	LEAQ         (R8)(SI*1), SI
+	VMAXPS       Z0, Z24, Z0
+	VMINPS       Z0, Z25, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z24, Z2
+	VMINPS       Z2, Z25, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z24, Z4
+	VMINPS       Z4, Z25, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z24, Z6
+	VMINPS       Z6, Z25, Z6
+	VMOVUPS      Z6, (DI)
+	VMAXPS       Z8, Z24, Z8
+	VMINPS       Z8, Z25, Z8
+	VMOVUPS      Z8, (DI)(DX*1)
+	VMAXPS       Z10, Z24, Z10
+	VMINPS       Z10, Z25, Z10
+	VMOVUPS      Z10, (DI)(DX*2)
+	VMAXPS       Z12, Z24, Z12
+	VMINPS       Z12, Z25, Z12
+	VMOVUPS      Z12, (R8)
+	VMAXPS       Z14, Z24, Z14
+	VMINPS       Z14, Z25, Z14
+	VMOVUPS      Z14, (R8)(DX*1)
+	VMAXPS       Z16, Z24, Z16
+	VMINPS       Z16, Z25, Z16
+	VMOVUPS      Z16, (R8)(DX*2)
+	VMAXPS       Z18, Z24, Z18
+	VMINPS       Z18, Z25, Z18
+	VMOVUPS      Z18, (SI)
+	VMAXPS       Z20, Z24, Z20
+	VMINPS       Z20, Z25, Z20
+	VMOVUPS      Z20, (SI)(DX*1)
+	VMAXPS       Z22, Z24, Z22
+	VMINPS       Z22, Z25, Z22
+	VMOVUPS      Z22, (SI)(DX*2)
+	VMAXPS       Z1, Z24, Z1
+	VMINPS       Z1, Z25, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z24, Z3
+	VMINPS       Z3, Z25, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z24, Z5
+	VMINPS       Z5, Z25, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z24, Z7
+	VMINPS       Z7, Z25, Z7
+	VMOVUPS      Z7, 64(DI)
+	VMAXPS       Z9, Z24, Z9
+	VMINPS       Z9, Z25, Z9
+	VMOVUPS      Z9, 64(DI)(DX*1)
+	VMAXPS       Z11, Z24, Z11
+	VMINPS       Z11, Z25, Z11
+	VMOVUPS      Z11, 64(DI)(DX*2)
+	VMAXPS       Z13, Z24, Z13
+	VMINPS       Z13, Z25, Z13
+	VMOVUPS      Z13, 64(R8)
+	VMAXPS       Z15, Z24, Z15
+	VMINPS       Z15, Z25, Z15
+	VMOVUPS      Z15, 64(R8)(DX*1)
+	VMAXPS       Z17, Z24, Z17
+	VMINPS       Z17, Z25, Z17
+	VMOVUPS      Z17, 64(R8)(DX*2)
+	VMAXPS       Z19, Z24, Z19
+	VMINPS       Z19, Z25, Z19
+	VMOVUPS      Z19, 64(SI)
+	VMAXPS       Z21, Z24, Z21
+	VMINPS       Z21, Z25, Z21
+	VMOVUPS      Z21, 64(SI)(DX*1)
+	VMAXPS       Z23, Z24, Z23
+	VMINPS       Z23, Z25, Z23
+	VMOVUPS      Z23, 64(SI)(DX*2)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R13
+	LEAQ        (R13)(R11*1), R11
+	VMOVUPS     (DX), Z12
+	VFMADD231PS (R10), Z12, Z0
+	VFMADD231PS (R10)(R8*1), Z12, Z1
+	VFMADD231PS (R10)(R8*2), Z12, Z2
+	VFMADD231PS (R12), Z12, Z3
+	VFMADD231PS (R12)(R8*1), Z12, Z4
+	VFMADD231PS (R12)(R8*2), Z12, Z5
+	VFMADD231PS (R13), Z12, Z6
+	VFMADD231PS (R13)(R8*1), Z12, Z7
+	VFMADD231PS (R13)(R8*2), Z12, Z8
+	VFMADD231PS (R11), Z12, Z9
+	VFMADD231PS (R11)(R8*1), Z12, Z10
+	VFMADD231PS (R11)(R8*2), Z12, Z11
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), R8
+	LEAQ        (R8)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (DI), Z3, Z3
+	VADDPS      (DI)(DX*1), Z4, Z4
+	VADDPS      (DI)(DX*2), Z5, Z5
+	VADDPS      (R8), Z6, Z6
+	VADDPS      (R8)(DX*1), Z7, Z7
+	VADDPS      (R8)(DX*2), Z8, Z8
+	VADDPS      (SI), Z9, Z9
+	VADDPS      (SI)(DX*1), Z10, Z10
+	VADDPS      (SI)(DX*2), Z11, Z11
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -4576,52 +7527,203 @@ clampWhole:
 	LEAQ         (R8)(SI*1), SI
 	VMAXPS       Z0, Z12, Z0
 	VMINPS       Z0, Z13, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z12, Z1
 	VMINPS       Z1, Z13, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z12, Z2
 	VMINPS       Z2, Z13, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z12, Z3
 	VMINPS       Z3, Z13, Z3
-	VMOVUPS      Z3, K1, (DI)
+	VMOVUPS      Z3, (DI)
 	VMAXPS       Z4, Z12, Z4
 	VMINPS       Z4, Z13, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMOVUPS      Z4, (DI)(DX*1)
 	VMAXPS       Z5, Z12, Z5
 	VMINPS       Z5, Z13, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMOVUPS      Z5, (DI)(DX*2)
 	VMAXPS       Z6, Z12, Z6
 	VMINPS       Z6, Z13, Z6
-	VMOVUPS      Z6, K1, (R8)
+	VMOVUPS      Z6, (R8)
 	VMAXPS       Z7, Z12, Z7
 	VMINPS       Z7, Z13, Z7
-	VMOVUPS      Z7, K1, (R8)(DX*1)
+	VMOVUPS      Z7, (R8)(DX*1)
 	VMAXPS       Z8, Z12, Z8
 	VMINPS       Z8, Z13, Z8
-	VMOVUPS      Z8, K1, (R8)(DX*2)
+	VMOVUPS      Z8, (R8)(DX*2)
 	VMAXPS       Z9, Z12, Z9
 	VMINPS       Z9, Z13, Z9
-	VMOVUPS      Z9, K1, (SI)
+	VMOVUPS      Z9, (SI)
 	VMAXPS       Z10, Z12, Z10
 	VMINPS       Z10, Z13, Z10
-	VMOVUPS      Z10, K1, (SI)(DX*1)
+	VMOVUPS      Z10, (SI)(DX*1)
 	VMAXPS       Z11, Z12, Z11
 	VMINPS       Z11, Z13, Z11
-	VMOVUPS      Z11, K1, (SI)(DX*2)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z11, (SI)(DX*2)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0c, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x0c, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x0c, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R12
+	LEAQ        (R12)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z12
+	VFMADD231PS (R9), Z12, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z12, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z12, K1, Z2
+	VFMADD231PS (R11), Z12, K1, Z3
+	VFMADD231PS (R11)(DI*1), Z12, K1, Z4
+	VFMADD231PS (R11)(DI*2), Z12, K1, Z5
+	VFMADD231PS (R12), Z12, K1, Z6
+	VFMADD231PS (R12)(DI*1), Z12, K1, Z7
+	VFMADD231PS (R12)(DI*2), Z12, K1, Z8
+	VFMADD231PS (R10), Z12, K1, Z9
+	VFMADD231PS (R10)(DI*1), Z12, K1, Z10
+	VFMADD231PS (R10)(DI*2), Z12, K1, Z11
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), DI
+	LEAQ        (DI)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (SI)(CX*1), Z4, K1, Z4
+	VADDPS      (SI)(CX*2), Z5, K1, Z5
+	VADDPS      (DI), Z6, K1, Z6
+	VADDPS      (DI)(CX*1), Z7, K1, Z7
+	VADDPS      (DI)(CX*2), Z8, K1, Z8
+	VADDPS      (BX), Z9, K1, Z9
+	VADDPS      (BX)(CX*1), Z10, K1, Z10
+	VADDPS      (BX)(CX*2), Z11, K1, Z11
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z12
+	VBROADCASTSS 212(CX), Z13
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), DI
+	LEAQ         (DI)(BX*1), BX
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMOVUPS      Z3, K1, (SI)
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMOVUPS      Z4, K1, (SI)(CX*1)
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMOVUPS      Z5, K1, (SI)(CX*2)
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMOVUPS      Z6, K1, (DI)
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMOVUPS      Z7, K1, (DI)(CX*1)
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMOVUPS      Z8, K1, (DI)(CX*2)
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMOVUPS      Z9, K1, (BX)
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMOVUPS      Z10, K1, (BX)(CX*1)
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+	VMOVUPS      Z11, K1, (BX)(CX*2)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0c, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x0c, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x0c, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -4634,48 +7736,57 @@ tile:
 	XORQ AX, AX
 
 channels:
-	MOVQ      $-1, DX
-	MOVQ      $0x00000010, BX
-	CMPQ      CX, BX
-	CMOVQLT   CX, BX
-	BZHIQ     BX, DX, BX
-	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
-	VMOVAPS   Z0, Z1
-	VMOVAPS   Z0, Z2
-	VMOVAPS   Z0, Z3
-	VMOVAPS   Z0, Z4
-	VMOVAPS   Z0, Z5
-	VMOVAPS   Z0, Z6
-	VMOVAPS   Z0, Z7
-	VMOVAPS   Z0, Z8
-	VMOVAPS   Z0, Z9
-	VMOVAPS   Z0, Z10
-	VMOVAPS   Z0, Z11
-	VMOVAPS   Z0, Z12
-	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
-	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
-	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
-	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z24
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	VMOVAPS Z1, Z19
+	VMOVAPS Z1, Z21
+	VMOVAPS Z1, Z23
+	VMOVAPS Z1, Z25
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
 
-tapWhole:
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -4683,28 +7794,42 @@ tapWhole:
 	LEAQ        (R12)(R11*1), R13
 	LEAQ        (R13)(R11*1), R14
 	LEAQ        (R14)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z13
-	VFMADD231PS (R10), Z13, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z13, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z13, K1, Z2
-	VFMADD231PS (R12), Z13, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z13, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z13, K1, Z5
-	VFMADD231PS (R13), Z13, K1, Z6
-	VFMADD231PS (R13)(R8*1), Z13, K1, Z7
-	VFMADD231PS (R13)(R8*2), Z13, K1, Z8
-	VFMADD231PS (R14), Z13, K1, Z9
-	VFMADD231PS (R14)(R8*1), Z13, K1, Z10
-	VFMADD231PS (R14)(R8*2), Z13, K1, Z11
-	VFMADD231PS (R11), Z13, K1, Z12
+	VMOVUPS     (DX), Z26
+	VFMADD231PS (R10), Z26, Z0
+	VFMADD231PS (R10)(R8*1), Z26, Z2
+	VFMADD231PS (R10)(R8*2), Z26, Z4
+	VFMADD231PS (R12), Z26, Z6
+	VFMADD231PS (R12)(R8*1), Z26, Z8
+	VFMADD231PS (R12)(R8*2), Z26, Z10
+	VFMADD231PS (R13), Z26, Z12
+	VFMADD231PS (R13)(R8*1), Z26, Z14
+	VFMADD231PS (R13)(R8*2), Z26, Z16
+	VFMADD231PS (R14), Z26, Z18
+	VFMADD231PS (R14)(R8*1), Z26, Z20
+	VFMADD231PS (R14)(R8*2), Z26, Z22
+	VFMADD231PS (R11), Z26, Z24
+	VMOVUPS     64(DX), Z26
+	VFMADD231PS 64(R10), Z26, Z1
+	VFMADD231PS 64(R10)(R8*1), Z26, Z3
+	VFMADD231PS 64(R10)(R8*2), Z26, Z5
+	VFMADD231PS 64(R12), Z26, Z7
+	VFMADD231PS 64(R12)(R8*1), Z26, Z9
+	VFMADD231PS 64(R12)(R8*2), Z26, Z11
+	VFMADD231PS 64(R13), Z26, Z13
+	VFMADD231PS 64(R13)(R8*1), Z26, Z15
+	VFMADD231PS 64(R13)(R8*2), Z26, Z17
+	VFMADD231PS 64(R14), Z26, Z19
+	VFMADD231PS 64(R14)(R8*1), Z26, Z21
+	VFMADD231PS 64(R14)(R8*2), Z26, Z23
+	VFMADD231PS 64(R11), Z26, Z25
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -4718,21 +7843,229 @@ tapWhole:
 	LEAQ        (DI)(SI*1), R8
 	LEAQ        (R8)(SI*1), R9
 	LEAQ        (R9)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (R8), Z6, K1, Z6
-	VADDPS      (R8)(DX*1), Z7, K1, Z7
-	VADDPS      (R8)(DX*2), Z8, K1, Z8
-	VADDPS      (R9), Z9, K1, Z9
-	VADDPS      (R9)(DX*1), Z10, K1, Z10
-	VADDPS      (R9)(DX*2), Z11, K1, Z11
-	VADDPS      (SI), Z12, K1, Z12
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (DI), Z6, Z6
+	VADDPS      (DI)(DX*1), Z8, Z8
+	VADDPS      (DI)(DX*2), Z10, Z10
+	VADDPS      (R8), Z12, Z12
+	VADDPS      (R8)(DX*1), Z14, Z14
+	VADDPS      (R8)(DX*2), Z16, Z16
+	VADDPS      (R9), Z18, Z18
+	VADDPS      (R9)(DX*1), Z20, Z20
+	VADDPS      (R9)(DX*2), Z22, Z22
+	VADDPS      (SI), Z24, Z24
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(DI), Z7, Z7
+	VADDPS      64(DI)(DX*1), Z9, Z9
+	VADDPS      64(DI)(DX*2), Z11, Z11
+	VADDPS      64(R8), Z13, Z13
+	VADDPS      64(R8)(DX*1), Z15, Z15
+	VADDPS      64(R8)(DX*2), Z17, Z17
+	VADDPS      64(R9), Z19, Z19
+	VADDPS      64(R9)(DX*1), Z21, Z21
+	VADDPS      64(R9)(DX*2), Z23, Z23
+	VADDPS      64(SI), Z25, Z25
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z26
+	VBROADCASTSS 212(DX), Z27
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), R8
+	LEAQ         (R8)(SI*1), R9
+	LEAQ         (R9)(SI*1), SI
+	VMAXPS       Z0, Z26, Z0
+	VMINPS       Z0, Z27, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z26, Z2
+	VMINPS       Z2, Z27, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z26, Z4
+	VMINPS       Z4, Z27, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z26, Z6
+	VMINPS       Z6, Z27, Z6
+	VMOVUPS      Z6, (DI)
+	VMAXPS       Z8, Z26, Z8
+	VMINPS       Z8, Z27, Z8
+	VMOVUPS      Z8, (DI)(DX*1)
+	VMAXPS       Z10, Z26, Z10
+	VMINPS       Z10, Z27, Z10
+	VMOVUPS      Z10, (DI)(DX*2)
+	VMAXPS       Z12, Z26, Z12
+	VMINPS       Z12, Z27, Z12
+	VMOVUPS      Z12, (R8)
+	VMAXPS       Z14, Z26, Z14
+	VMINPS       Z14, Z27, Z14
+	VMOVUPS      Z14, (R8)(DX*1)
+	VMAXPS       Z16, Z26, Z16
+	VMINPS       Z16, Z27, Z16
+	VMOVUPS      Z16, (R8)(DX*2)
+	VMAXPS       Z18, Z26, Z18
+	VMINPS       Z18, Z27, Z18
+	VMOVUPS      Z18, (R9)
+	VMAXPS       Z20, Z26, Z20
+	VMINPS       Z20, Z27, Z20
+	VMOVUPS      Z20, (R9)(DX*1)
+	VMAXPS       Z22, Z26, Z22
+	VMINPS       Z22, Z27, Z22
+	VMOVUPS      Z22, (R9)(DX*2)
+	VMAXPS       Z24, Z26, Z24
+	VMINPS       Z24, Z27, Z24
+	VMOVUPS      Z24, (SI)
+	VMAXPS       Z1, Z26, Z1
+	VMINPS       Z1, Z27, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z26, Z3
+	VMINPS       Z3, Z27, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z26, Z5
+	VMINPS       Z5, Z27, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z26, Z7
+	VMINPS       Z7, Z27, Z7
+	VMOVUPS      Z7, 64(DI)
+	VMAXPS       Z9, Z26, Z9
+	VMINPS       Z9, Z27, Z9
+	VMOVUPS      Z9, 64(DI)(DX*1)
+	VMAXPS       Z11, Z26, Z11
+	VMINPS       Z11, Z27, Z11
+	VMOVUPS      Z11, 64(DI)(DX*2)
+	VMAXPS       Z13, Z26, Z13
+	VMINPS       Z13, Z27, Z13
+	VMOVUPS      Z13, 64(R8)
+	VMAXPS       Z15, Z26, Z15
+	VMINPS       Z15, Z27, Z15
+	VMOVUPS      Z15, 64(R8)(DX*1)
+	VMAXPS       Z17, Z26, Z17
+	VMINPS       Z17, Z27, Z17
+	VMOVUPS      Z17, 64(R8)(DX*2)
+	VMAXPS       Z19, Z26, Z19
+	VMINPS       Z19, Z27, Z19
+	VMOVUPS      Z19, 64(R9)
+	VMAXPS       Z21, Z26, Z21
+	VMINPS       Z21, Z27, Z21
+	VMOVUPS      Z21, 64(R9)(DX*1)
+	VMAXPS       Z23, Z26, Z23
+	VMINPS       Z23, Z27, Z23
+	VMOVUPS      Z23, 64(R9)(DX*2)
+	VMAXPS       Z25, Z26, Z25
+	VMINPS       Z25, Z27, Z25
+	VMOVUPS      Z25, 64(SI)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R13
+	LEAQ        (R13)(R11*1), R14
+	LEAQ        (R14)(R11*1), R11
+	VMOVUPS     (DX), Z13
+	VFMADD231PS (R10), Z13, Z0
+	VFMADD231PS (R10)(R8*1), Z13, Z1
+	VFMADD231PS (R10)(R8*2), Z13, Z2
+	VFMADD231PS (R12), Z13, Z3
+	VFMADD231PS (R12)(R8*1), Z13, Z4
+	VFMADD231PS (R12)(R8*2), Z13, Z5
+	VFMADD231PS (R13), Z13, Z6
+	VFMADD231PS (R13)(R8*1), Z13, Z7
+	VFMADD231PS (R13)(R8*2), Z13, Z8
+	VFMADD231PS (R14), Z13, Z9
+	VFMADD231PS (R14)(R8*1), Z13, Z10
+	VFMADD231PS (R14)(R8*2), Z13, Z11
+	VFMADD231PS (R11), Z13, Z12
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), R8
+	LEAQ        (R8)(SI*1), R9
+	LEAQ        (R9)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (DI), Z3, Z3
+	VADDPS      (DI)(DX*1), Z4, Z4
+	VADDPS      (DI)(DX*2), Z5, Z5
+	VADDPS      (R8), Z6, Z6
+	VADDPS      (R8)(DX*1), Z7, Z7
+	VADDPS      (R8)(DX*2), Z8, Z8
+	VADDPS      (R9), Z9, Z9
+	VADDPS      (R9)(DX*1), Z10, Z10
+	VADDPS      (R9)(DX*2), Z11, Z11
+	VADDPS      (SI), Z12, Z12
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -4751,76 +8084,58 @@ clampWhole:
 	LEAQ         (R9)(SI*1), SI
 	VMAXPS       Z0, Z13, Z0
 	VMINPS       Z0, Z14, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z13, Z1
 	VMINPS       Z1, Z14, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z13, Z2
 	VMINPS       Z2, Z14, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z13, Z3
 	VMINPS       Z3, Z14, Z3
-	VMOVUPS      Z3, K1, (DI)
+	VMOVUPS      Z3, (DI)
 	VMAXPS       Z4, Z13, Z4
 	VMINPS       Z4, Z14, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMOVUPS      Z4, (DI)(DX*1)
 	VMAXPS       Z5, Z13, Z5
 	VMINPS       Z5, Z14, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMOVUPS      Z5, (DI)(DX*2)
 	VMAXPS       Z6, Z13, Z6
 	VMINPS       Z6, Z14, Z6
-	VMOVUPS      Z6, K1, (R8)
+	VMOVUPS      Z6, (R8)
 	VMAXPS       Z7, Z13, Z7
 	VMINPS       Z7, Z14, Z7
-	VMOVUPS      Z7, K1, (R8)(DX*1)
+	VMOVUPS      Z7, (R8)(DX*1)
 	VMAXPS       Z8, Z13, Z8
 	VMINPS       Z8, Z14, Z8
-	VMOVUPS      Z8, K1, (R8)(DX*2)
+	VMOVUPS      Z8, (R8)(DX*2)
 	VMAXPS       Z9, Z13, Z9
 	VMINPS       Z9, Z14, Z9
-	VMOVUPS      Z9, K1, (R9)
+	VMOVUPS      Z9, (R9)
 	VMAXPS       Z10, Z13, Z10
 	VMINPS       Z10, Z14, Z10
-	VMOVUPS      Z10, K1, (R9)(DX*1)
+	VMOVUPS      Z10, (R9)(DX*1)
 	VMAXPS       Z11, Z13, Z11
 	VMINPS       Z11, Z14, Z11
-	VMOVUPS      Z11, K1, (R9)(DX*2)
+	VMOVUPS      Z11, (R9)(DX*2)
 	VMAXPS       Z12, Z13, Z12
 	VMINPS       Z12, Z14, Z12
-	VMOVUPS      Z12, K1, (SI)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z12, (SI)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0d, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x0d, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x0d, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
-	VZEROUPPER
-	RET
+	JMP          next
 
-// func depthwiseF32x14AVX512(a *tileArgs)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·depthwiseF32x14AVX512(SB), NOSPLIT, $0-8
-tile:
-	MOVQ a+0(FP), AX
-	MOVQ 144(AX), CX
-	XORQ AX, AX
-
-channels:
+part:
 	MOVQ      $-1, DX
 	MOVQ      $0x00000010, BX
 	CMPQ      CX, BX
 	CMOVQLT   CX, BX
 	BZHIQ     BX, DX, BX
 	KMOVW     BX, K1
-	MOVQ      a+0(FP), DX
-	MOVQ      96(DX), DX
-	VMOVUPS.Z (DX)(AX*1), K1, Z0
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
 	VMOVAPS   Z0, Z1
 	VMOVAPS   Z0, Z2
 	VMOVAPS   Z0, Z3
@@ -4833,28 +8148,216 @@ channels:
 	VMOVAPS   Z0, Z10
 	VMOVAPS   Z0, Z11
 	VMOVAPS   Z0, Z12
-	VMOVAPS   Z0, Z13
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
 	MOVQ      a+0(FP), DX
-	MOVQ      72(DX), DX
-	ADDQ      AX, DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
 	MOVQ      a+0(FP), BX
-	MOVQ      144(BX), BX
-	SHLQ      $0x02, BX
+	MOVQ      120(BX), BX
 	MOVQ      a+0(FP), SI
-	MOVQ      120(SI), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
 	MOVQ      a+0(FP), DI
-	MOVQ      128(DI), DI
-	LEAQ      (SI)(DI*8), DI
-	MOVQ      a+0(FP), R8
-	MOVQ      (R8), R9
-	MOVQ      184(R8), R8
-	LEAQ      (R9)(R8*4), R9
-	ADDQ      AX, R9
-	MOVQ      a+0(FP), R8
-	MOVQ      160(R8), R8
-	SHLQ      $0x02, R8
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
 
-tapWhole:
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R12
+	LEAQ        (R12)(R10*1), R13
+	LEAQ        (R13)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z13
+	VFMADD231PS (R9), Z13, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z13, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z13, K1, Z2
+	VFMADD231PS (R11), Z13, K1, Z3
+	VFMADD231PS (R11)(DI*1), Z13, K1, Z4
+	VFMADD231PS (R11)(DI*2), Z13, K1, Z5
+	VFMADD231PS (R12), Z13, K1, Z6
+	VFMADD231PS (R12)(DI*1), Z13, K1, Z7
+	VFMADD231PS (R12)(DI*2), Z13, K1, Z8
+	VFMADD231PS (R13), Z13, K1, Z9
+	VFMADD231PS (R13)(DI*1), Z13, K1, Z10
+	VFMADD231PS (R13)(DI*2), Z13, K1, Z11
+	VFMADD231PS (R10), Z13, K1, Z12
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), DI
+	LEAQ        (DI)(BX*1), R8
+	LEAQ        (R8)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (SI)(CX*1), Z4, K1, Z4
+	VADDPS      (SI)(CX*2), Z5, K1, Z5
+	VADDPS      (DI), Z6, K1, Z6
+	VADDPS      (DI)(CX*1), Z7, K1, Z7
+	VADDPS      (DI)(CX*2), Z8, K1, Z8
+	VADDPS      (R8), Z9, K1, Z9
+	VADDPS      (R8)(CX*1), Z10, K1, Z10
+	VADDPS      (R8)(CX*2), Z11, K1, Z11
+	VADDPS      (BX), Z12, K1, Z12
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z13
+	VBROADCASTSS 212(CX), Z14
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), DI
+	LEAQ         (DI)(BX*1), R8
+	LEAQ         (R8)(BX*1), BX
+	VMAXPS       Z0, Z13, Z0
+	VMINPS       Z0, Z14, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z13, Z1
+	VMINPS       Z1, Z14, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z13, Z2
+	VMINPS       Z2, Z14, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z13, Z3
+	VMINPS       Z3, Z14, Z3
+	VMOVUPS      Z3, K1, (SI)
+	VMAXPS       Z4, Z13, Z4
+	VMINPS       Z4, Z14, Z4
+	VMOVUPS      Z4, K1, (SI)(CX*1)
+	VMAXPS       Z5, Z13, Z5
+	VMINPS       Z5, Z14, Z5
+	VMOVUPS      Z5, K1, (SI)(CX*2)
+	VMAXPS       Z6, Z13, Z6
+	VMINPS       Z6, Z14, Z6
+	VMOVUPS      Z6, K1, (DI)
+	VMAXPS       Z7, Z13, Z7
+	VMINPS       Z7, Z14, Z7
+	VMOVUPS      Z7, K1, (DI)(CX*1)
+	VMAXPS       Z8, Z13, Z8
+	VMINPS       Z8, Z14, Z8
+	VMOVUPS      Z8, K1, (DI)(CX*2)
+	VMAXPS       Z9, Z13, Z9
+	VMINPS       Z9, Z14, Z9
+	VMOVUPS      Z9, K1, (R8)
+	VMAXPS       Z10, Z13, Z10
+	VMINPS       Z10, Z14, Z10
+	VMOVUPS      Z10, K1, (R8)(CX*1)
+	VMAXPS       Z11, Z13, Z11
+	VMINPS       Z11, Z14, Z11
+	VMOVUPS      Z11, K1, (R8)(CX*2)
+	VMAXPS       Z12, Z13, Z12
+	VMINPS       Z12, Z14, Z12
+	VMOVUPS      Z12, K1, (BX)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0d, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x0d, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x0d, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func depthwiseF32x14AVX512(a *tileArgs)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseF32x14AVX512(SB), NOSPLIT, $0-8
+tile:
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), CX
+	XORQ AX, AX
+
+channels:
+	CMPQ    CX, $+32
+	JL      one
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z24
+	VMOVAPS Z0, Z26
+	VMOVUPS 64(DX)(AX*1), Z1
+	VMOVAPS Z1, Z3
+	VMOVAPS Z1, Z5
+	VMOVAPS Z1, Z7
+	VMOVAPS Z1, Z9
+	VMOVAPS Z1, Z11
+	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z15
+	VMOVAPS Z1, Z17
+	VMOVAPS Z1, Z19
+	VMOVAPS Z1, Z21
+	VMOVAPS Z1, Z23
+	VMOVAPS Z1, Z25
+	VMOVAPS Z1, Z27
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapTwo:
 	MOVQ        (SI), R10
 	LEAQ        (R9)(R10*4), R10
 	LEAQ        (R8)(R8*2), R11
@@ -4862,29 +8365,44 @@ tapWhole:
 	LEAQ        (R12)(R11*1), R13
 	LEAQ        (R13)(R11*1), R14
 	LEAQ        (R14)(R11*1), R11
-	VMOVUPS.Z   (DX), K1, Z14
-	VFMADD231PS (R10), Z14, K1, Z0
-	VFMADD231PS (R10)(R8*1), Z14, K1, Z1
-	VFMADD231PS (R10)(R8*2), Z14, K1, Z2
-	VFMADD231PS (R12), Z14, K1, Z3
-	VFMADD231PS (R12)(R8*1), Z14, K1, Z4
-	VFMADD231PS (R12)(R8*2), Z14, K1, Z5
-	VFMADD231PS (R13), Z14, K1, Z6
-	VFMADD231PS (R13)(R8*1), Z14, K1, Z7
-	VFMADD231PS (R13)(R8*2), Z14, K1, Z8
-	VFMADD231PS (R14), Z14, K1, Z9
-	VFMADD231PS (R14)(R8*1), Z14, K1, Z10
-	VFMADD231PS (R14)(R8*2), Z14, K1, Z11
-	VFMADD231PS (R11), Z14, K1, Z12
-	VFMADD231PS (R11)(R8*1), Z14, K1, Z13
+	VMOVUPS     (DX), Z28
+	VFMADD231PS (R10), Z28, Z0
+	VFMADD231PS (R10)(R8*1), Z28, Z2
+	VFMADD231PS (R10)(R8*2), Z28, Z4
+	VFMADD231PS (R12), Z28, Z6
+	VFMADD231PS (R12)(R8*1), Z28, Z8
+	VFMADD231PS (R12)(R8*2), Z28, Z10
+	VFMADD231PS (R13), Z28, Z12
+	VFMADD231PS (R13)(R8*1), Z28, Z14
+	VFMADD231PS (R13)(R8*2), Z28, Z16
+	VFMADD231PS (R14), Z28, Z18
+	VFMADD231PS (R14)(R8*1), Z28, Z20
+	VFMADD231PS (R14)(R8*2), Z28, Z22
+	VFMADD231PS (R11), Z28, Z24
+	VFMADD231PS (R11)(R8*1), Z28, Z26
+	VMOVUPS     64(DX), Z28
+	VFMADD231PS 64(R10), Z28, Z1
+	VFMADD231PS 64(R10)(R8*1), Z28, Z3
+	VFMADD231PS 64(R10)(R8*2), Z28, Z5
+	VFMADD231PS 64(R12), Z28, Z7
+	VFMADD231PS 64(R12)(R8*1), Z28, Z9
+	VFMADD231PS 64(R12)(R8*2), Z28, Z11
+	VFMADD231PS 64(R13), Z28, Z13
+	VFMADD231PS 64(R13)(R8*1), Z28, Z15
+	VFMADD231PS 64(R13)(R8*2), Z28, Z17
+	VFMADD231PS 64(R14), Z28, Z19
+	VFMADD231PS 64(R14)(R8*1), Z28, Z21
+	VFMADD231PS 64(R14)(R8*2), Z28, Z23
+	VFMADD231PS 64(R11), Z28, Z25
+	VFMADD231PS 64(R11)(R8*1), Z28, Z27
 	ADDQ        BX, DX
 	ADDQ        $0x08, SI
 	CMPQ        SI, DI
-	JNE         tapWhole
+	JNE         tapTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        56(DX), DX
 	TESTQ       DX, DX
-	JZ          clampWhole
+	JZ          clampTwo
 	MOVQ        a+0(FP), DX
 	MOVQ        48(DX), BX
 	MOVQ        200(DX), DX
@@ -4898,22 +8416,240 @@ tapWhole:
 	LEAQ        (DI)(SI*1), R8
 	LEAQ        (R8)(SI*1), R9
 	LEAQ        (R9)(SI*1), SI
-	VADDPS      (BX), Z0, K1, Z0
-	VADDPS      (BX)(DX*1), Z1, K1, Z1
-	VADDPS      (BX)(DX*2), Z2, K1, Z2
-	VADDPS      (DI), Z3, K1, Z3
-	VADDPS      (DI)(DX*1), Z4, K1, Z4
-	VADDPS      (DI)(DX*2), Z5, K1, Z5
-	VADDPS      (R8), Z6, K1, Z6
-	VADDPS      (R8)(DX*1), Z7, K1, Z7
-	VADDPS      (R8)(DX*2), Z8, K1, Z8
-	VADDPS      (R9), Z9, K1, Z9
-	VADDPS      (R9)(DX*1), Z10, K1, Z10
-	VADDPS      (R9)(DX*2), Z11, K1, Z11
-	VADDPS      (SI), Z12, K1, Z12
-	VADDPS      (SI)(DX*1), Z13, K1, Z13
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z2, Z2
+	VADDPS      (BX)(DX*2), Z4, Z4
+	VADDPS      (DI), Z6, Z6
+	VADDPS      (DI)(DX*1), Z8, Z8
+	VADDPS      (DI)(DX*2), Z10, Z10
+	VADDPS      (R8), Z12, Z12
+	VADDPS      (R8)(DX*1), Z14, Z14
+	VADDPS      (R8)(DX*2), Z16, Z16
+	VADDPS      (R9), Z18, Z18
+	VADDPS      (R9)(DX*1), Z20, Z20
+	VADDPS      (R9)(DX*2), Z22, Z22
+	VADDPS      (SI), Z24, Z24
+	VADDPS      (SI)(DX*1), Z26, Z26
+	VADDPS      64(BX), Z1, Z1
+	VADDPS      64(BX)(DX*1), Z3, Z3
+	VADDPS      64(BX)(DX*2), Z5, Z5
+	VADDPS      64(DI), Z7, Z7
+	VADDPS      64(DI)(DX*1), Z9, Z9
+	VADDPS      64(DI)(DX*2), Z11, Z11
+	VADDPS      64(R8), Z13, Z13
+	VADDPS      64(R8)(DX*1), Z15, Z15
+	VADDPS      64(R8)(DX*2), Z17, Z17
+	VADDPS      64(R9), Z19, Z19
+	VADDPS      64(R9)(DX*1), Z21, Z21
+	VADDPS      64(R9)(DX*2), Z23, Z23
+	VADDPS      64(SI), Z25, Z25
+	VADDPS      64(SI)(DX*1), Z27, Z27
 
-clampWhole:
+clampTwo:
+	MOVQ         a+0(FP), DX
+	MOVQ         24(DX), BX
+	MOVQ         192(DX), DX
+	LEAQ         (BX)(DX*4), BX
+	ADDQ         AX, BX
+	MOVQ         a+0(FP), DX
+	VBROADCASTSS 208(DX), Z28
+	VBROADCASTSS 212(DX), Z29
+	MOVQ         a+0(FP), DX
+	MOVQ         168(DX), DX
+	SHLQ         $0x02, DX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (BX)(SI*1), DI
+	LEAQ         (DI)(SI*1), R8
+	LEAQ         (R8)(SI*1), R9
+	LEAQ         (R9)(SI*1), SI
+	VMAXPS       Z0, Z28, Z0
+	VMINPS       Z0, Z29, Z0
+	VMOVUPS      Z0, (BX)
+	VMAXPS       Z2, Z28, Z2
+	VMINPS       Z2, Z29, Z2
+	VMOVUPS      Z2, (BX)(DX*1)
+	VMAXPS       Z4, Z28, Z4
+	VMINPS       Z4, Z29, Z4
+	VMOVUPS      Z4, (BX)(DX*2)
+	VMAXPS       Z6, Z28, Z6
+	VMINPS       Z6, Z29, Z6
+	VMOVUPS      Z6, (DI)
+	VMAXPS       Z8, Z28, Z8
+	VMINPS       Z8, Z29, Z8
+	VMOVUPS      Z8, (DI)(DX*1)
+	VMAXPS       Z10, Z28, Z10
+	VMINPS       Z10, Z29, Z10
+	VMOVUPS      Z10, (DI)(DX*2)
+	VMAXPS       Z12, Z28, Z12
+	VMINPS       Z12, Z29, Z12
+	VMOVUPS      Z12, (R8)
+	VMAXPS       Z14, Z28, Z14
+	VMINPS       Z14, Z29, Z14
+	VMOVUPS      Z14, (R8)(DX*1)
+	VMAXPS       Z16, Z28, Z16
+	VMINPS       Z16, Z29, Z16
+	VMOVUPS      Z16, (R8)(DX*2)
+	VMAXPS       Z18, Z28, Z18
+	VMINPS       Z18, Z29, Z18
+	VMOVUPS      Z18, (R9)
+	VMAXPS       Z20, Z28, Z20
+	VMINPS       Z20, Z29, Z20
+	VMOVUPS      Z20, (R9)(DX*1)
+	VMAXPS       Z22, Z28, Z22
+	VMINPS       Z22, Z29, Z22
+	VMOVUPS      Z22, (R9)(DX*2)
+	VMAXPS       Z24, Z28, Z24
+	VMINPS       Z24, Z29, Z24
+	VMOVUPS      Z24, (SI)
+	VMAXPS       Z26, Z28, Z26
+	VMINPS       Z26, Z29, Z26
+	VMOVUPS      Z26, (SI)(DX*1)
+	VMAXPS       Z1, Z28, Z1
+	VMINPS       Z1, Z29, Z1
+	VMOVUPS      Z1, 64(BX)
+	VMAXPS       Z3, Z28, Z3
+	VMINPS       Z3, Z29, Z3
+	VMOVUPS      Z3, 64(BX)(DX*1)
+	VMAXPS       Z5, Z28, Z5
+	VMINPS       Z5, Z29, Z5
+	VMOVUPS      Z5, 64(BX)(DX*2)
+	VMAXPS       Z7, Z28, Z7
+	VMINPS       Z7, Z29, Z7
+	VMOVUPS      Z7, 64(DI)
+	VMAXPS       Z9, Z28, Z9
+	VMINPS       Z9, Z29, Z9
+	VMOVUPS      Z9, 64(DI)(DX*1)
+	VMAXPS       Z11, Z28, Z11
+	VMINPS       Z11, Z29, Z11
+	VMOVUPS      Z11, 64(DI)(DX*2)
+	VMAXPS       Z13, Z28, Z13
+	VMINPS       Z13, Z29, Z13
+	VMOVUPS      Z13, 64(R8)
+	VMAXPS       Z15, Z28, Z15
+	VMINPS       Z15, Z29, Z15
+	VMOVUPS      Z15, 64(R8)(DX*1)
+	VMAXPS       Z17, Z28, Z17
+	VMINPS       Z17, Z29, Z17
+	VMOVUPS      Z17, 64(R8)(DX*2)
+	VMAXPS       Z19, Z28, Z19
+	VMINPS       Z19, Z29, Z19
+	VMOVUPS      Z19, 64(R9)
+	VMAXPS       Z21, Z28, Z21
+	VMINPS       Z21, Z29, Z21
+	VMOVUPS      Z21, 64(R9)(DX*1)
+	VMAXPS       Z23, Z28, Z23
+	VMINPS       Z23, Z29, Z23
+	VMOVUPS      Z23, 64(R9)(DX*2)
+	VMAXPS       Z25, Z28, Z25
+	VMINPS       Z25, Z29, Z25
+	VMOVUPS      Z25, 64(SI)
+	VMAXPS       Z27, Z28, Z27
+	VMINPS       Z27, Z29, Z27
+	VMOVUPS      Z27, 64(SI)(DX*1)
+	ADDQ         $+128, AX
+	SUBQ         $+32, CX
+	JG           channels
+	JMP          next
+
+one:
+	CMPQ    CX, $+16
+	JL      part
+	MOVQ    a+0(FP), DX
+	MOVQ    96(DX), DX
+	VMOVUPS (DX)(AX*1), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	MOVQ    a+0(FP), DX
+	MOVQ    72(DX), DX
+	ADDQ    AX, DX
+	MOVQ    a+0(FP), BX
+	MOVQ    144(BX), BX
+	SHLQ    $0x02, BX
+	MOVQ    a+0(FP), SI
+	MOVQ    120(SI), SI
+	MOVQ    a+0(FP), DI
+	MOVQ    128(DI), DI
+	LEAQ    (SI)(DI*8), DI
+	MOVQ    a+0(FP), R8
+	MOVQ    (R8), R9
+	MOVQ    184(R8), R8
+	LEAQ    (R9)(R8*4), R9
+	ADDQ    AX, R9
+	MOVQ    a+0(FP), R8
+	MOVQ    160(R8), R8
+	SHLQ    $0x02, R8
+
+tapOne:
+	MOVQ        (SI), R10
+	LEAQ        (R9)(R10*4), R10
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R10)(R11*1), R12
+	LEAQ        (R12)(R11*1), R13
+	LEAQ        (R13)(R11*1), R14
+	LEAQ        (R14)(R11*1), R11
+	VMOVUPS     (DX), Z14
+	VFMADD231PS (R10), Z14, Z0
+	VFMADD231PS (R10)(R8*1), Z14, Z1
+	VFMADD231PS (R10)(R8*2), Z14, Z2
+	VFMADD231PS (R12), Z14, Z3
+	VFMADD231PS (R12)(R8*1), Z14, Z4
+	VFMADD231PS (R12)(R8*2), Z14, Z5
+	VFMADD231PS (R13), Z14, Z6
+	VFMADD231PS (R13)(R8*1), Z14, Z7
+	VFMADD231PS (R13)(R8*2), Z14, Z8
+	VFMADD231PS (R14), Z14, Z9
+	VFMADD231PS (R14)(R8*1), Z14, Z10
+	VFMADD231PS (R14)(R8*2), Z14, Z11
+	VFMADD231PS (R11), Z14, Z12
+	VFMADD231PS (R11)(R8*1), Z14, Z13
+	ADDQ        BX, DX
+	ADDQ        $0x08, SI
+	CMPQ        SI, DI
+	JNE         tapOne
+	MOVQ        a+0(FP), DX
+	MOVQ        56(DX), DX
+	TESTQ       DX, DX
+	JZ          clampOne
+	MOVQ        a+0(FP), DX
+	MOVQ        48(DX), BX
+	MOVQ        200(DX), DX
+	LEAQ        (BX)(DX*4), BX
+	ADDQ        AX, BX
+	MOVQ        a+0(FP), DX
+	MOVQ        176(DX), DX
+	SHLQ        $0x02, DX
+	LEAQ        (DX)(DX*2), SI
+	LEAQ        (BX)(SI*1), DI
+	LEAQ        (DI)(SI*1), R8
+	LEAQ        (R8)(SI*1), R9
+	LEAQ        (R9)(SI*1), SI
+	VADDPS      (BX), Z0, Z0
+	VADDPS      (BX)(DX*1), Z1, Z1
+	VADDPS      (BX)(DX*2), Z2, Z2
+	VADDPS      (DI), Z3, Z3
+	VADDPS      (DI)(DX*1), Z4, Z4
+	VADDPS      (DI)(DX*2), Z5, Z5
+	VADDPS      (R8), Z6, Z6
+	VADDPS      (R8)(DX*1), Z7, Z7
+	VADDPS      (R8)(DX*2), Z8, Z8
+	VADDPS      (R9), Z9, Z9
+	VADDPS      (R9)(DX*1), Z10, Z10
+	VADDPS      (R9)(DX*2), Z11, Z11
+	VADDPS      (SI), Z12, Z12
+	VADDPS      (SI)(DX*1), Z13, Z13
+
+clampOne:
 	MOVQ         a+0(FP), DX
 	MOVQ         24(DX), BX
 	MOVQ         192(DX), DX
@@ -4932,57 +8668,223 @@ clampWhole:
 	LEAQ         (R9)(SI*1), SI
 	VMAXPS       Z0, Z14, Z0
 	VMINPS       Z0, Z15, Z0
-	VMOVUPS      Z0, K1, (BX)
+	VMOVUPS      Z0, (BX)
 	VMAXPS       Z1, Z14, Z1
 	VMINPS       Z1, Z15, Z1
-	VMOVUPS      Z1, K1, (BX)(DX*1)
+	VMOVUPS      Z1, (BX)(DX*1)
 	VMAXPS       Z2, Z14, Z2
 	VMINPS       Z2, Z15, Z2
-	VMOVUPS      Z2, K1, (BX)(DX*2)
+	VMOVUPS      Z2, (BX)(DX*2)
 	VMAXPS       Z3, Z14, Z3
 	VMINPS       Z3, Z15, Z3
-	VMOVUPS      Z3, K1, (DI)
+	VMOVUPS      Z3, (DI)
 	VMAXPS       Z4, Z14, Z4
 	VMINPS       Z4, Z15, Z4
-	VMOVUPS      Z4, K1, (DI)(DX*1)
+	VMOVUPS      Z4, (DI)(DX*1)
 	VMAXPS       Z5, Z14, Z5
 	VMINPS       Z5, Z15, Z5
-	VMOVUPS      Z5, K1, (DI)(DX*2)
+	VMOVUPS      Z5, (DI)(DX*2)
 	VMAXPS       Z6, Z14, Z6
 	VMINPS       Z6, Z15, Z6
-	VMOVUPS      Z6, K1, (R8)
+	VMOVUPS      Z6, (R8)
 	VMAXPS       Z7, Z14, Z7
 	VMINPS       Z7, Z15, Z7
-	VMOVUPS      Z7, K1, (R8)(DX*1)
+	VMOVUPS      Z7, (R8)(DX*1)
 	VMAXPS       Z8, Z14, Z8
 	VMINPS       Z8, Z15, Z8
-	VMOVUPS      Z8, K1, (R8)(DX*2)
+	VMOVUPS      Z8, (R8)(DX*2)
 	VMAXPS       Z9, Z14, Z9
 	VMINPS       Z9, Z15, Z9
-	VMOVUPS      Z9, K1, (R9)
+	VMOVUPS      Z9, (R9)
 	VMAXPS       Z10, Z14, Z10
 	VMINPS       Z10, Z15, Z10
-	VMOVUPS      Z10, K1, (R9)(DX*1)
+	VMOVUPS      Z10, (R9)(DX*1)
 	VMAXPS       Z11, Z14, Z11
 	VMINPS       Z11, Z15, Z11
-	VMOVUPS      Z11, K1, (R9)(DX*2)
+	VMOVUPS      Z11, (R9)(DX*2)
 	VMAXPS       Z12, Z14, Z12
 	VMINPS       Z12, Z15, Z12
-	VMOVUPS      Z12, K1, (SI)
+	VMOVUPS      Z12, (SI)
 	VMAXPS       Z13, Z14, Z13
 	VMINPS       Z13, Z15, Z13
-	VMOVUPS      Z13, K1, (SI)(DX*1)
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
+	VMOVUPS      Z13, (SI)(DX*1)
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
 	JG           channels
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0e, 160(AX), CX
-	ADDQ         CX, 184(AX)
-	IMUL3Q       $0x0e, 168(AX), CX
-	ADDQ         CX, 192(AX)
-	IMUL3Q       $0x0e, 176(AX), CX
-	ADDQ         CX, 200(AX)
-	DECQ         152(AX)
-	JNZ          tile
+	JMP          next
+
+part:
+	MOVQ      $-1, DX
+	MOVQ      $0x00000010, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	BZHIQ     BX, DX, BX
+	KMOVW     BX, K1
+	MOVQ      a+0(FP), CX
+	MOVQ      96(CX), CX
+	VMOVUPS.Z (CX)(AX*1), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	VMOVAPS   Z0, Z8
+	VMOVAPS   Z0, Z9
+	VMOVAPS   Z0, Z10
+	VMOVAPS   Z0, Z11
+	VMOVAPS   Z0, Z12
+	VMOVAPS   Z0, Z13
+	MOVQ      a+0(FP), CX
+	MOVQ      72(CX), CX
+	ADDQ      AX, CX
+	MOVQ      a+0(FP), DX
+	MOVQ      144(DX), DX
+	SHLQ      $0x02, DX
+	MOVQ      a+0(FP), BX
+	MOVQ      120(BX), BX
+	MOVQ      a+0(FP), SI
+	MOVQ      128(SI), SI
+	LEAQ      (BX)(SI*8), SI
+	MOVQ      a+0(FP), DI
+	MOVQ      (DI), R8
+	MOVQ      184(DI), DI
+	LEAQ      (R8)(DI*4), R8
+	ADDQ      AX, R8
+	MOVQ      a+0(FP), DI
+	MOVQ      160(DI), DI
+	SHLQ      $0x02, DI
+
+tapPart:
+	MOVQ        (BX), R9
+	LEAQ        (R8)(R9*4), R9
+	LEAQ        (DI)(DI*2), R10
+	LEAQ        (R9)(R10*1), R11
+	LEAQ        (R11)(R10*1), R12
+	LEAQ        (R12)(R10*1), R13
+	LEAQ        (R13)(R10*1), R10
+	VMOVUPS.Z   (CX), K1, Z14
+	VFMADD231PS (R9), Z14, K1, Z0
+	VFMADD231PS (R9)(DI*1), Z14, K1, Z1
+	VFMADD231PS (R9)(DI*2), Z14, K1, Z2
+	VFMADD231PS (R11), Z14, K1, Z3
+	VFMADD231PS (R11)(DI*1), Z14, K1, Z4
+	VFMADD231PS (R11)(DI*2), Z14, K1, Z5
+	VFMADD231PS (R12), Z14, K1, Z6
+	VFMADD231PS (R12)(DI*1), Z14, K1, Z7
+	VFMADD231PS (R12)(DI*2), Z14, K1, Z8
+	VFMADD231PS (R13), Z14, K1, Z9
+	VFMADD231PS (R13)(DI*1), Z14, K1, Z10
+	VFMADD231PS (R13)(DI*2), Z14, K1, Z11
+	VFMADD231PS (R10), Z14, K1, Z12
+	VFMADD231PS (R10)(DI*1), Z14, K1, Z13
+	ADDQ        DX, CX
+	ADDQ        $0x08, BX
+	CMPQ        BX, SI
+	JNE         tapPart
+	MOVQ        a+0(FP), CX
+	MOVQ        56(CX), CX
+	TESTQ       CX, CX
+	JZ          clampPart
+	MOVQ        a+0(FP), CX
+	MOVQ        48(CX), DX
+	MOVQ        200(CX), CX
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        AX, DX
+	MOVQ        a+0(FP), CX
+	MOVQ        176(CX), CX
+	SHLQ        $0x02, CX
+	LEAQ        (CX)(CX*2), BX
+	LEAQ        (DX)(BX*1), SI
+	LEAQ        (SI)(BX*1), DI
+	LEAQ        (DI)(BX*1), R8
+	LEAQ        (R8)(BX*1), BX
+	VADDPS      (DX), Z0, K1, Z0
+	VADDPS      (DX)(CX*1), Z1, K1, Z1
+	VADDPS      (DX)(CX*2), Z2, K1, Z2
+	VADDPS      (SI), Z3, K1, Z3
+	VADDPS      (SI)(CX*1), Z4, K1, Z4
+	VADDPS      (SI)(CX*2), Z5, K1, Z5
+	VADDPS      (DI), Z6, K1, Z6
+	VADDPS      (DI)(CX*1), Z7, K1, Z7
+	VADDPS      (DI)(CX*2), Z8, K1, Z8
+	VADDPS      (R8), Z9, K1, Z9
+	VADDPS      (R8)(CX*1), Z10, K1, Z10
+	VADDPS      (R8)(CX*2), Z11, K1, Z11
+	VADDPS      (BX), Z12, K1, Z12
+	VADDPS      (BX)(CX*1), Z13, K1, Z13
+
+clampPart:
+	MOVQ         a+0(FP), CX
+	MOVQ         24(CX), DX
+	MOVQ         192(CX), CX
+	LEAQ         (DX)(CX*4), DX
+	ADDQ         AX, DX
+	MOVQ         a+0(FP), CX
+	VBROADCASTSS 208(CX), Z14
+	VBROADCASTSS 212(CX), Z15
+	MOVQ         a+0(FP), CX
+	MOVQ         168(CX), CX
+	SHLQ         $0x02, CX
+	LEAQ         (CX)(CX*2), BX
+	LEAQ         (DX)(BX*1), SI
+	LEAQ         (SI)(BX*1), DI
+	LEAQ         (DI)(BX*1), R8
+	LEAQ         (R8)(BX*1), BX
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMOVUPS      Z0, K1, (DX)
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMOVUPS      Z2, K1, (DX)(CX*2)
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMOVUPS      Z3, K1, (SI)
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMOVUPS      Z4, K1, (SI)(CX*1)
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMOVUPS      Z5, K1, (SI)(CX*2)
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMOVUPS      Z6, K1, (DI)
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMOVUPS      Z7, K1, (DI)(CX*1)
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMOVUPS      Z8, K1, (DI)(CX*2)
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMOVUPS      Z9, K1, (R8)
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMOVUPS      Z10, K1, (R8)(CX*1)
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMOVUPS      Z11, K1, (R8)(CX*2)
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMOVUPS      Z12, K1, (BX)
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+	VMOVUPS      Z13, K1, (BX)(CX*1)
+	ADDQ         $+64, AX
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0e, 160(AX), CX
+	ADDQ   CX, 184(AX)
+	IMUL3Q $0x0e, 168(AX), CX
+	ADDQ   CX, 192(AX)
+	IMUL3Q $0x0e, 176(AX), CX
+	ADDQ   CX, 200(AX)
+	DECQ   152(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
