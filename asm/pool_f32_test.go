@@ -112,7 +112,7 @@ func TestGlobalAveragePoolF32(t *testing.T) {
 
 func TestTranspose(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	for _, size := range [][2]int{{1, 1}, {3, 1024}, {1024, 3}, {16, 64}, {17, 33}, {8, 8}, {64, 20}} {
+	for _, size := range [][2]int{{1, 1}, {1, 9}, {9, 1}, {3, 3}, {3, 1024}, {1024, 3}, {16, 64}, {17, 33}, {8, 8}, {64, 20}} {
 		rows, cols := size[0], size[1]
 		lds, ldd := cols+rng.IntN(3), rows+rng.IntN(3)
 		src, _ := guardedCopies(t, randomF32(rng, (rows-1)*lds+cols))
@@ -129,6 +129,46 @@ func TestTranspose(t *testing.T) {
 					t.Fatalf("%dx%d: element (%d,%d) differs", rows, cols, i, j)
 				}
 			}
+		}
+	}
+}
+
+// BenchmarkPoolF32 measures Gelem/s of the source.
+func BenchmarkPoolF32(b *testing.B) {
+	src := Image[float32]{alignedF32(56 * 56 * 64), 56, 56, 64, 56 * 64, 64}
+	dst := Image[float32]{alignedF32(28 * 28 * 64), 28, 28, 64, 28 * 64, 64}
+	two := PoolSpec{2, 2, 2, 2, 1, 1, 0, 0}
+	for name, run := range map[string]func(){
+		"max2x2":     func() { MaxPoolF32(dst, src, two, 0, 28) },
+		"average2x2": func() { AveragePoolF32(dst, src, two, false, 0, 28) },
+		"global":     func() { GlobalAveragePoolF32(dst.Data[:64], src) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := newBestRate(b)
+			for b.Loop() {
+				r.time(run)
+			}
+			r.report(float64(len(src.Data)))
+		})
+	}
+}
+
+// BenchmarkTranspose measures Gelem/s to channels-last and back.
+func BenchmarkTranspose(b *testing.B) {
+	for _, c := range []int{3, 64} {
+		const pixels = 56 * 56
+		x, y := alignedF32(c*pixels), alignedF32(c*pixels)
+		for name, run := range map[string]func(){
+			"toChannelsLast":  func() { TransposeF32(y, x, c, pixels, c, pixels) },
+			"toChannelsFirst": func() { TransposeF32(x, y, pixels, c, pixels, c) },
+		} {
+			b.Run(fmt.Sprintf("%s/%d", name, c), func(b *testing.B) {
+				r := newBestRate(b)
+				for b.Loop() {
+					r.time(run)
+				}
+				r.report(float64(len(x)))
+			})
 		}
 	}
 }
