@@ -22,6 +22,12 @@ func init() { // not an initializer: lowering a node may lower the nodes before 
 		"Relu": lowerUnary, "Clip": lowerUnary, "LeakyRelu": lowerUnary, "Sigmoid": lowerUnary, "Tanh": lowerUnary, "Erf": lowerUnary,
 		"Exp": lowerUnary, "HardSwish": lowerUnary, "HardSigmoid": lowerUnary, "Neg": lowerUnary,
 
+		"QLinearConv": lowerQLinearConv, "QLinearMatMul": lowerQLinearMatMul, "QGemm": lowerQGemm,
+		"QLinearAdd": lowerQLinearBinary, "QLinearMul": lowerQLinearBinary,
+		"QLinearGlobalAveragePool": lowerQLinearPool, "QLinearAveragePool": lowerQLinearPool,
+		"QLinearSigmoid": lowerQLinearTable, "QLinearLeakyRelu": lowerQLinearTable,
+		"QLinearConcat": lowerQLinearConcat,
+
 		"BatchNormalization": lowerBatchNorm,
 		"Softmax":            lowerSoftmax,
 

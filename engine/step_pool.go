@@ -20,7 +20,7 @@ func (b *builder) poolOf(n *graph.Node) (win window, countPad, ok bool) {
 		return win, false, false
 	}
 	switch n.Op {
-	case "GlobalAveragePool":
+	case "GlobalAveragePool", "QLinearGlobalAveragePool":
 		return globalWindow(in), false, true
 	case "ReduceMean":
 		return globalWindow(in), false, b.overPixels(n)

@@ -313,15 +313,7 @@ func (b *builder) quantizedConcat(n *graph.Node, o order, side, axis int) bool {
 		}
 		c = t.coding
 	}
-	inputs := make([]*buffer, len(qs))
-	for i, q := range qs {
-		inputs[i] = b.form(n.Inputs[i], q.forms, o)
-		if q.coding != c {
-			src := inputs[i]
-			inputs[i] = b.own(&buffer{dtype: tensor.Uint8, order: o, samples: src.samples, h: src.h, w: src.w, c: src.c})
-			b.add(b.lookUp(inputs[i], src, b.recode(q.coding, c, func(x float32) float32 { return x })).of(n))
-		}
-	}
+	inputs := b.inCoding(n, n.Inputs, qs, c, o)
 	whole := b.join(n, inputs, b.shape(y), o, side)
 	if ok {
 		b.value(t.out).in[o] = whole
@@ -332,4 +324,18 @@ func (b *builder) quantizedConcat(n *graph.Node, o order, side, axis int) bool {
 		b.value(y).quant = &quant{f, c}
 	}
 	return true
+}
+
+// inCoding returns the tensors in one coding: through tables where they have another.
+func (b *builder) inCoding(n *graph.Node, vs []*graph.Value, qs []*quant, c coding, o order) []*buffer {
+	inputs := make([]*buffer, len(qs))
+	for i, q := range qs {
+		inputs[i] = b.form(vs[i], q.forms, o)
+		if q.coding != c {
+			src := inputs[i]
+			inputs[i] = b.own(&buffer{dtype: tensor.Uint8, order: o, samples: src.samples, h: src.h, w: src.w, c: src.c})
+			b.add(b.lookUp(inputs[i], src, b.recode(q.coding, c, func(x float32) float32 { return x })).of(n))
+		}
+	}
+	return inputs
 }
