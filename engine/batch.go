@@ -156,7 +156,7 @@ func (p *prover) keeps(n *graph.Node) bool {
 		"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand",
 		"QLinearConv", "ConvInteger", "QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearSigmoid", "QLinearLeakyRelu":
 		return p.onlyFirst(n)
-	case "Softmax", "LogSoftmax", "Hardmax":
+	case "Softmax", "LogSoftmax", "Hardmax", "QLinearSoftmax":
 		return p.onlyFirst(n) && p.axis(n, 1)
 	case "QuantizeLinear", "DequantizeLinear":
 		return p.onlyFirst(n) && (p.axis(n, 1) || p.typeOf(n.In(1)).Static() && len(p.typeOf(n.In(1)).Shape) == 0)

@@ -42,6 +42,7 @@ type value struct {
 
 // forms of one tensor.
 type forms struct {
+	of    *graph.Value          // whose elements these are, when they are a plain tensor or an input
 	in    [2]*buffer            // by order
 	late  func(o order) *buffer // makes the first buffer when it is known in what order it is wanted
 	slot  int                   // number of a plain tensor plus one
@@ -60,7 +61,7 @@ func newBuilder(net *Net, f *facts, batched bool, samples int, requant Requant) 
 	b := &builder{facts: f, net: net, requant: requant, batched: batched, samples: samples, uses: f.graph.Uses(),
 		values: make(map[*graph.Value]*value), done: make(map[*graph.Node]bool), seen: make(map[*graph.Value]bool)}
 	for i, v := range f.graph.Inputs {
-		b.values[v] = &value{forms: forms{input: i + 1}}
+		b.value(v).input = i + 1
 	}
 	return b
 }
@@ -135,7 +136,7 @@ func (b *builder) add(s *step) *step {
 // value returns the forms of v, made when first asked for.
 func (b *builder) value(v *graph.Value) *value {
 	if b.values[v] == nil {
-		b.values[v] = &value{}
+		b.values[v] = &value{forms: forms{of: v}}
 	}
 	return b.values[v]
 }
@@ -271,7 +272,8 @@ func (b *builder) generic(n *graph.Node) {
 		if v != nil {
 			b.slots++
 			outs[i] = b.slots
-			b.values[v] = &value{forms: forms{slot: b.slots}}
+			delete(b.values, v) // what a lowerer that declined has left
+			b.value(v).slot = b.slots
 		}
 	}
 	version := b.graph.Opset[n.Domain]

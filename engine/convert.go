@@ -31,9 +31,9 @@ func (b *builder) form(v *graph.Value, f *forms, o order) *buffer {
 	case f.late != nil:
 		f.in[o] = f.late(o)
 	case f.input > 0:
-		f.in[o] = b.readInput(f.input-1, v, o)
+		f.in[o] = b.readInput(f, o)
 	default:
-		f.in[o] = b.readTensor(v, o)
+		f.in[o] = b.readTensor(f, o)
 	}
 	return f.in[o]
 }
@@ -103,7 +103,8 @@ func toPlain[T any](dst []T, src asm.Image[T], transpose transposer[T]) {
 }
 
 // readInput copies an input of the run into the arena.
-func (b *builder) readInput(i int, v *graph.Value, o order) *buffer {
+func (b *builder) readInput(f *forms, o order) *buffer {
+	i, v := f.input-1, f.of
 	d := b.typeOf(v).DType
 	dst := b.buffer(storage(d), b.shape(v), o)
 	_, sample := b.samplesOf(b.shape(v))
@@ -145,12 +146,13 @@ func flip(x []uint8, d tensor.DType) {
 }
 
 // readTensor copies a plain tensor, made by a reference kernel or constant, into the arena.
-func (b *builder) readTensor(v *graph.Value, o order) *buffer {
+func (b *builder) readTensor(f *forms, o order) *buffer {
+	v := f.of
 	d := b.typeOf(v).DType
 	dst := b.buffer(storage(d), b.shape(v), o)
 	_, sample := b.samplesOf(b.shape(v))
 	size := tensor.Volume(sample)
-	slot := b.value(v).slot
+	slot := f.slot
 	fixed := b.constant(v)
 	b.add(sampleStep("from tensor", dst, func(c *call, w *worker, s int) {
 		t := fixed
