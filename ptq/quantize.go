@@ -58,9 +58,13 @@ func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options 
 	if err != nil {
 		return nil, err
 	}
-	RoundWeights(g)
 	report.describe(g, stats)
-	if err := LowerQDQ(g); err != nil {
+	lower := LowerUnrounded
+	if !c.noRound {
+		RoundWeights(g)
+		lower = LowerQDQ
+	}
+	if err := lower(g); err != nil {
 		return nil, err
 	}
 	return &Result{Graph: g, Report: *report}, nil
@@ -77,6 +81,7 @@ type config struct {
 	perChannel     bool
 	signs          bool
 	equalize       bool
+	noRound        bool
 	asymmetric     bool
 	exclude        []string
 	batch, threads int
@@ -121,6 +126,10 @@ func WithSigns(on bool) Option { return func(c *config) { c.signs = on } }
 // WithEqualize chooses whether channels are balanced between layers: by
 // default they are.
 func WithEqualize(on bool) Option { return func(c *config) { c.equalize = on } }
+
+// WithNoRound leaves out all rounding and clipping: the network computes in
+// float what the integers would be, see [LowerUnrounded].
+func WithNoRound(on bool) Option { return func(c *config) { c.noRound = on } }
 
 // WithAsymmetric gives every activation a zero point, not only the network's
 // input.
