@@ -27,6 +27,8 @@ type TensorReport struct {
 	Bits     int     `json:"bits"`
 	Unsigned bool    `json:"unsigned"`
 	SQNR     float64 `json:"sqnr_db"` // of the tensor's values against their rounded ones, by the histogram
+
+	Histogram *Histogram `json:"-"` // of the values that calibration saw
 }
 
 // newReport tells which nodes will be computed on integers.
@@ -54,7 +56,7 @@ func (r *Report) describe(g *graph.Graph, stats *Statistics) {
 		l := s.levels(0)
 		lo, hi := h.Range()
 		r.Tensors = append(r.Tensors, TensorReport{
-			Name: n.Inputs[0].Name, Min: lo, Max: hi, Scale: s.Scale[0], Zero: s.Zero, Bits: s.Bits, Unsigned: !s.Signed,
+			Name: n.Inputs[0].Name, Histogram: h, Min: lo, Max: hi, Scale: s.Scale[0], Zero: s.Zero, Bits: s.Bits, Unsigned: !s.Signed,
 			Clip: l.Scale * math.Max(float64(l.Max-l.Zero), float64(l.Zero-l.Min)),
 			SQNR: sqnr(h, l),
 		})

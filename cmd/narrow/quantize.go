@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
@@ -32,6 +33,7 @@ type quantizeFlags struct {
 	run     runFlags
 	options optionFlags
 	output  string
+	report  string
 	json    bool
 }
 
@@ -57,7 +59,8 @@ see are enough.
 	}
 	f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write (`PATH`)")
-	f.options.register(cmd)
+	cmd.Flags().StringVar(&f.report, "report", "", "also write a report for people: an HTML file (`PATH`)")
+	cmd.Flags().AddFlagSet(f.options.flags())
 	f.run.register(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object and nothing else")
 	return cmd
@@ -74,6 +77,11 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	}
 	if err := checkOutput(f.output, path); err != nil {
 		return err
+	}
+	if f.report != "" {
+		if err := checkOutput(f.report, path); err != nil {
+			return err
+		}
 	}
 	g, err := onnx.ReadFile(path)
 	if err != nil {
@@ -95,6 +103,11 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 		return err
 	}
 	r := quantizeResult{f.output, q.Nodes, len(q.Float), time.Since(start).Seconds(), peakRSS()}
+	if f.report != "" {
+		if err := f.writeReport(cmd, path, g, q, r); err != nil {
+			return fmt.Errorf("%s: report: %w", path, err)
+		}
+	}
 	if f.json {
 		return printJSON(cmd.OutOrStdout(), r)
 	}
@@ -121,11 +134,7 @@ func printQuantized(w io.Writer, path string, r quantizeResult, q *ptq.Result) e
 	t := &table{}
 	t.add("written", r.Output)
 	t.add("nodes", fmt.Sprintf("%d on integers, %d in float", r.NodesQuantized, r.NodesFloat))
-	if from, err := os.Stat(path); err == nil {
-		if to, err := os.Stat(r.Output); err == nil {
-			t.add("size", fmt.Sprintf("%s, from %s", bytesText(to.Size()), bytesText(from.Size())))
-		}
-	}
+	t.add("size", fmt.Sprintf("%s, from %s", bytesText(fileSize(r.Output)), bytesText(fileSize(path))))
 	t.add("time", fmt.Sprintf("%.2f s", r.Seconds))
 	t.add("memory", bytesText(r.PeakRSS))
 	for _, name := range slices.Sorted(maps.Keys(q.Float)) {
@@ -140,20 +149,24 @@ type optionFlags struct {
 	weightBits, actBits int
 	bits                []string
 	perChannel, signs   bool
+	equalize            bool
 	asymmetric          bool
 	exclude             []string
 }
 
-func (o *optionFlags) register(cmd *cobra.Command) {
-	f := cmd.Flags()
+// flags returns the flags that set o.
+func (o *optionFlags) flags() *pflag.FlagSet {
+	f := pflag.NewFlagSet("options", pflag.ContinueOnError)
 	f.StringVar(&o.clip, "clip", "mse", "how ranges of activations are cut: `RULE` is max, mse, kl, aa, lpP (lp3), sigmaN (sigma4) or percentile:P")
 	f.IntVar(&o.weightBits, "weight-bits", 8, "bits of weights, 2 to 8")
 	f.IntVar(&o.actBits, "act-bits", 8, "bits of activations, 4 to 8 or 16")
 	f.StringArrayVar(&o.bits, "bits", nil, "bits of one node's weights and result, as `NODE=W/A`; may be repeated")
 	f.BoolVar(&o.perChannel, "per-channel", true, "one scale for each output channel of the weights")
 	f.BoolVar(&o.signs, "signs", true, "unsigned integers where a tensor is never negative")
+	f.BoolVar(&o.equalize, "equalize", true, "balance the ranges of channels between neighbouring layers where that lessens the noise")
 	f.BoolVar(&o.asymmetric, "asymmetric", false, "a zero point for every activation, not only for the network's input")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave this node in float; may be repeated (`NODE`)")
+	return f
 }
 
 // options translates the flags.
@@ -167,6 +180,7 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		ptq.WithBits(o.weightBits, o.actBits),
 		ptq.WithPerChannel(o.perChannel),
 		ptq.WithSigns(o.signs),
+		ptq.WithEqualize(o.equalize),
 		ptq.WithAsymmetric(o.asymmetric),
 		ptq.WithExclude(o.exclude...),
 	}
