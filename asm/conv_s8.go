@@ -112,9 +112,8 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 	flat := f.pointwise() && src.gapless() && dst.gapless() && (add == nil || add.Image.gapless())
 	emit := func(sums sumsS8) {
 		s, p := sums.s8Scratch, sums.p
-		at := sums.y*dst.RowStride + sums.x*dst.PixStride + p.first
-		s.requant = requantArgs{dst: dst.Data[at:], src: s.acc[:], dstStep: dst.PixStride, srcStep: p.width, pixels: sums.pixels, channels: p.channels}
-		req.rows(&s.requant, p.first)
+		s.requant.dst, s.requant.pixels = dst.Data[sums.y*dst.RowStride+sums.x*dst.PixStride+p.first:], sums.pixels
+		requantRows[req.mode](&s.requant)
 		if add != nil {
 			add.apply(dst, sums)
 		}
@@ -122,6 +121,8 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 	f.blocks(src, y0, y1, p0, p1, func(s *s8Scratch, p *panelS8, y0, y1 int) {
 		kernel := f.depthwiseBytes(p, req.mode)
 		if kernel == nil {
+			s.requant = requantArgs{src: s.acc[:], dstStep: dst.PixStride, srcStep: p.width, channels: p.channels}
+			req.setParams(&s.requant, p.first)
 			f.sums(s, src, p, dst.W, flat, y0, y1, emit)
 			return
 		}
@@ -251,17 +252,22 @@ func (f *ConvS8) sums(s *s8Scratch, src Image[uint8], p *panelS8, w int, flat bo
 		w, y1 = w*(y1-y0), y0+1
 	}
 	step := f.spec.StrideW * src.PixStride
+	if f.depthwise != nil {
+		f.setDepthwise(s, p, nil, step, 0)
+	} else {
+		s.tile = tileArgsS8{weights: p.weights, weights16: p.weights16, bias: p.bias, acc: s.acc[:],
+			taps: s.taps, srcStep: step, quads: p.quads, width: p.width}
+	}
 	for y := y0; y < y1; y++ {
 		for x := 0; x < w; {
 			from := src.Data[y*f.spec.StrideH*src.RowStride+x*step+p.input:]
 			n := w - x
 			if f.depthwise != nil {
 				n = min(n, len(s.acc)/p.width)
-				f.setDepthwise(s, p, nil, step, 0)
 				s.depth.src, s.depth.acc, s.depth.pixels = from, s.acc[:], n
 				f.depthwise.sums(&s.depth)
 			} else {
-				n = f.kernel.tiles(s, p, from, step, n)
+				n = tilesOf(f.kernel.kernels[p.kind], &s.tile, from, n)
 			}
 			emit(sumsS8{s, p, y, x, n})
 			x += n
@@ -269,17 +275,16 @@ func (f *ConvS8) sums(s *s8Scratch, src Image[uint8], p *panelS8, w int, flat bo
 	}
 }
 
-// tiles computes up to n pixels in tiles of equal size and returns how many it did.
-func (k *tileKernelS8) tiles(s *s8Scratch, p *panelS8, src []uint8, step, n int) int {
-	kernels := k.kernels[p.kind]
+// tilesOf computes up to n pixels from src on in tiles of equal size, as many as
+// fit in a.acc, and returns how many it did.
+func tilesOf(kernels []func(*tileArgsS8), a *tileArgsS8, src []uint8, n int) int {
 	most := len(kernels) - 1
-	n = min(n, len(s.acc)/p.width/most*most)
+	n = min(n, len(a.acc)/a.width/most*most)
 	count := (n + most - 1) / most
 	pixels := (n + count - 1) / count
 	count = n / pixels
-	s.tile = tileArgsS8{src: src, weights: p.weights, weights16: p.weights16, bias: p.bias, acc: s.acc[:],
-		taps: s.taps, srcStep: step, quads: p.quads, tiles: count, width: p.width, pixels: pixels}
-	kernels[pixels](&s.tile)
+	a.src, a.tiles, a.pixels = src, count, pixels
+	kernels[pixels](a)
 	return count * pixels
 }
 

@@ -336,3 +336,21 @@ func TestArgsLayoutS8(t *testing.T) {
 		}
 	}
 }
+
+func TestConvS8Allocates(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 11))
+	for _, c := range []convCaseS8{convCasesS8[0], convCasesS8[4], convCasesS8[12]} {
+		w, bias, src := c.random(t, rng)
+		f, err := PackConvS8(w, bias, 0, c.m, c.c, c.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		oh, ow := c.spec.OutSize(c.h, c.w)
+		dst := Image[uint8]{Data: make([]uint8, oh*ow*c.m), H: oh, W: ow, C: c.m, RowStride: ow * c.m, PixStride: c.m}
+		r := randomRequants(t, rng, c.m)[ByFloat]
+		add := &Residual{Image: dst, Add: addSpecs[0]}
+		if n := testing.AllocsPerRun(50, func() { f.Run(dst, src, r, add, 0, oh) }); n > 1 { // the pool may be emptied by a collection
+			t.Errorf("%s: %v allocations in a run", c, n)
+		}
+	}
+}

@@ -1,12 +1,14 @@
 package asm
 
+import "slices"
+
 // depthwiseKernelS8 is a tier's kernels for convolutions with one input channel
 // for each output channel. Internally they keep a panel's channels in an order of their own.
 type depthwiseKernelS8 struct {
 	width int                       // channels of a panel, at most ReadSlack
 	group int                       // taps whose weights of one channel lie side by side: 1, 2 or 4
 	wide  bool                      // weights are packed as int16 rather than int8
-	lane  func(c int) int           // the place of a channel in the panel
+	fours []int                     // the channels at places 0, 4, 8, ... of the panel, each followed by the next three
 	sums  func(*depthwiseArgsS8)    // makes sums
 	bytes [3]func(*depthwiseArgsS8) // makes requantized bytes, by mode; may be nil
 	rolls [3]func(*depthwiseArgsS8) // the same for 3x3 kernels of stride 1; may be nil
@@ -40,6 +42,11 @@ type depthwiseArgsS8 struct {
 
 var depthwiseS8 = pick[*depthwiseKernelS8]("depthwiseS8", active)
 
+// lane returns the place of channel c in the panel.
+func (k *depthwiseKernelS8) lane(c int) int {
+	return 4*slices.Index(k.fours, c&^3) + c%4
+}
+
 // tapOrder lists the kernel elements (rows first), of each pass the next KH*KW, in the order
 // that depthwise kernels take them: -1 stands for none and fills up
 // fours. Kernels of three rows go column by column.
@@ -69,11 +76,13 @@ func (f *ConvS8) setDepthwise(s *s8Scratch, p *panelS8, r *Requant, srcStep, dst
 		return
 	}
 	d.zero, d.lo, d.hi = r.zero, r.lo, r.hi
-	for c := range p.channels {
-		if lane := f.depthwise.lane(c); r.mode == ByFloat {
-			d.scale[lane] = r.scale[p.first+c]
+	for i, c := range f.depthwise.fours { // parameters are padded: there are enough
+		from := p.first + c
+		if r.mode == ByFloat {
+			copy(d.scale[4*i:4*i+4], r.scale[from:])
 		} else {
-			d.mul[lane], d.shift[lane] = r.mul[p.first+c], r.shift[p.first+c]
+			copy(d.mul[4*i:4*i+4], r.mul[from:])
+			copy(d.shift[4*i:4*i+4], r.shift[from:])
 		}
 	}
 }

@@ -3,7 +3,7 @@ package asm
 var depthwiseS8Generic = depthwiseKernelS8{
 	width: 16,
 	group: 1,
-	lane:  func(c int) int { return c },
+	fours: []int{0, 4, 8, 12},
 	sums:  depthwiseS8SumsGeneric,
 }
 

@@ -8,7 +8,7 @@ import (
 // benchShapesS8 are convolutions of common networks; h and w are the output's.
 var benchShapesS8 = []struct {
 	name        string
-	m, c, hw, b int
+	m, c, hw, b int // b images, one after the other
 	spec        ConvSpec
 }{
 	{"3x3_64_64_56", 64, 64, 56, 1, square(3, 1, 1)},
@@ -22,6 +22,10 @@ var benchShapesS8 = []struct {
 	{"fc_1024_1000", 1000, 1024, 1, 1, square(1, 1, 1)},
 	{"1x1_16_96_32", 96, 16, 32, 1, square(1, 1, 1)},
 	{"dw3x3s2_64_16", 64, 64, 8, 1, square(3, 2, 64)},
+	{"1x1_96_24_16", 24, 96, 16, 1, square(1, 1, 1)},
+	{"1x1_64_64_11", 64, 64, 11, 1, square(1, 1, 1)},
+	{"10x4s2_1_64_11", 64, 1, 11, 1, ConvSpec{10, 4, 2, 2, 1, 1, 1}},
+	{"dw3x3_64_11", 64, 64, 11, 1, square(3, 1, 64)},
 	{"dw5x5_64_28", 64, 64, 28, 1, square(5, 1, 64)},
 }
 
@@ -30,7 +34,7 @@ func BenchmarkConvS8(b *testing.B) {
 		b.Run(s.name, func(b *testing.B) {
 			benchTiers(b, func(b *testing.B, tier Tier) {
 				rng := rand.New(rand.NewPCG(1, 1))
-				h := (s.hw-1)*s.spec.StrideH + s.spec.KH
+				h := (s.hw-1)*s.spec.StrideH + max(s.spec.KH, s.spec.KW)
 				c := convCaseS8{s.m, s.c, h, h, s.spec}
 				w, bias, src := c.random(b, rng)
 				f, err := packConvS8(widened(w), bias, 0, c.m, c.c, c.spec,

@@ -53,12 +53,12 @@ var requantAVX2 = requantKernels{
 }
 
 func requantWhole8(a *requantArgs, whole, rest func(*requantArgs)) {
-	channels := a.channels
+	given := *a
 	if a.channels &^= 7; a.channels > 0 {
 		whole(a)
 	}
-	if done := a.channels; done < channels {
-		a.channels = channels - done
+	if done := a.channels; done < given.channels {
+		a.channels = given.channels - done
 		a.dst, a.src = a.dst[done:], a.src[done:]
 		if a.scale != nil {
 			a.scale = a.scale[done:]
@@ -67,6 +67,7 @@ func requantWhole8(a *requantArgs, whole, rest func(*requantArgs)) {
 		}
 		rest(a)
 	}
+	*a = given
 }
 
 var tilesS8AVX512 = tileKernelS8{
@@ -109,7 +110,7 @@ var depthwiseS8AVX2 = depthwiseKernelS8{
 	group: 2,
 	wide:  true,
 	whole: true,
-	lane:  func(c int) int { return c%8/4*8 + c/8*4 + c%4 },
+	fours: []int{0, 8, 4, 12},
 	sums:  depthwiseS8SumsAVX2,
 	bytes: [3]func(*depthwiseArgsS8){depthwiseS8FloatAVX2, depthwiseS8MultiplierAVX2, depthwiseS8ShiftAVX2},
 }
@@ -117,7 +118,7 @@ var depthwiseS8AVX2 = depthwiseKernelS8{
 var depthwiseS8AVX512 = depthwiseKernelS8{
 	width: 32,
 	group: 4,
-	lane:  func(c int) int { return c%16/4*8 + c/16*4 + c%4 },
+	fours: []int{0, 16, 4, 20, 8, 24, 12, 28},
 	sums:  depthwiseS8SumsAVX512,
 	bytes: [3]func(*depthwiseArgsS8){depthwiseS8FloatAVX512, depthwiseS8MultiplierAVX512, depthwiseS8ShiftAVX512},
 	rolls: [3]func(*depthwiseArgsS8){depthwiseS8RollingFloatAVX512, depthwiseS8RollingMultiplierAVX512, depthwiseS8RollingShiftAVX512},

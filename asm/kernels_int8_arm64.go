@@ -37,7 +37,7 @@ var depthwiseKernelNEON = depthwiseKernelS8{
 	width: 16,
 	group: 1,
 	wide:  true,
-	lane:  func(c int) int { return c },
+	fours: []int{0, 4, 8, 12},
 	sums:  depthwiseS8NEON,
 }
 

@@ -148,7 +148,7 @@ type requantArgs struct {
 	zero, lo, hi     int32
 }
 
-// requantKernels are the row functions of a tier, by mode. They may change the arguments.
+// requantKernels are the row functions of a tier, by mode.
 type requantKernels [ByShift + 1]func(*requantArgs)
 
 var requantRows = pick[*requantKernels]("requantize", active)
@@ -159,13 +159,18 @@ func (r *Requant) rows(a *requantArgs, first int) {
 }
 
 func (r *Requant) rowsBy(k *requantKernels, a *requantArgs, first int) {
+	r.setParams(a, first)
+	k[r.mode](a)
+}
+
+// setParams fills in the parameters of r from channel first on.
+func (r *Requant) setParams(a *requantArgs, first int) {
 	a.zero, a.lo, a.hi = r.zero, r.lo, r.hi
 	if r.mode == ByFloat {
 		a.scale = r.scale[first:]
 	} else {
 		a.mul, a.shift = r.mul[first:], r.shift[first:]
 	}
-	k[r.mode](a)
 }
 
 // applyScalar requantizes all of src by the one channel of r.

@@ -118,7 +118,7 @@ func TestRequantize(t *testing.T) {
 				generic := args
 				r.rowsBy(&requantGeneric, &generic, 0)
 				for _, dst := range [][]uint8{atEnd, atStart} {
-					again := args // kernels may change it
+					again := args
 					again.dst = dst
 					r.rowsBy(k, &again, 0)
 					if string(dst) != string(want) {
