@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 20000
 
-.PHONY: help build demo test test-purego test-race test-arm64 test-ort gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help build demo test test-purego test-race test-arm64 count-arm64 test-ort gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -38,9 +38,13 @@ lint: ## staticcheck
 fuzz: ## every fuzz target for FUZZ_EXECUTIONS runs
 	.ci/fuzz $(FUZZ_EXECUTIONS)
 
+count-arm64: ## instructions in the inner loops for arm64: bench/results/arm64.md
+	mkdir -p bench/results
+	cd asm/_gen && $(GO) run ./arm64 -dir .. -count ../../bench/results/arm64.md
+
 ARM64_CPUS = cortex-a53:neon neoverse-n1:dotprod max:i8mm
 
-test-arm64: ## kernel tests for arm64 under qemu-user, one processor for each tier
+test-arm64: ## kernel tests for arm64 under qemu-user, one processor for each tier; the command there and here
 	cd asm/_gen && $(GO) test ./arm64
 	mkdir -p build
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -c -o build/asm.arm64.test ./asm
@@ -48,6 +52,7 @@ test-arm64: ## kernel tests for arm64 under qemu-user, one processor for each ti
 		echo "== $$c"; \
 		NARROW_REQUIRE_CPU=$${c#*:} qemu-aarch64-static -cpu $${c%:*} ../build/asm.arm64.test -test.short || exit 1; \
 	done
+	NARROW_QEMU=1 $(GO) test -count=1 ./test/arm64
 
 NARROW_SHARED ?= ../shared
 PYTHON ?= build/venv/bin/python

@@ -11,13 +11,13 @@ TEXT ·errorAbsF32NEON(SB), NOSPLIT, $0-40
 	MOVD x_len+16(FP), R2
 	MOVD p+32(FP), R3
 	ADD $0, R3, R7
-	VLD1R (R7), [V24.S4]
+	VLD1R (R7), [V16.S4]
 	ADD $4, R3, R7
-	VLD1R (R7), [V25.S4]
+	VLD1R (R7), [V17.S4]
 	ADD $8, R3, R7
-	VLD1R (R7), [V26.S4]
+	VLD1R (R7), [V18.S4]
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	FLDPQ 0(R0), (F8, F9)
 	FLDPQ 32(R0), (F10, F11)
 	FLDPQ 64(R0), (F12, F13)
@@ -28,77 +28,69 @@ loop1:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
 	WORD $0x4ea01c04 // orr v4.16b, v0.16b, v0.16b
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc12 // fmul v18.4s, v0.4s, v26.4s
-	WORD $0x4ebbce40 // fmls v0.4s, v18.4s, v27.4s
-	WORD $0x4e3acc12 // fmla v18.4s, v0.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x4ee0fa31 // fabs v17.2d, v17.2d
-	WORD $0x4e71d508 // fadd v8.2d, v8.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x4ee0fa31 // fabs v17.2d, v17.2d
-	WORD $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc1b // fmul v27.4s, v0.4s, v18.4s
+	WORD $0x4eb3cf60 // fmls v0.4s, v27.4s, v19.4s
+	WORD $0x4e32cc1b // fmla v27.4s, v0.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x4ee0fb5a // fabs v26.2d, v26.2d
+	WORD $0x4e7ad508 // fadd v8.2d, v8.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x4ee0fb5a // fabs v26.2d, v26.2d
+	WORD $0x4e7ad529 // fadd v9.2d, v9.2d, v26.2d
 	WORD $0x4ea11c24 // orr v4.16b, v1.16b, v1.16b
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc32 // fmul v18.4s, v1.4s, v26.4s
-	WORD $0x4ebbce41 // fmls v1.4s, v18.4s, v27.4s
-	WORD $0x4e3acc32 // fmla v18.4s, v1.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x4ee0fa31 // fabs v17.2d, v17.2d
-	WORD $0x4e71d54a // fadd v10.2d, v10.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x4ee0fa31 // fabs v17.2d, v17.2d
-	WORD $0x4e71d56b // fadd v11.2d, v11.2d, v17.2d
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x6e32dc3b // fmul v27.4s, v1.4s, v18.4s
+	WORD $0x4eb3cf61 // fmls v1.4s, v27.4s, v19.4s
+	WORD $0x4e32cc3b // fmla v27.4s, v1.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x4ee0fb5a // fabs v26.2d, v26.2d
+	WORD $0x4e7ad54a // fadd v10.2d, v10.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x4ee0fb5a // fabs v26.2d, v26.2d
+	WORD $0x4e7ad56b // fadd v11.2d, v11.2d, v26.2d
 	WORD $0x4ea21c44 // orr v4.16b, v2.16b, v2.16b
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc52 // fmul v18.4s, v2.4s, v26.4s
-	WORD $0x4ebbce42 // fmls v2.4s, v18.4s, v27.4s
-	WORD $0x4e3acc52 // fmla v18.4s, v2.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x4ee0fa31 // fabs v17.2d, v17.2d
-	WORD $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x4ee0fa31 // fabs v17.2d, v17.2d
-	WORD $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc5b // fmul v27.4s, v2.4s, v18.4s
+	WORD $0x4eb3cf62 // fmls v2.4s, v27.4s, v19.4s
+	WORD $0x4e32cc5b // fmla v27.4s, v2.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x4ee0fb5a // fabs v26.2d, v26.2d
+	WORD $0x4e7ad58c // fadd v12.2d, v12.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x4ee0fb5a // fabs v26.2d, v26.2d
+	WORD $0x4e7ad5ad // fadd v13.2d, v13.2d, v26.2d
 	WORD $0x4ea31c64 // orr v4.16b, v3.16b, v3.16b
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc72 // fmul v18.4s, v3.4s, v26.4s
-	WORD $0x4ebbce43 // fmls v3.4s, v18.4s, v27.4s
-	WORD $0x4e3acc72 // fmla v18.4s, v3.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x4ee0fa31 // fabs v17.2d, v17.2d
-	WORD $0x4e71d5ce // fadd v14.2d, v14.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x4ee0fa31 // fabs v17.2d, v17.2d
-	WORD $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	WORD $0x6e32dc7b // fmul v27.4s, v3.4s, v18.4s
+	WORD $0x4eb3cf63 // fmls v3.4s, v27.4s, v19.4s
+	WORD $0x4e32cc7b // fmla v27.4s, v3.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x4ee0fb5a // fabs v26.2d, v26.2d
+	WORD $0x4e7ad5ce // fadd v14.2d, v14.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x4ee0fb5a // fabs v26.2d, v26.2d
+	WORD $0x4e7ad5ef // fadd v15.2d, v15.2d, v26.2d
 	SUBS $16, R2, R2
 	BNE loop1
 
@@ -116,13 +108,13 @@ TEXT ·errorSquareF32NEON(SB), NOSPLIT, $0-40
 	MOVD x_len+16(FP), R2
 	MOVD p+32(FP), R3
 	ADD $0, R3, R7
-	VLD1R (R7), [V24.S4]
+	VLD1R (R7), [V16.S4]
 	ADD $4, R3, R7
-	VLD1R (R7), [V25.S4]
+	VLD1R (R7), [V17.S4]
 	ADD $8, R3, R7
-	VLD1R (R7), [V26.S4]
+	VLD1R (R7), [V18.S4]
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	FLDPQ 0(R0), (F8, F9)
 	FLDPQ 32(R0), (F10, F11)
 	FLDPQ 64(R0), (F12, F13)
@@ -133,69 +125,61 @@ loop3:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
 	WORD $0x4ea01c04 // orr v4.16b, v0.16b, v0.16b
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc12 // fmul v18.4s, v0.4s, v26.4s
-	WORD $0x4ebbce40 // fmls v0.4s, v18.4s, v27.4s
-	WORD $0x4e3acc12 // fmla v18.4s, v0.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x4e71ce28 // fmla v8.2d, v17.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x4e71ce29 // fmla v9.2d, v17.2d, v17.2d
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc1b // fmul v27.4s, v0.4s, v18.4s
+	WORD $0x4eb3cf60 // fmls v0.4s, v27.4s, v19.4s
+	WORD $0x4e32cc1b // fmla v27.4s, v0.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x4e7acf48 // fmla v8.2d, v26.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x4e7acf49 // fmla v9.2d, v26.2d, v26.2d
 	WORD $0x4ea11c24 // orr v4.16b, v1.16b, v1.16b
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc32 // fmul v18.4s, v1.4s, v26.4s
-	WORD $0x4ebbce41 // fmls v1.4s, v18.4s, v27.4s
-	WORD $0x4e3acc32 // fmla v18.4s, v1.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x4e71ce2a // fmla v10.2d, v17.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x4e71ce2b // fmla v11.2d, v17.2d, v17.2d
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x6e32dc3b // fmul v27.4s, v1.4s, v18.4s
+	WORD $0x4eb3cf61 // fmls v1.4s, v27.4s, v19.4s
+	WORD $0x4e32cc3b // fmla v27.4s, v1.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x4e7acf4a // fmla v10.2d, v26.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x4e7acf4b // fmla v11.2d, v26.2d, v26.2d
 	WORD $0x4ea21c44 // orr v4.16b, v2.16b, v2.16b
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc52 // fmul v18.4s, v2.4s, v26.4s
-	WORD $0x4ebbce42 // fmls v2.4s, v18.4s, v27.4s
-	WORD $0x4e3acc52 // fmla v18.4s, v2.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x4e71ce2c // fmla v12.2d, v17.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x4e71ce2d // fmla v13.2d, v17.2d, v17.2d
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc5b // fmul v27.4s, v2.4s, v18.4s
+	WORD $0x4eb3cf62 // fmls v2.4s, v27.4s, v19.4s
+	WORD $0x4e32cc5b // fmla v27.4s, v2.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x4e7acf4c // fmla v12.2d, v26.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x4e7acf4d // fmla v13.2d, v26.2d, v26.2d
 	WORD $0x4ea31c64 // orr v4.16b, v3.16b, v3.16b
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc72 // fmul v18.4s, v3.4s, v26.4s
-	WORD $0x4ebbce43 // fmls v3.4s, v18.4s, v27.4s
-	WORD $0x4e3acc72 // fmla v18.4s, v3.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x4e71ce2e // fmla v14.2d, v17.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x4e71ce2f // fmla v15.2d, v17.2d, v17.2d
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	WORD $0x6e32dc7b // fmul v27.4s, v3.4s, v18.4s
+	WORD $0x4eb3cf63 // fmls v3.4s, v27.4s, v19.4s
+	WORD $0x4e32cc7b // fmla v27.4s, v3.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x4e7acf4e // fmla v14.2d, v26.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x4e7acf4f // fmla v15.2d, v26.2d, v26.2d
 	SUBS $16, R2, R2
 	BNE loop3
 
@@ -213,13 +197,13 @@ TEXT ·errorFourthF32NEON(SB), NOSPLIT, $0-40
 	MOVD x_len+16(FP), R2
 	MOVD p+32(FP), R3
 	ADD $0, R3, R7
-	VLD1R (R7), [V24.S4]
+	VLD1R (R7), [V16.S4]
 	ADD $4, R3, R7
-	VLD1R (R7), [V25.S4]
+	VLD1R (R7), [V17.S4]
 	ADD $8, R3, R7
-	VLD1R (R7), [V26.S4]
+	VLD1R (R7), [V18.S4]
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	FLDPQ 0(R0), (F8, F9)
 	FLDPQ 32(R0), (F10, F11)
 	FLDPQ 64(R0), (F12, F13)
@@ -230,85 +214,77 @@ loop5:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
 	WORD $0x4ea01c04 // orr v4.16b, v0.16b, v0.16b
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc12 // fmul v18.4s, v0.4s, v26.4s
-	WORD $0x4ebbce40 // fmls v0.4s, v18.4s, v27.4s
-	WORD $0x4e3acc12 // fmla v18.4s, v0.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x4e71d508 // fadd v8.2d, v8.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc1b // fmul v27.4s, v0.4s, v18.4s
+	WORD $0x4eb3cf60 // fmls v0.4s, v27.4s, v19.4s
+	WORD $0x4e32cc1b // fmla v27.4s, v0.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x4e7ad508 // fadd v8.2d, v8.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x4e7ad529 // fadd v9.2d, v9.2d, v26.2d
 	WORD $0x4ea11c24 // orr v4.16b, v1.16b, v1.16b
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc32 // fmul v18.4s, v1.4s, v26.4s
-	WORD $0x4ebbce41 // fmls v1.4s, v18.4s, v27.4s
-	WORD $0x4e3acc32 // fmla v18.4s, v1.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x4e71d54a // fadd v10.2d, v10.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x4e71d56b // fadd v11.2d, v11.2d, v17.2d
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x6e32dc3b // fmul v27.4s, v1.4s, v18.4s
+	WORD $0x4eb3cf61 // fmls v1.4s, v27.4s, v19.4s
+	WORD $0x4e32cc3b // fmla v27.4s, v1.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x4e7ad54a // fadd v10.2d, v10.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x4e7ad56b // fadd v11.2d, v11.2d, v26.2d
 	WORD $0x4ea21c44 // orr v4.16b, v2.16b, v2.16b
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc52 // fmul v18.4s, v2.4s, v26.4s
-	WORD $0x4ebbce42 // fmls v2.4s, v18.4s, v27.4s
-	WORD $0x4e3acc52 // fmla v18.4s, v2.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc5b // fmul v27.4s, v2.4s, v18.4s
+	WORD $0x4eb3cf62 // fmls v2.4s, v27.4s, v19.4s
+	WORD $0x4e32cc5b // fmla v27.4s, v2.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x4e7ad58c // fadd v12.2d, v12.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x4e7ad5ad // fadd v13.2d, v13.2d, v26.2d
 	WORD $0x4ea31c64 // orr v4.16b, v3.16b, v3.16b
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc72 // fmul v18.4s, v3.4s, v26.4s
-	WORD $0x4ebbce43 // fmls v3.4s, v18.4s, v27.4s
-	WORD $0x4e3acc72 // fmla v18.4s, v3.4s, v26.4s
-	WORD $0x4e21aa52 // fcvtns v18.4s, v18.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x6e3bde52 // fmul v18.4s, v18.4s, v27.4s
-	WORD $0x4eb2d484 // fsub v4.4s, v4.4s, v18.4s
-	WORD $0x0e617891 // fcvtl v17.2d, v4.2s
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x4e71d5ce // fadd v14.2d, v14.2d, v17.2d
-	WORD $0x4e617891 // fcvtl2 v17.2d, v4.4s
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x6e71de31 // fmul v17.2d, v17.2d, v17.2d
-	WORD $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	WORD $0x6e32dc7b // fmul v27.4s, v3.4s, v18.4s
+	WORD $0x4eb3cf63 // fmls v3.4s, v27.4s, v19.4s
+	WORD $0x4e32cc7b // fmla v27.4s, v3.4s, v18.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	WORD $0x4e21db7b // scvtf v27.4s, v27.4s
+	WORD $0x6e33df7b // fmul v27.4s, v27.4s, v19.4s
+	WORD $0x4ebbd484 // fsub v4.4s, v4.4s, v27.4s
+	WORD $0x0e61789a // fcvtl v26.2d, v4.2s
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x4e7ad5ce // fadd v14.2d, v14.2d, v26.2d
+	WORD $0x4e61789a // fcvtl2 v26.2d, v4.4s
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x6e7adf5a // fmul v26.2d, v26.2d, v26.2d
+	WORD $0x4e7ad5ef // fadd v15.2d, v15.2d, v26.2d
 	SUBS $16, R2, R2
 	BNE loop5
 

@@ -11,56 +11,48 @@ TEXT ·quantizeF32S8NEON(SB), NOSPLIT, $0-56
 	MOVD x_len+32(FP), R2
 	MOVD p+48(FP), R3
 	ADD $0, R3, R7
-	VLD1R (R7), [V24.S4]
+	VLD1R (R7), [V16.S4]
 	ADD $4, R3, R7
-	VLD1R (R7), [V25.S4]
+	VLD1R (R7), [V17.S4]
 	ADD $8, R3, R7
-	VLD1R (R7), [V26.S4]
+	VLD1R (R7), [V18.S4]
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	ADD $16, R3, R7
-	VLD1R (R7), [V28.S4]
+	VLD1R (R7), [V20.S4]
 	CBZ R2, done2
 
 loop1:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc04 // fmul v4.4s, v0.4s, v26.4s
-	WORD $0x4ebbcc80 // fmls v0.4s, v4.4s, v27.4s
-	WORD $0x4e3acc04 // fmla v4.4s, v0.4s, v26.4s
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc04 // fmul v4.4s, v0.4s, v18.4s
+	WORD $0x4eb3cc80 // fmls v0.4s, v4.4s, v19.4s
+	WORD $0x4e32cc04 // fmla v4.4s, v0.4s, v18.4s
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
-	WORD $0x4ebc8480 // add v0.4s, v4.4s, v28.4s
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc25 // fmul v5.4s, v1.4s, v26.4s
-	WORD $0x4ebbcca1 // fmls v1.4s, v5.4s, v27.4s
-	WORD $0x4e3acc25 // fmla v5.4s, v1.4s, v26.4s
+	WORD $0x4eb48480 // add v0.4s, v4.4s, v20.4s
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x6e32dc25 // fmul v5.4s, v1.4s, v18.4s
+	WORD $0x4eb3cca1 // fmls v1.4s, v5.4s, v19.4s
+	WORD $0x4e32cc25 // fmla v5.4s, v1.4s, v18.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
-	WORD $0x4ebc84a1 // add v1.4s, v5.4s, v28.4s
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc46 // fmul v6.4s, v2.4s, v26.4s
-	WORD $0x4ebbccc2 // fmls v2.4s, v6.4s, v27.4s
-	WORD $0x4e3acc46 // fmla v6.4s, v2.4s, v26.4s
+	WORD $0x4eb484a1 // add v1.4s, v5.4s, v20.4s
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc46 // fmul v6.4s, v2.4s, v18.4s
+	WORD $0x4eb3ccc2 // fmls v2.4s, v6.4s, v19.4s
+	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
-	WORD $0x4ebc84c2 // add v2.4s, v6.4s, v28.4s
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc67 // fmul v7.4s, v3.4s, v26.4s
-	WORD $0x4ebbcce3 // fmls v3.4s, v7.4s, v27.4s
-	WORD $0x4e3acc67 // fmla v7.4s, v3.4s, v26.4s
+	WORD $0x4eb484c2 // add v2.4s, v6.4s, v20.4s
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	WORD $0x6e32dc67 // fmul v7.4s, v3.4s, v18.4s
+	WORD $0x4eb3cce3 // fmls v3.4s, v7.4s, v19.4s
+	WORD $0x4e32cc67 // fmla v7.4s, v3.4s, v18.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
-	WORD $0x4ebc84e3 // add v3.4s, v7.4s, v28.4s
+	WORD $0x4eb484e3 // add v3.4s, v7.4s, v20.4s
 	WORD $0x4e411800 // uzp1 v0.8h, v0.8h, v1.8h
 	WORD $0x4e431841 // uzp1 v1.8h, v2.8h, v3.8h
 	WORD $0x4e011800 // uzp1 v0.16b, v0.16b, v1.16b
@@ -78,56 +70,48 @@ TEXT ·quantizeF32U8NEON(SB), NOSPLIT, $0-56
 	MOVD x_len+32(FP), R2
 	MOVD p+48(FP), R3
 	ADD $0, R3, R7
-	VLD1R (R7), [V24.S4]
+	VLD1R (R7), [V16.S4]
 	ADD $4, R3, R7
-	VLD1R (R7), [V25.S4]
+	VLD1R (R7), [V17.S4]
 	ADD $8, R3, R7
-	VLD1R (R7), [V26.S4]
+	VLD1R (R7), [V18.S4]
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	ADD $16, R3, R7
-	VLD1R (R7), [V28.S4]
+	VLD1R (R7), [V20.S4]
 	CBZ R2, done4
 
 loop3:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc04 // fmul v4.4s, v0.4s, v26.4s
-	WORD $0x4ebbcc80 // fmls v0.4s, v4.4s, v27.4s
-	WORD $0x4e3acc04 // fmla v4.4s, v0.4s, v26.4s
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc04 // fmul v4.4s, v0.4s, v18.4s
+	WORD $0x4eb3cc80 // fmls v0.4s, v4.4s, v19.4s
+	WORD $0x4e32cc04 // fmla v4.4s, v0.4s, v18.4s
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
-	WORD $0x4ebc8480 // add v0.4s, v4.4s, v28.4s
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc25 // fmul v5.4s, v1.4s, v26.4s
-	WORD $0x4ebbcca1 // fmls v1.4s, v5.4s, v27.4s
-	WORD $0x4e3acc25 // fmla v5.4s, v1.4s, v26.4s
+	WORD $0x4eb48480 // add v0.4s, v4.4s, v20.4s
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x6e32dc25 // fmul v5.4s, v1.4s, v18.4s
+	WORD $0x4eb3cca1 // fmls v1.4s, v5.4s, v19.4s
+	WORD $0x4e32cc25 // fmla v5.4s, v1.4s, v18.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
-	WORD $0x4ebc84a1 // add v1.4s, v5.4s, v28.4s
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc46 // fmul v6.4s, v2.4s, v26.4s
-	WORD $0x4ebbccc2 // fmls v2.4s, v6.4s, v27.4s
-	WORD $0x4e3acc46 // fmla v6.4s, v2.4s, v26.4s
+	WORD $0x4eb484a1 // add v1.4s, v5.4s, v20.4s
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc46 // fmul v6.4s, v2.4s, v18.4s
+	WORD $0x4eb3ccc2 // fmls v2.4s, v6.4s, v19.4s
+	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
-	WORD $0x4ebc84c2 // add v2.4s, v6.4s, v28.4s
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc67 // fmul v7.4s, v3.4s, v26.4s
-	WORD $0x4ebbcce3 // fmls v3.4s, v7.4s, v27.4s
-	WORD $0x4e3acc67 // fmla v7.4s, v3.4s, v26.4s
+	WORD $0x4eb484c2 // add v2.4s, v6.4s, v20.4s
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	WORD $0x6e32dc67 // fmul v7.4s, v3.4s, v18.4s
+	WORD $0x4eb3cce3 // fmls v3.4s, v7.4s, v19.4s
+	WORD $0x4e32cc67 // fmla v7.4s, v3.4s, v18.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
-	WORD $0x4ebc84e3 // add v3.4s, v7.4s, v28.4s
+	WORD $0x4eb484e3 // add v3.4s, v7.4s, v20.4s
 	WORD $0x4e411800 // uzp1 v0.8h, v0.8h, v1.8h
 	WORD $0x4e431841 // uzp1 v1.8h, v2.8h, v3.8h
 	WORD $0x4e011800 // uzp1 v0.16b, v0.16b, v1.16b
@@ -145,56 +129,48 @@ TEXT ·quantizeF32S16NEON(SB), NOSPLIT, $0-56
 	MOVD x_len+32(FP), R2
 	MOVD p+48(FP), R3
 	ADD $0, R3, R7
-	VLD1R (R7), [V24.S4]
+	VLD1R (R7), [V16.S4]
 	ADD $4, R3, R7
-	VLD1R (R7), [V25.S4]
+	VLD1R (R7), [V17.S4]
 	ADD $8, R3, R7
-	VLD1R (R7), [V26.S4]
+	VLD1R (R7), [V18.S4]
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	ADD $16, R3, R7
-	VLD1R (R7), [V28.S4]
+	VLD1R (R7), [V20.S4]
 	CBZ R2, done6
 
 loop5:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc04 // fmul v4.4s, v0.4s, v26.4s
-	WORD $0x4ebbcc80 // fmls v0.4s, v4.4s, v27.4s
-	WORD $0x4e3acc04 // fmla v4.4s, v0.4s, v26.4s
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc04 // fmul v4.4s, v0.4s, v18.4s
+	WORD $0x4eb3cc80 // fmls v0.4s, v4.4s, v19.4s
+	WORD $0x4e32cc04 // fmla v4.4s, v0.4s, v18.4s
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
-	WORD $0x4ebc8480 // add v0.4s, v4.4s, v28.4s
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc25 // fmul v5.4s, v1.4s, v26.4s
-	WORD $0x4ebbcca1 // fmls v1.4s, v5.4s, v27.4s
-	WORD $0x4e3acc25 // fmla v5.4s, v1.4s, v26.4s
+	WORD $0x4eb48480 // add v0.4s, v4.4s, v20.4s
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x6e32dc25 // fmul v5.4s, v1.4s, v18.4s
+	WORD $0x4eb3cca1 // fmls v1.4s, v5.4s, v19.4s
+	WORD $0x4e32cc25 // fmla v5.4s, v1.4s, v18.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
-	WORD $0x4ebc84a1 // add v1.4s, v5.4s, v28.4s
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc46 // fmul v6.4s, v2.4s, v26.4s
-	WORD $0x4ebbccc2 // fmls v2.4s, v6.4s, v27.4s
-	WORD $0x4e3acc46 // fmla v6.4s, v2.4s, v26.4s
+	WORD $0x4eb484a1 // add v1.4s, v5.4s, v20.4s
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc46 // fmul v6.4s, v2.4s, v18.4s
+	WORD $0x4eb3ccc2 // fmls v2.4s, v6.4s, v19.4s
+	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
-	WORD $0x4ebc84c2 // add v2.4s, v6.4s, v28.4s
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc67 // fmul v7.4s, v3.4s, v26.4s
-	WORD $0x4ebbcce3 // fmls v3.4s, v7.4s, v27.4s
-	WORD $0x4e3acc67 // fmla v7.4s, v3.4s, v26.4s
+	WORD $0x4eb484c2 // add v2.4s, v6.4s, v20.4s
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	WORD $0x6e32dc67 // fmul v7.4s, v3.4s, v18.4s
+	WORD $0x4eb3cce3 // fmls v3.4s, v7.4s, v19.4s
+	WORD $0x4e32cc67 // fmla v7.4s, v3.4s, v18.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
-	WORD $0x4ebc84e3 // add v3.4s, v7.4s, v28.4s
+	WORD $0x4eb484e3 // add v3.4s, v7.4s, v20.4s
 	WORD $0x4e411800 // uzp1 v0.8h, v0.8h, v1.8h
 	WORD $0x4e431841 // uzp1 v1.8h, v2.8h, v3.8h
 	FSTPQ.P (F0, F1), 32(R0)
@@ -211,56 +187,48 @@ TEXT ·quantizeF32U16NEON(SB), NOSPLIT, $0-56
 	MOVD x_len+32(FP), R2
 	MOVD p+48(FP), R3
 	ADD $0, R3, R7
-	VLD1R (R7), [V24.S4]
+	VLD1R (R7), [V16.S4]
 	ADD $4, R3, R7
-	VLD1R (R7), [V25.S4]
+	VLD1R (R7), [V17.S4]
 	ADD $8, R3, R7
-	VLD1R (R7), [V26.S4]
+	VLD1R (R7), [V18.S4]
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	ADD $16, R3, R7
-	VLD1R (R7), [V28.S4]
+	VLD1R (R7), [V20.S4]
 	CBZ R2, done8
 
 loop7:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc04 // fmul v4.4s, v0.4s, v26.4s
-	WORD $0x4ebbcc80 // fmls v0.4s, v4.4s, v27.4s
-	WORD $0x4e3acc04 // fmla v4.4s, v0.4s, v26.4s
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc04 // fmul v4.4s, v0.4s, v18.4s
+	WORD $0x4eb3cc80 // fmls v0.4s, v4.4s, v19.4s
+	WORD $0x4e32cc04 // fmla v4.4s, v0.4s, v18.4s
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
-	WORD $0x4ebc8480 // add v0.4s, v4.4s, v28.4s
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc25 // fmul v5.4s, v1.4s, v26.4s
-	WORD $0x4ebbcca1 // fmls v1.4s, v5.4s, v27.4s
-	WORD $0x4e3acc25 // fmla v5.4s, v1.4s, v26.4s
+	WORD $0x4eb48480 // add v0.4s, v4.4s, v20.4s
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x6e32dc25 // fmul v5.4s, v1.4s, v18.4s
+	WORD $0x4eb3cca1 // fmls v1.4s, v5.4s, v19.4s
+	WORD $0x4e32cc25 // fmla v5.4s, v1.4s, v18.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
-	WORD $0x4ebc84a1 // add v1.4s, v5.4s, v28.4s
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc46 // fmul v6.4s, v2.4s, v26.4s
-	WORD $0x4ebbccc2 // fmls v2.4s, v6.4s, v27.4s
-	WORD $0x4e3acc46 // fmla v6.4s, v2.4s, v26.4s
+	WORD $0x4eb484a1 // add v1.4s, v5.4s, v20.4s
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc46 // fmul v6.4s, v2.4s, v18.4s
+	WORD $0x4eb3ccc2 // fmls v2.4s, v6.4s, v19.4s
+	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
-	WORD $0x4ebc84c2 // add v2.4s, v6.4s, v28.4s
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc67 // fmul v7.4s, v3.4s, v26.4s
-	WORD $0x4ebbcce3 // fmls v3.4s, v7.4s, v27.4s
-	WORD $0x4e3acc67 // fmla v7.4s, v3.4s, v26.4s
+	WORD $0x4eb484c2 // add v2.4s, v6.4s, v20.4s
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	WORD $0x6e32dc67 // fmul v7.4s, v3.4s, v18.4s
+	WORD $0x4eb3cce3 // fmls v3.4s, v7.4s, v19.4s
+	WORD $0x4e32cc67 // fmla v7.4s, v3.4s, v18.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
-	WORD $0x4ebc84e3 // add v3.4s, v7.4s, v28.4s
+	WORD $0x4eb484e3 // add v3.4s, v7.4s, v20.4s
 	WORD $0x4e411800 // uzp1 v0.8h, v0.8h, v1.8h
 	WORD $0x4e431841 // uzp1 v1.8h, v2.8h, v3.8h
 	FSTPQ.P (F0, F1), 32(R0)
@@ -277,31 +245,31 @@ TEXT ·dequantizeS8F32NEON(SB), NOSPLIT, $0-56
 	MOVD x_len+32(FP), R2
 	MOVD p+48(FP), R3
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	ADD $16, R3, R7
-	VLD1R (R7), [V28.S4]
+	VLD1R (R7), [V20.S4]
 	CBZ R2, done10
 
 loop9:
-	FMOVQ.P 16(R1), F18
-	WORD $0x0f08a650 // sxtl v16.8h, v18.8b
-	WORD $0x4f08a651 // sxtl2 v17.8h, v18.16b
-	WORD $0x0f10a600 // sxtl v0.4s, v16.4h
-	WORD $0x4f10a601 // sxtl2 v1.4s, v16.8h
-	WORD $0x0f10a622 // sxtl v2.4s, v17.4h
-	WORD $0x4f10a623 // sxtl2 v3.4s, v17.8h
-	WORD $0x6ebc8400 // sub v0.4s, v0.4s, v28.4s
+	FMOVQ.P 16(R1), F0
+	WORD $0x0f08a41a // sxtl v26.8h, v0.8b
+	WORD $0x4f08a41b // sxtl2 v27.8h, v0.16b
+	WORD $0x0f10a740 // sxtl v0.4s, v26.4h
+	WORD $0x4f10a741 // sxtl2 v1.4s, v26.8h
+	WORD $0x0f10a762 // sxtl v2.4s, v27.4h
+	WORD $0x4f10a763 // sxtl2 v3.4s, v27.8h
+	WORD $0x6eb48400 // sub v0.4s, v0.4s, v20.4s
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	WORD $0x6ebc8421 // sub v1.4s, v1.4s, v28.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x6eb48421 // sub v1.4s, v1.4s, v20.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	WORD $0x6ebc8442 // sub v2.4s, v2.4s, v28.4s
+	WORD $0x6e33dc21 // fmul v1.4s, v1.4s, v19.4s
+	WORD $0x6eb48442 // sub v2.4s, v2.4s, v20.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	WORD $0x6ebc8463 // sub v3.4s, v3.4s, v28.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x6eb48463 // sub v3.4s, v3.4s, v20.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e33dc63 // fmul v3.4s, v3.4s, v19.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	SUBS $16, R2, R2
@@ -317,31 +285,31 @@ TEXT ·dequantizeU8F32NEON(SB), NOSPLIT, $0-56
 	MOVD x_len+32(FP), R2
 	MOVD p+48(FP), R3
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	ADD $16, R3, R7
-	VLD1R (R7), [V28.S4]
+	VLD1R (R7), [V20.S4]
 	CBZ R2, done12
 
 loop11:
-	FMOVQ.P 16(R1), F18
-	WORD $0x2f08a650 // uxtl v16.8h, v18.8b
-	WORD $0x6f08a651 // uxtl2 v17.8h, v18.16b
-	WORD $0x2f10a600 // uxtl v0.4s, v16.4h
-	WORD $0x6f10a601 // uxtl2 v1.4s, v16.8h
-	WORD $0x2f10a622 // uxtl v2.4s, v17.4h
-	WORD $0x6f10a623 // uxtl2 v3.4s, v17.8h
-	WORD $0x6ebc8400 // sub v0.4s, v0.4s, v28.4s
+	FMOVQ.P 16(R1), F0
+	WORD $0x2f08a41a // uxtl v26.8h, v0.8b
+	WORD $0x6f08a41b // uxtl2 v27.8h, v0.16b
+	WORD $0x2f10a740 // uxtl v0.4s, v26.4h
+	WORD $0x6f10a741 // uxtl2 v1.4s, v26.8h
+	WORD $0x2f10a762 // uxtl v2.4s, v27.4h
+	WORD $0x6f10a763 // uxtl2 v3.4s, v27.8h
+	WORD $0x6eb48400 // sub v0.4s, v0.4s, v20.4s
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	WORD $0x6ebc8421 // sub v1.4s, v1.4s, v28.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x6eb48421 // sub v1.4s, v1.4s, v20.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	WORD $0x6ebc8442 // sub v2.4s, v2.4s, v28.4s
+	WORD $0x6e33dc21 // fmul v1.4s, v1.4s, v19.4s
+	WORD $0x6eb48442 // sub v2.4s, v2.4s, v20.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	WORD $0x6ebc8463 // sub v3.4s, v3.4s, v28.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x6eb48463 // sub v3.4s, v3.4s, v20.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e33dc63 // fmul v3.4s, v3.4s, v19.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	SUBS $16, R2, R2
@@ -357,29 +325,29 @@ TEXT ·dequantizeS16F32NEON(SB), NOSPLIT, $0-56
 	MOVD x_len+32(FP), R2
 	MOVD p+48(FP), R3
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	ADD $16, R3, R7
-	VLD1R (R7), [V28.S4]
+	VLD1R (R7), [V20.S4]
 	CBZ R2, done14
 
 loop13:
-	FLDPQ.P 32(R1), (F16, F17)
-	WORD $0x0f10a600 // sxtl v0.4s, v16.4h
-	WORD $0x4f10a601 // sxtl2 v1.4s, v16.8h
-	WORD $0x0f10a622 // sxtl v2.4s, v17.4h
-	WORD $0x4f10a623 // sxtl2 v3.4s, v17.8h
-	WORD $0x6ebc8400 // sub v0.4s, v0.4s, v28.4s
+	FLDPQ.P 32(R1), (F26, F27)
+	WORD $0x0f10a740 // sxtl v0.4s, v26.4h
+	WORD $0x4f10a741 // sxtl2 v1.4s, v26.8h
+	WORD $0x0f10a762 // sxtl v2.4s, v27.4h
+	WORD $0x4f10a763 // sxtl2 v3.4s, v27.8h
+	WORD $0x6eb48400 // sub v0.4s, v0.4s, v20.4s
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	WORD $0x6ebc8421 // sub v1.4s, v1.4s, v28.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x6eb48421 // sub v1.4s, v1.4s, v20.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	WORD $0x6ebc8442 // sub v2.4s, v2.4s, v28.4s
+	WORD $0x6e33dc21 // fmul v1.4s, v1.4s, v19.4s
+	WORD $0x6eb48442 // sub v2.4s, v2.4s, v20.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	WORD $0x6ebc8463 // sub v3.4s, v3.4s, v28.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x6eb48463 // sub v3.4s, v3.4s, v20.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e33dc63 // fmul v3.4s, v3.4s, v19.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	SUBS $16, R2, R2
@@ -395,29 +363,29 @@ TEXT ·dequantizeU16F32NEON(SB), NOSPLIT, $0-56
 	MOVD x_len+32(FP), R2
 	MOVD p+48(FP), R3
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	ADD $16, R3, R7
-	VLD1R (R7), [V28.S4]
+	VLD1R (R7), [V20.S4]
 	CBZ R2, done16
 
 loop15:
-	FLDPQ.P 32(R1), (F16, F17)
-	WORD $0x2f10a600 // uxtl v0.4s, v16.4h
-	WORD $0x6f10a601 // uxtl2 v1.4s, v16.8h
-	WORD $0x2f10a622 // uxtl v2.4s, v17.4h
-	WORD $0x6f10a623 // uxtl2 v3.4s, v17.8h
-	WORD $0x6ebc8400 // sub v0.4s, v0.4s, v28.4s
+	FLDPQ.P 32(R1), (F26, F27)
+	WORD $0x2f10a740 // uxtl v0.4s, v26.4h
+	WORD $0x6f10a741 // uxtl2 v1.4s, v26.8h
+	WORD $0x2f10a762 // uxtl v2.4s, v27.4h
+	WORD $0x6f10a763 // uxtl2 v3.4s, v27.8h
+	WORD $0x6eb48400 // sub v0.4s, v0.4s, v20.4s
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	WORD $0x6ebc8421 // sub v1.4s, v1.4s, v28.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x6eb48421 // sub v1.4s, v1.4s, v20.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	WORD $0x6ebc8442 // sub v2.4s, v2.4s, v28.4s
+	WORD $0x6e33dc21 // fmul v1.4s, v1.4s, v19.4s
+	WORD $0x6eb48442 // sub v2.4s, v2.4s, v20.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	WORD $0x6ebc8463 // sub v3.4s, v3.4s, v28.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x6eb48463 // sub v3.4s, v3.4s, v20.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e33dc63 // fmul v3.4s, v3.4s, v19.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	SUBS $16, R2, R2
@@ -433,26 +401,26 @@ TEXT ·dequantizeS32F32NEON(SB), NOSPLIT, $0-56
 	MOVD x_len+32(FP), R2
 	MOVD p+48(FP), R3
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	ADD $16, R3, R7
-	VLD1R (R7), [V28.S4]
+	VLD1R (R7), [V20.S4]
 	CBZ R2, done18
 
 loop17:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	WORD $0x6ebc8400 // sub v0.4s, v0.4s, v28.4s
+	WORD $0x6eb48400 // sub v0.4s, v0.4s, v20.4s
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	WORD $0x6ebc8421 // sub v1.4s, v1.4s, v28.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x6eb48421 // sub v1.4s, v1.4s, v20.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	WORD $0x6ebc8442 // sub v2.4s, v2.4s, v28.4s
+	WORD $0x6e33dc21 // fmul v1.4s, v1.4s, v19.4s
+	WORD $0x6eb48442 // sub v2.4s, v2.4s, v20.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	WORD $0x6ebc8463 // sub v3.4s, v3.4s, v28.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x6eb48463 // sub v3.4s, v3.4s, v20.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e33dc63 // fmul v3.4s, v3.4s, v19.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	SUBS $16, R2, R2
@@ -468,58 +436,50 @@ TEXT ·quantizeDequantizeF32NEON(SB), NOSPLIT, $0-56
 	MOVD x_len+32(FP), R2
 	MOVD p+48(FP), R3
 	ADD $0, R3, R7
-	VLD1R (R7), [V24.S4]
+	VLD1R (R7), [V16.S4]
 	ADD $4, R3, R7
-	VLD1R (R7), [V25.S4]
+	VLD1R (R7), [V17.S4]
 	ADD $8, R3, R7
-	VLD1R (R7), [V26.S4]
+	VLD1R (R7), [V18.S4]
 	ADD $12, R3, R7
-	VLD1R (R7), [V27.S4]
+	VLD1R (R7), [V19.S4]
 	CBZ R2, done20
 
 loop19:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc04 // fmul v4.4s, v0.4s, v26.4s
-	WORD $0x4ebbcc80 // fmls v0.4s, v4.4s, v27.4s
-	WORD $0x4e3acc04 // fmla v4.4s, v0.4s, v26.4s
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc04 // fmul v4.4s, v0.4s, v18.4s
+	WORD $0x4eb3cc80 // fmls v0.4s, v4.4s, v19.4s
+	WORD $0x4e32cc04 // fmla v4.4s, v0.4s, v18.4s
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
 	WORD $0x4e21d880 // scvtf v0.4s, v4.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc25 // fmul v5.4s, v1.4s, v26.4s
-	WORD $0x4ebbcca1 // fmls v1.4s, v5.4s, v27.4s
-	WORD $0x4e3acc25 // fmla v5.4s, v1.4s, v26.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x4e30f421 // fmax v1.4s, v1.4s, v16.4s
+	WORD $0x4eb1f421 // fmin v1.4s, v1.4s, v17.4s
+	WORD $0x6e32dc25 // fmul v5.4s, v1.4s, v18.4s
+	WORD $0x4eb3cca1 // fmls v1.4s, v5.4s, v19.4s
+	WORD $0x4e32cc25 // fmla v5.4s, v1.4s, v18.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
 	WORD $0x4e21d8a1 // scvtf v1.4s, v5.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc46 // fmul v6.4s, v2.4s, v26.4s
-	WORD $0x4ebbccc2 // fmls v2.4s, v6.4s, v27.4s
-	WORD $0x4e3acc46 // fmla v6.4s, v2.4s, v26.4s
+	WORD $0x6e33dc21 // fmul v1.4s, v1.4s, v19.4s
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc46 // fmul v6.4s, v2.4s, v18.4s
+	WORD $0x4eb3ccc2 // fmls v2.4s, v6.4s, v19.4s
+	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21d8c2 // scvtf v2.4s, v6.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc67 // fmul v7.4s, v3.4s, v26.4s
-	WORD $0x4ebbcce3 // fmls v3.4s, v7.4s, v27.4s
-	WORD $0x4e3acc67 // fmla v7.4s, v3.4s, v26.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x4e30f463 // fmax v3.4s, v3.4s, v16.4s
+	WORD $0x4eb1f463 // fmin v3.4s, v3.4s, v17.4s
+	WORD $0x6e32dc67 // fmul v7.4s, v3.4s, v18.4s
+	WORD $0x4eb3cce3 // fmls v3.4s, v7.4s, v19.4s
+	WORD $0x4e32cc67 // fmla v7.4s, v3.4s, v18.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x4e21d8e3 // scvtf v3.4s, v7.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e33dc63 // fmul v3.4s, v3.4s, v19.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	SUBS $16, R2, R2
@@ -547,82 +507,49 @@ TEXT ·quantizeChannelsF32S8NEON(SB), NOSPLIT, $0-64
 loop21:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	ADD R4<<2, R8, R7
-	FMOVQ 0(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 0(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 0(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 0(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 0(R7), F28
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc04 // fmul v4.4s, v0.4s, v26.4s
-	WORD $0x4ebbcc80 // fmls v0.4s, v4.4s, v27.4s
-	WORD $0x4e3acc04 // fmla v4.4s, v0.4s, v26.4s
+	ADD R4<<2, R8, R13
+	ADD R4<<2, R9, R14
+	ADD R4<<2, R10, R15
+	ADD R4<<2, R11, R19
+	ADD R4<<2, R12, R20
+	FLDPQ 0(R13), (F16, F21)
+	FLDPQ 0(R14), (F17, F22)
+	FLDPQ 0(R15), (F18, F23)
+	FLDPQ 0(R19), (F19, F24)
+	FLDPQ 0(R20), (F20, F25)
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc04 // fmul v4.4s, v0.4s, v18.4s
+	WORD $0x4eb3cc80 // fmls v0.4s, v4.4s, v19.4s
+	WORD $0x4e32cc04 // fmla v4.4s, v0.4s, v18.4s
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
-	WORD $0x4ebc8480 // add v0.4s, v4.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 16(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 16(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 16(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 16(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 16(R7), F28
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc25 // fmul v5.4s, v1.4s, v26.4s
-	WORD $0x4ebbcca1 // fmls v1.4s, v5.4s, v27.4s
-	WORD $0x4e3acc25 // fmla v5.4s, v1.4s, v26.4s
+	WORD $0x4eb48480 // add v0.4s, v4.4s, v20.4s
+	WORD $0x4e35f421 // fmax v1.4s, v1.4s, v21.4s
+	WORD $0x4eb6f421 // fmin v1.4s, v1.4s, v22.4s
+	WORD $0x6e37dc25 // fmul v5.4s, v1.4s, v23.4s
+	WORD $0x4eb8cca1 // fmls v1.4s, v5.4s, v24.4s
+	WORD $0x4e37cc25 // fmla v5.4s, v1.4s, v23.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
-	WORD $0x4ebc84a1 // add v1.4s, v5.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 32(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 32(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 32(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 32(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 32(R7), F28
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc46 // fmul v6.4s, v2.4s, v26.4s
-	WORD $0x4ebbccc2 // fmls v2.4s, v6.4s, v27.4s
-	WORD $0x4e3acc46 // fmla v6.4s, v2.4s, v26.4s
+	WORD $0x4eb984a1 // add v1.4s, v5.4s, v25.4s
+	FLDPQ 32(R13), (F16, F21)
+	FLDPQ 32(R14), (F17, F22)
+	FLDPQ 32(R15), (F18, F23)
+	FLDPQ 32(R19), (F19, F24)
+	FLDPQ 32(R20), (F20, F25)
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc46 // fmul v6.4s, v2.4s, v18.4s
+	WORD $0x4eb3ccc2 // fmls v2.4s, v6.4s, v19.4s
+	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
-	WORD $0x4ebc84c2 // add v2.4s, v6.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 48(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 48(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 48(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 48(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 48(R7), F28
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc67 // fmul v7.4s, v3.4s, v26.4s
-	WORD $0x4ebbcce3 // fmls v3.4s, v7.4s, v27.4s
-	WORD $0x4e3acc67 // fmla v7.4s, v3.4s, v26.4s
+	WORD $0x4eb484c2 // add v2.4s, v6.4s, v20.4s
+	WORD $0x4e35f463 // fmax v3.4s, v3.4s, v21.4s
+	WORD $0x4eb6f463 // fmin v3.4s, v3.4s, v22.4s
+	WORD $0x6e37dc67 // fmul v7.4s, v3.4s, v23.4s
+	WORD $0x4eb8cce3 // fmls v3.4s, v7.4s, v24.4s
+	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
-	WORD $0x4ebc84e3 // add v3.4s, v7.4s, v28.4s
+	WORD $0x4eb984e3 // add v3.4s, v7.4s, v25.4s
 	WORD $0x4e411800 // uzp1 v0.8h, v0.8h, v1.8h
 	WORD $0x4e431841 // uzp1 v1.8h, v2.8h, v3.8h
 	WORD $0x4e011800 // uzp1 v0.16b, v0.16b, v1.16b
@@ -655,82 +582,49 @@ TEXT ·quantizeChannelsF32U8NEON(SB), NOSPLIT, $0-64
 loop23:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	ADD R4<<2, R8, R7
-	FMOVQ 0(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 0(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 0(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 0(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 0(R7), F28
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc04 // fmul v4.4s, v0.4s, v26.4s
-	WORD $0x4ebbcc80 // fmls v0.4s, v4.4s, v27.4s
-	WORD $0x4e3acc04 // fmla v4.4s, v0.4s, v26.4s
+	ADD R4<<2, R8, R13
+	ADD R4<<2, R9, R14
+	ADD R4<<2, R10, R15
+	ADD R4<<2, R11, R19
+	ADD R4<<2, R12, R20
+	FLDPQ 0(R13), (F16, F21)
+	FLDPQ 0(R14), (F17, F22)
+	FLDPQ 0(R15), (F18, F23)
+	FLDPQ 0(R19), (F19, F24)
+	FLDPQ 0(R20), (F20, F25)
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc04 // fmul v4.4s, v0.4s, v18.4s
+	WORD $0x4eb3cc80 // fmls v0.4s, v4.4s, v19.4s
+	WORD $0x4e32cc04 // fmla v4.4s, v0.4s, v18.4s
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
-	WORD $0x4ebc8480 // add v0.4s, v4.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 16(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 16(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 16(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 16(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 16(R7), F28
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc25 // fmul v5.4s, v1.4s, v26.4s
-	WORD $0x4ebbcca1 // fmls v1.4s, v5.4s, v27.4s
-	WORD $0x4e3acc25 // fmla v5.4s, v1.4s, v26.4s
+	WORD $0x4eb48480 // add v0.4s, v4.4s, v20.4s
+	WORD $0x4e35f421 // fmax v1.4s, v1.4s, v21.4s
+	WORD $0x4eb6f421 // fmin v1.4s, v1.4s, v22.4s
+	WORD $0x6e37dc25 // fmul v5.4s, v1.4s, v23.4s
+	WORD $0x4eb8cca1 // fmls v1.4s, v5.4s, v24.4s
+	WORD $0x4e37cc25 // fmla v5.4s, v1.4s, v23.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
-	WORD $0x4ebc84a1 // add v1.4s, v5.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 32(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 32(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 32(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 32(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 32(R7), F28
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc46 // fmul v6.4s, v2.4s, v26.4s
-	WORD $0x4ebbccc2 // fmls v2.4s, v6.4s, v27.4s
-	WORD $0x4e3acc46 // fmla v6.4s, v2.4s, v26.4s
+	WORD $0x4eb984a1 // add v1.4s, v5.4s, v25.4s
+	FLDPQ 32(R13), (F16, F21)
+	FLDPQ 32(R14), (F17, F22)
+	FLDPQ 32(R15), (F18, F23)
+	FLDPQ 32(R19), (F19, F24)
+	FLDPQ 32(R20), (F20, F25)
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc46 // fmul v6.4s, v2.4s, v18.4s
+	WORD $0x4eb3ccc2 // fmls v2.4s, v6.4s, v19.4s
+	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
-	WORD $0x4ebc84c2 // add v2.4s, v6.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 48(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 48(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 48(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 48(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 48(R7), F28
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc67 // fmul v7.4s, v3.4s, v26.4s
-	WORD $0x4ebbcce3 // fmls v3.4s, v7.4s, v27.4s
-	WORD $0x4e3acc67 // fmla v7.4s, v3.4s, v26.4s
+	WORD $0x4eb484c2 // add v2.4s, v6.4s, v20.4s
+	WORD $0x4e35f463 // fmax v3.4s, v3.4s, v21.4s
+	WORD $0x4eb6f463 // fmin v3.4s, v3.4s, v22.4s
+	WORD $0x6e37dc67 // fmul v7.4s, v3.4s, v23.4s
+	WORD $0x4eb8cce3 // fmls v3.4s, v7.4s, v24.4s
+	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
-	WORD $0x4ebc84e3 // add v3.4s, v7.4s, v28.4s
+	WORD $0x4eb984e3 // add v3.4s, v7.4s, v25.4s
 	WORD $0x4e411800 // uzp1 v0.8h, v0.8h, v1.8h
 	WORD $0x4e431841 // uzp1 v1.8h, v2.8h, v3.8h
 	WORD $0x4e011800 // uzp1 v0.16b, v0.16b, v1.16b
@@ -763,82 +657,49 @@ TEXT ·quantizeChannelsF32S16NEON(SB), NOSPLIT, $0-64
 loop25:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	ADD R4<<2, R8, R7
-	FMOVQ 0(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 0(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 0(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 0(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 0(R7), F28
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc04 // fmul v4.4s, v0.4s, v26.4s
-	WORD $0x4ebbcc80 // fmls v0.4s, v4.4s, v27.4s
-	WORD $0x4e3acc04 // fmla v4.4s, v0.4s, v26.4s
+	ADD R4<<2, R8, R13
+	ADD R4<<2, R9, R14
+	ADD R4<<2, R10, R15
+	ADD R4<<2, R11, R19
+	ADD R4<<2, R12, R20
+	FLDPQ 0(R13), (F16, F21)
+	FLDPQ 0(R14), (F17, F22)
+	FLDPQ 0(R15), (F18, F23)
+	FLDPQ 0(R19), (F19, F24)
+	FLDPQ 0(R20), (F20, F25)
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc04 // fmul v4.4s, v0.4s, v18.4s
+	WORD $0x4eb3cc80 // fmls v0.4s, v4.4s, v19.4s
+	WORD $0x4e32cc04 // fmla v4.4s, v0.4s, v18.4s
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
-	WORD $0x4ebc8480 // add v0.4s, v4.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 16(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 16(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 16(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 16(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 16(R7), F28
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc25 // fmul v5.4s, v1.4s, v26.4s
-	WORD $0x4ebbcca1 // fmls v1.4s, v5.4s, v27.4s
-	WORD $0x4e3acc25 // fmla v5.4s, v1.4s, v26.4s
+	WORD $0x4eb48480 // add v0.4s, v4.4s, v20.4s
+	WORD $0x4e35f421 // fmax v1.4s, v1.4s, v21.4s
+	WORD $0x4eb6f421 // fmin v1.4s, v1.4s, v22.4s
+	WORD $0x6e37dc25 // fmul v5.4s, v1.4s, v23.4s
+	WORD $0x4eb8cca1 // fmls v1.4s, v5.4s, v24.4s
+	WORD $0x4e37cc25 // fmla v5.4s, v1.4s, v23.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
-	WORD $0x4ebc84a1 // add v1.4s, v5.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 32(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 32(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 32(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 32(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 32(R7), F28
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc46 // fmul v6.4s, v2.4s, v26.4s
-	WORD $0x4ebbccc2 // fmls v2.4s, v6.4s, v27.4s
-	WORD $0x4e3acc46 // fmla v6.4s, v2.4s, v26.4s
+	WORD $0x4eb984a1 // add v1.4s, v5.4s, v25.4s
+	FLDPQ 32(R13), (F16, F21)
+	FLDPQ 32(R14), (F17, F22)
+	FLDPQ 32(R15), (F18, F23)
+	FLDPQ 32(R19), (F19, F24)
+	FLDPQ 32(R20), (F20, F25)
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc46 // fmul v6.4s, v2.4s, v18.4s
+	WORD $0x4eb3ccc2 // fmls v2.4s, v6.4s, v19.4s
+	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
-	WORD $0x4ebc84c2 // add v2.4s, v6.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 48(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 48(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 48(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 48(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 48(R7), F28
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc67 // fmul v7.4s, v3.4s, v26.4s
-	WORD $0x4ebbcce3 // fmls v3.4s, v7.4s, v27.4s
-	WORD $0x4e3acc67 // fmla v7.4s, v3.4s, v26.4s
+	WORD $0x4eb484c2 // add v2.4s, v6.4s, v20.4s
+	WORD $0x4e35f463 // fmax v3.4s, v3.4s, v21.4s
+	WORD $0x4eb6f463 // fmin v3.4s, v3.4s, v22.4s
+	WORD $0x6e37dc67 // fmul v7.4s, v3.4s, v23.4s
+	WORD $0x4eb8cce3 // fmls v3.4s, v7.4s, v24.4s
+	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
-	WORD $0x4ebc84e3 // add v3.4s, v7.4s, v28.4s
+	WORD $0x4eb984e3 // add v3.4s, v7.4s, v25.4s
 	WORD $0x4e411800 // uzp1 v0.8h, v0.8h, v1.8h
 	WORD $0x4e431841 // uzp1 v1.8h, v2.8h, v3.8h
 	FSTPQ.P (F0, F1), 32(R0)
@@ -870,82 +731,49 @@ TEXT ·quantizeChannelsF32U16NEON(SB), NOSPLIT, $0-64
 loop27:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	ADD R4<<2, R8, R7
-	FMOVQ 0(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 0(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 0(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 0(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 0(R7), F28
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc04 // fmul v4.4s, v0.4s, v26.4s
-	WORD $0x4ebbcc80 // fmls v0.4s, v4.4s, v27.4s
-	WORD $0x4e3acc04 // fmla v4.4s, v0.4s, v26.4s
+	ADD R4<<2, R8, R13
+	ADD R4<<2, R9, R14
+	ADD R4<<2, R10, R15
+	ADD R4<<2, R11, R19
+	ADD R4<<2, R12, R20
+	FLDPQ 0(R13), (F16, F21)
+	FLDPQ 0(R14), (F17, F22)
+	FLDPQ 0(R15), (F18, F23)
+	FLDPQ 0(R19), (F19, F24)
+	FLDPQ 0(R20), (F20, F25)
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc04 // fmul v4.4s, v0.4s, v18.4s
+	WORD $0x4eb3cc80 // fmls v0.4s, v4.4s, v19.4s
+	WORD $0x4e32cc04 // fmla v4.4s, v0.4s, v18.4s
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
-	WORD $0x4ebc8480 // add v0.4s, v4.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 16(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 16(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 16(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 16(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 16(R7), F28
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc25 // fmul v5.4s, v1.4s, v26.4s
-	WORD $0x4ebbcca1 // fmls v1.4s, v5.4s, v27.4s
-	WORD $0x4e3acc25 // fmla v5.4s, v1.4s, v26.4s
+	WORD $0x4eb48480 // add v0.4s, v4.4s, v20.4s
+	WORD $0x4e35f421 // fmax v1.4s, v1.4s, v21.4s
+	WORD $0x4eb6f421 // fmin v1.4s, v1.4s, v22.4s
+	WORD $0x6e37dc25 // fmul v5.4s, v1.4s, v23.4s
+	WORD $0x4eb8cca1 // fmls v1.4s, v5.4s, v24.4s
+	WORD $0x4e37cc25 // fmla v5.4s, v1.4s, v23.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
-	WORD $0x4ebc84a1 // add v1.4s, v5.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 32(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 32(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 32(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 32(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 32(R7), F28
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc46 // fmul v6.4s, v2.4s, v26.4s
-	WORD $0x4ebbccc2 // fmls v2.4s, v6.4s, v27.4s
-	WORD $0x4e3acc46 // fmla v6.4s, v2.4s, v26.4s
+	WORD $0x4eb984a1 // add v1.4s, v5.4s, v25.4s
+	FLDPQ 32(R13), (F16, F21)
+	FLDPQ 32(R14), (F17, F22)
+	FLDPQ 32(R15), (F18, F23)
+	FLDPQ 32(R19), (F19, F24)
+	FLDPQ 32(R20), (F20, F25)
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc46 // fmul v6.4s, v2.4s, v18.4s
+	WORD $0x4eb3ccc2 // fmls v2.4s, v6.4s, v19.4s
+	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
-	WORD $0x4ebc84c2 // add v2.4s, v6.4s, v28.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 48(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 48(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 48(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 48(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 48(R7), F28
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc67 // fmul v7.4s, v3.4s, v26.4s
-	WORD $0x4ebbcce3 // fmls v3.4s, v7.4s, v27.4s
-	WORD $0x4e3acc67 // fmla v7.4s, v3.4s, v26.4s
+	WORD $0x4eb484c2 // add v2.4s, v6.4s, v20.4s
+	WORD $0x4e35f463 // fmax v3.4s, v3.4s, v21.4s
+	WORD $0x4eb6f463 // fmin v3.4s, v3.4s, v22.4s
+	WORD $0x6e37dc67 // fmul v7.4s, v3.4s, v23.4s
+	WORD $0x4eb8cce3 // fmls v3.4s, v7.4s, v24.4s
+	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
-	WORD $0x4ebc84e3 // add v3.4s, v7.4s, v28.4s
+	WORD $0x4eb984e3 // add v3.4s, v7.4s, v25.4s
 	WORD $0x4e411800 // uzp1 v0.8h, v0.8h, v1.8h
 	WORD $0x4e431841 // uzp1 v1.8h, v2.8h, v3.8h
 	FSTPQ.P (F0, F1), 32(R0)
@@ -972,41 +800,31 @@ TEXT ·dequantizeChannelsS8F32NEON(SB), NOSPLIT, $0-64
 	CBZ R2, done30
 
 loop29:
-	FMOVQ.P 16(R1), F18
-	WORD $0x0f08a650 // sxtl v16.8h, v18.8b
-	WORD $0x4f08a651 // sxtl2 v17.8h, v18.16b
-	WORD $0x0f10a600 // sxtl v0.4s, v16.4h
-	WORD $0x4f10a601 // sxtl2 v1.4s, v16.8h
-	WORD $0x0f10a622 // sxtl v2.4s, v17.4h
-	WORD $0x4f10a623 // sxtl2 v3.4s, v17.8h
-	ADD R4<<2, R11, R7
-	FMOVQ 0(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 0(R7), F28
-	WORD $0x6ebc8400 // sub v0.4s, v0.4s, v28.4s
+	FMOVQ.P 16(R1), F0
+	WORD $0x0f08a41a // sxtl v26.8h, v0.8b
+	WORD $0x4f08a41b // sxtl2 v27.8h, v0.16b
+	WORD $0x0f10a740 // sxtl v0.4s, v26.4h
+	WORD $0x4f10a741 // sxtl2 v1.4s, v26.8h
+	WORD $0x0f10a762 // sxtl v2.4s, v27.4h
+	WORD $0x4f10a763 // sxtl2 v3.4s, v27.8h
+	ADD R4<<2, R11, R19
+	ADD R4<<2, R12, R20
+	FLDPQ 0(R19), (F19, F24)
+	FLDPQ 0(R20), (F20, F25)
+	WORD $0x6eb48400 // sub v0.4s, v0.4s, v20.4s
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 16(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 16(R7), F28
-	WORD $0x6ebc8421 // sub v1.4s, v1.4s, v28.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x6eb98421 // sub v1.4s, v1.4s, v25.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 32(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 32(R7), F28
-	WORD $0x6ebc8442 // sub v2.4s, v2.4s, v28.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	FLDPQ 32(R19), (F19, F24)
+	FLDPQ 32(R20), (F20, F25)
+	WORD $0x6eb48442 // sub v2.4s, v2.4s, v20.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 48(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 48(R7), F28
-	WORD $0x6ebc8463 // sub v3.4s, v3.4s, v28.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x6eb98463 // sub v3.4s, v3.4s, v25.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	ADD R6, R4, R4
@@ -1032,41 +850,31 @@ TEXT ·dequantizeChannelsU8F32NEON(SB), NOSPLIT, $0-64
 	CBZ R2, done32
 
 loop31:
-	FMOVQ.P 16(R1), F18
-	WORD $0x2f08a650 // uxtl v16.8h, v18.8b
-	WORD $0x6f08a651 // uxtl2 v17.8h, v18.16b
-	WORD $0x2f10a600 // uxtl v0.4s, v16.4h
-	WORD $0x6f10a601 // uxtl2 v1.4s, v16.8h
-	WORD $0x2f10a622 // uxtl v2.4s, v17.4h
-	WORD $0x6f10a623 // uxtl2 v3.4s, v17.8h
-	ADD R4<<2, R11, R7
-	FMOVQ 0(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 0(R7), F28
-	WORD $0x6ebc8400 // sub v0.4s, v0.4s, v28.4s
+	FMOVQ.P 16(R1), F0
+	WORD $0x2f08a41a // uxtl v26.8h, v0.8b
+	WORD $0x6f08a41b // uxtl2 v27.8h, v0.16b
+	WORD $0x2f10a740 // uxtl v0.4s, v26.4h
+	WORD $0x6f10a741 // uxtl2 v1.4s, v26.8h
+	WORD $0x2f10a762 // uxtl v2.4s, v27.4h
+	WORD $0x6f10a763 // uxtl2 v3.4s, v27.8h
+	ADD R4<<2, R11, R19
+	ADD R4<<2, R12, R20
+	FLDPQ 0(R19), (F19, F24)
+	FLDPQ 0(R20), (F20, F25)
+	WORD $0x6eb48400 // sub v0.4s, v0.4s, v20.4s
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 16(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 16(R7), F28
-	WORD $0x6ebc8421 // sub v1.4s, v1.4s, v28.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x6eb98421 // sub v1.4s, v1.4s, v25.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 32(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 32(R7), F28
-	WORD $0x6ebc8442 // sub v2.4s, v2.4s, v28.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	FLDPQ 32(R19), (F19, F24)
+	FLDPQ 32(R20), (F20, F25)
+	WORD $0x6eb48442 // sub v2.4s, v2.4s, v20.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 48(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 48(R7), F28
-	WORD $0x6ebc8463 // sub v3.4s, v3.4s, v28.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x6eb98463 // sub v3.4s, v3.4s, v25.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	ADD R6, R4, R4
@@ -1092,39 +900,29 @@ TEXT ·dequantizeChannelsS16F32NEON(SB), NOSPLIT, $0-64
 	CBZ R2, done34
 
 loop33:
-	FLDPQ.P 32(R1), (F16, F17)
-	WORD $0x0f10a600 // sxtl v0.4s, v16.4h
-	WORD $0x4f10a601 // sxtl2 v1.4s, v16.8h
-	WORD $0x0f10a622 // sxtl v2.4s, v17.4h
-	WORD $0x4f10a623 // sxtl2 v3.4s, v17.8h
-	ADD R4<<2, R11, R7
-	FMOVQ 0(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 0(R7), F28
-	WORD $0x6ebc8400 // sub v0.4s, v0.4s, v28.4s
+	FLDPQ.P 32(R1), (F26, F27)
+	WORD $0x0f10a740 // sxtl v0.4s, v26.4h
+	WORD $0x4f10a741 // sxtl2 v1.4s, v26.8h
+	WORD $0x0f10a762 // sxtl v2.4s, v27.4h
+	WORD $0x4f10a763 // sxtl2 v3.4s, v27.8h
+	ADD R4<<2, R11, R19
+	ADD R4<<2, R12, R20
+	FLDPQ 0(R19), (F19, F24)
+	FLDPQ 0(R20), (F20, F25)
+	WORD $0x6eb48400 // sub v0.4s, v0.4s, v20.4s
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 16(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 16(R7), F28
-	WORD $0x6ebc8421 // sub v1.4s, v1.4s, v28.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x6eb98421 // sub v1.4s, v1.4s, v25.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 32(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 32(R7), F28
-	WORD $0x6ebc8442 // sub v2.4s, v2.4s, v28.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	FLDPQ 32(R19), (F19, F24)
+	FLDPQ 32(R20), (F20, F25)
+	WORD $0x6eb48442 // sub v2.4s, v2.4s, v20.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 48(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 48(R7), F28
-	WORD $0x6ebc8463 // sub v3.4s, v3.4s, v28.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x6eb98463 // sub v3.4s, v3.4s, v25.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	ADD R6, R4, R4
@@ -1150,39 +948,29 @@ TEXT ·dequantizeChannelsU16F32NEON(SB), NOSPLIT, $0-64
 	CBZ R2, done36
 
 loop35:
-	FLDPQ.P 32(R1), (F16, F17)
-	WORD $0x2f10a600 // uxtl v0.4s, v16.4h
-	WORD $0x6f10a601 // uxtl2 v1.4s, v16.8h
-	WORD $0x2f10a622 // uxtl v2.4s, v17.4h
-	WORD $0x6f10a623 // uxtl2 v3.4s, v17.8h
-	ADD R4<<2, R11, R7
-	FMOVQ 0(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 0(R7), F28
-	WORD $0x6ebc8400 // sub v0.4s, v0.4s, v28.4s
+	FLDPQ.P 32(R1), (F26, F27)
+	WORD $0x2f10a740 // uxtl v0.4s, v26.4h
+	WORD $0x6f10a741 // uxtl2 v1.4s, v26.8h
+	WORD $0x2f10a762 // uxtl v2.4s, v27.4h
+	WORD $0x6f10a763 // uxtl2 v3.4s, v27.8h
+	ADD R4<<2, R11, R19
+	ADD R4<<2, R12, R20
+	FLDPQ 0(R19), (F19, F24)
+	FLDPQ 0(R20), (F20, F25)
+	WORD $0x6eb48400 // sub v0.4s, v0.4s, v20.4s
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 16(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 16(R7), F28
-	WORD $0x6ebc8421 // sub v1.4s, v1.4s, v28.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x6eb98421 // sub v1.4s, v1.4s, v25.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 32(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 32(R7), F28
-	WORD $0x6ebc8442 // sub v2.4s, v2.4s, v28.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	FLDPQ 32(R19), (F19, F24)
+	FLDPQ 32(R20), (F20, F25)
+	WORD $0x6eb48442 // sub v2.4s, v2.4s, v20.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 48(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 48(R7), F28
-	WORD $0x6ebc8463 // sub v3.4s, v3.4s, v28.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x6eb98463 // sub v3.4s, v3.4s, v25.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	ADD R6, R4, R4
@@ -1210,34 +998,24 @@ TEXT ·dequantizeChannelsS32F32NEON(SB), NOSPLIT, $0-64
 loop37:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	ADD R4<<2, R11, R7
-	FMOVQ 0(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 0(R7), F28
-	WORD $0x6ebc8400 // sub v0.4s, v0.4s, v28.4s
+	ADD R4<<2, R11, R19
+	ADD R4<<2, R12, R20
+	FLDPQ 0(R19), (F19, F24)
+	FLDPQ 0(R20), (F20, F25)
+	WORD $0x6eb48400 // sub v0.4s, v0.4s, v20.4s
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 16(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 16(R7), F28
-	WORD $0x6ebc8421 // sub v1.4s, v1.4s, v28.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x6eb98421 // sub v1.4s, v1.4s, v25.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 32(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 32(R7), F28
-	WORD $0x6ebc8442 // sub v2.4s, v2.4s, v28.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	FLDPQ 32(R19), (F19, F24)
+	FLDPQ 32(R20), (F20, F25)
+	WORD $0x6eb48442 // sub v2.4s, v2.4s, v20.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	ADD R4<<2, R11, R7
-	FMOVQ 48(R7), F27
-	ADD R4<<2, R12, R7
-	FMOVQ 48(R7), F28
-	WORD $0x6ebc8463 // sub v3.4s, v3.4s, v28.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x6eb98463 // sub v3.4s, v3.4s, v25.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	ADD R6, R4, R4
@@ -1267,78 +1045,50 @@ TEXT ·quantizeDequantizeChannelsF32NEON(SB), NOSPLIT, $0-64
 loop39:
 	FLDPQ.P 32(R1), (F0, F1)
 	FLDPQ.P 32(R1), (F2, F3)
-	ADD R4<<2, R8, R7
-	FMOVQ 0(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 0(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 0(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 0(R7), F27
-	WORD $0x4e20e410 // fcmeq v16.4s, v0.4s, v0.4s
-	WORD $0x4e301c00 // and v0.16b, v0.16b, v16.16b
-	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
-	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
-	WORD $0x6e3adc04 // fmul v4.4s, v0.4s, v26.4s
-	WORD $0x4ebbcc80 // fmls v0.4s, v4.4s, v27.4s
-	WORD $0x4e3acc04 // fmla v4.4s, v0.4s, v26.4s
+	ADD R4<<2, R8, R13
+	ADD R4<<2, R9, R14
+	ADD R4<<2, R10, R15
+	ADD R4<<2, R11, R19
+	FLDPQ 0(R13), (F16, F21)
+	FLDPQ 0(R14), (F17, F22)
+	FLDPQ 0(R15), (F18, F23)
+	FLDPQ 0(R19), (F19, F24)
+	WORD $0x4e30f400 // fmax v0.4s, v0.4s, v16.4s
+	WORD $0x4eb1f400 // fmin v0.4s, v0.4s, v17.4s
+	WORD $0x6e32dc04 // fmul v4.4s, v0.4s, v18.4s
+	WORD $0x4eb3cc80 // fmls v0.4s, v4.4s, v19.4s
+	WORD $0x4e32cc04 // fmla v4.4s, v0.4s, v18.4s
 	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
 	WORD $0x4e21d880 // scvtf v0.4s, v4.4s
-	WORD $0x6e3bdc00 // fmul v0.4s, v0.4s, v27.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 16(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 16(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 16(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 16(R7), F27
-	WORD $0x4e21e430 // fcmeq v16.4s, v1.4s, v1.4s
-	WORD $0x4e301c21 // and v1.16b, v1.16b, v16.16b
-	WORD $0x4e38f421 // fmax v1.4s, v1.4s, v24.4s
-	WORD $0x4eb9f421 // fmin v1.4s, v1.4s, v25.4s
-	WORD $0x6e3adc25 // fmul v5.4s, v1.4s, v26.4s
-	WORD $0x4ebbcca1 // fmls v1.4s, v5.4s, v27.4s
-	WORD $0x4e3acc25 // fmla v5.4s, v1.4s, v26.4s
+	WORD $0x6e33dc00 // fmul v0.4s, v0.4s, v19.4s
+	WORD $0x4e35f421 // fmax v1.4s, v1.4s, v21.4s
+	WORD $0x4eb6f421 // fmin v1.4s, v1.4s, v22.4s
+	WORD $0x6e37dc25 // fmul v5.4s, v1.4s, v23.4s
+	WORD $0x4eb8cca1 // fmls v1.4s, v5.4s, v24.4s
+	WORD $0x4e37cc25 // fmla v5.4s, v1.4s, v23.4s
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
 	WORD $0x4e21d8a1 // scvtf v1.4s, v5.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 32(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 32(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 32(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 32(R7), F27
-	WORD $0x4e22e450 // fcmeq v16.4s, v2.4s, v2.4s
-	WORD $0x4e301c42 // and v2.16b, v2.16b, v16.16b
-	WORD $0x4e38f442 // fmax v2.4s, v2.4s, v24.4s
-	WORD $0x4eb9f442 // fmin v2.4s, v2.4s, v25.4s
-	WORD $0x6e3adc46 // fmul v6.4s, v2.4s, v26.4s
-	WORD $0x4ebbccc2 // fmls v2.4s, v6.4s, v27.4s
-	WORD $0x4e3acc46 // fmla v6.4s, v2.4s, v26.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	FLDPQ 32(R13), (F16, F21)
+	FLDPQ 32(R14), (F17, F22)
+	FLDPQ 32(R15), (F18, F23)
+	FLDPQ 32(R19), (F19, F24)
+	WORD $0x4e30f442 // fmax v2.4s, v2.4s, v16.4s
+	WORD $0x4eb1f442 // fmin v2.4s, v2.4s, v17.4s
+	WORD $0x6e32dc46 // fmul v6.4s, v2.4s, v18.4s
+	WORD $0x4eb3ccc2 // fmls v2.4s, v6.4s, v19.4s
+	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21d8c2 // scvtf v2.4s, v6.4s
-	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
-	ADD R4<<2, R8, R7
-	FMOVQ 48(R7), F24
-	ADD R4<<2, R9, R7
-	FMOVQ 48(R7), F25
-	ADD R4<<2, R10, R7
-	FMOVQ 48(R7), F26
-	ADD R4<<2, R11, R7
-	FMOVQ 48(R7), F27
-	WORD $0x4e23e470 // fcmeq v16.4s, v3.4s, v3.4s
-	WORD $0x4e301c63 // and v3.16b, v3.16b, v16.16b
-	WORD $0x4e38f463 // fmax v3.4s, v3.4s, v24.4s
-	WORD $0x4eb9f463 // fmin v3.4s, v3.4s, v25.4s
-	WORD $0x6e3adc67 // fmul v7.4s, v3.4s, v26.4s
-	WORD $0x4ebbcce3 // fmls v3.4s, v7.4s, v27.4s
-	WORD $0x4e3acc67 // fmla v7.4s, v3.4s, v26.4s
+	WORD $0x6e33dc42 // fmul v2.4s, v2.4s, v19.4s
+	WORD $0x4e35f463 // fmax v3.4s, v3.4s, v21.4s
+	WORD $0x4eb6f463 // fmin v3.4s, v3.4s, v22.4s
+	WORD $0x6e37dc67 // fmul v7.4s, v3.4s, v23.4s
+	WORD $0x4eb8cce3 // fmls v3.4s, v7.4s, v24.4s
+	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x4e21d8e3 // scvtf v3.4s, v7.4s
-	WORD $0x6e3bdc63 // fmul v3.4s, v3.4s, v27.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
 	FSTPQ.P (F0, F1), 32(R0)
 	FSTPQ.P (F2, F3), 32(R0)
 	ADD R6, R4, R4

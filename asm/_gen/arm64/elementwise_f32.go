@@ -6,7 +6,7 @@ func elementwiseF32(f *file) {
 		{"add", "fadd.4s"}, {"sub", "fsub.4s"}, {"mul", "fmul.4s"}, {"div", "fdiv.4s"}, {"max", "fmax.4s"}, {"min", "fmin.4s"},
 	} {
 		fn := f.function(k.name+"F32NEON", "is "+k.name+"F32.", "dst, a, b []float32", "")
-		s := slices(fn, "dst", "a", "b")
+		s := arguments(fn, "dst", "a", "b")
 		s.run(func(u int) V {
 			fn.op(k.op, vIn(0, u), vIn(0, u), vIn(1, u))
 			return vIn(0, u)
@@ -31,7 +31,7 @@ func elementwiseF32(f *file) {
 		return vIn(0, u)
 	})
 	fn := f.function("mulAddF32NEON", "is mulAddF32.", "dst, x, a, b []float32", "")
-	s := slices(fn, "dst", "x", "a", "b")
+	s := arguments(fn, "dst", "x", "a", "b")
 	s.run(func(u int) V {
 		fn.op("fmul.4s", vIn(0, u), vIn(0, u), vIn(1, u))
 		fn.op("fadd.4s", vIn(0, u), vIn(0, u), vIn(2, u))
@@ -43,14 +43,14 @@ func elementwiseF32(f *file) {
 // lanes of V24 and V25.
 func mapping(f *file, name string, body func(fn *fn, u int) V) {
 	fn := f.function(name+"F32NEON", "is "+name+"F32.", "dst, x []float32, p, q float32", "")
-	s := slices(fn, "dst", "x")
+	s := arguments(fn, "dst", "x")
 	fn.broadcast("p", 24)
 	fn.broadcast("q", 25)
 	s.run(func(u int) V { return body(fn, u) })
 }
 
-// slices loads the pointers of dst and the inputs, and their length.
-func slices(fn *fn, dst string, in ...string) sweep {
+// arguments loads the pointers of dst and the inputs, and their length.
+func arguments(fn *fn, dst string, in ...string) sweep {
 	s := sweep{fn: fn, n: 0, out: 1}
 	fn.arg(dst, "len", s.n)
 	fn.arg(dst, "base", s.out)

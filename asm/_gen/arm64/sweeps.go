@@ -20,7 +20,9 @@ const (
 	gridScale
 	gridZero
 
-	vGrid V = 24
+	vGrid    V = 16 // five registers
+	vOdd     V = 21 // and five more, for every second vector of a channels kernel
+	vScratch V = 26
 )
 
 // An element is an integer type of quantized data.
@@ -58,9 +60,9 @@ func quantize(f *file, e element, channels bool) {
 	l := startSweep(f, "quantize", "F32"+e.name, e, f32, channels)
 	l.run([]int{gridLo, gridHi, gridInv, gridScale, gridZero}, func() {
 		loadWide(l.fn, f32, sweepX)
-	}, func(i V) {
-		toInteger(l.fn, i, 4+i)
-		l.fn.op("add.4s", i, 4+i, vGrid+gridZero)
+	}, func(i, p V) {
+		toInteger(l.fn, i, 4+i, p)
+		l.fn.op("add.4s", i, 4+i, p+gridZero)
 	}, func() {
 		storeNarrow(l.fn, e, sweepDst)
 	})
@@ -70,10 +72,10 @@ func dequantize(f *file, e element, channels bool) {
 	l := startSweep(f, "dequantize", e.name+"F32", f32, e, channels)
 	l.run([]int{gridScale, gridZero}, func() {
 		loadWide(l.fn, e, sweepX)
-	}, func(i V) {
-		l.fn.op("sub.4s", i, i, vGrid+gridZero)
+	}, func(i, p V) {
+		l.fn.op("sub.4s", i, i, p+gridZero)
 		l.fn.op("scvtf.4s", i, i)
-		l.fn.op("fmul.4s", i, i, vGrid+gridScale)
+		l.fn.op("fmul.4s", i, i, p+gridScale)
 	}, func() {
 		storeNarrow(l.fn, f32, sweepDst)
 	})
@@ -83,25 +85,23 @@ func quantizeDequantize(f *file, channels bool) {
 	l := startSweep(f, "quantizeDequantize", "F32", f32, f32, channels)
 	l.run([]int{gridLo, gridHi, gridInv, gridScale}, func() {
 		loadWide(l.fn, f32, sweepX)
-	}, func(i V) {
-		toInteger(l.fn, i, 4+i)
+	}, func(i, p V) {
+		toInteger(l.fn, i, 4+i, p)
 		l.fn.op("scvtf.4s", i, 4+i)
-		l.fn.op("fmul.4s", i, i, vGrid+gridScale)
+		l.fn.op("fmul.4s", i, i, p+gridScale)
 	}, func() {
 		storeNarrow(l.fn, f32, sweepDst)
 	})
 }
 
-// toInteger sets q to round(v/scale) within the grid, NaN as 0, and changes v.
-func toInteger(fn *fn, v, q V) {
-	const number V = 16
-	fn.op("fcmeq.4s", number, v, v)
-	fn.op("and.16b", v, v, number)
-	fn.op("fmax.4s", v, v, vGrid+gridLo)
-	fn.op("fmin.4s", v, v, vGrid+gridHi)
-	fn.op("fmul.4s", q, v, vGrid+gridInv)
-	fn.op("fmls.4s", v, q, vGrid+gridScale) // the remainder
-	fn.op("fmla.4s", q, v, vGrid+gridInv)
+// toInteger sets q to round(v/scale) within the grid whose parameters are in p
+// and up, and changes v. NaN goes through all of it, and FCVTNS makes it 0.
+func toInteger(fn *fn, v, q, p V) {
+	fn.op("fmax.4s", v, v, p+gridLo)
+	fn.op("fmin.4s", v, v, p+gridHi)
+	fn.op("fmul.4s", q, v, p+gridInv)
+	fn.op("fmls.4s", v, q, p+gridScale) // the remainder
+	fn.op("fmla.4s", q, v, p+gridInv)
 	fn.op("fcvtns.4s", q, q)
 }
 
@@ -113,18 +113,18 @@ func loadWide(fn *fn, e element, from X) {
 		fn.line("FLDPQ.P 32(%s), (F2, F3)", from)
 		return
 	case 2:
-		fn.line("FLDPQ.P 32(%s), (F16, F17)", from)
-		widen(fn, e, 0, 16)
-		widen(fn, e, 2, 17)
+		fn.line("FLDPQ.P 32(%s), (%s, %s)", from, vScratch.F(), (vScratch + 1).F())
+		widen(fn, e, 0, vScratch)
+		widen(fn, e, 2, vScratch+1)
 	case 1:
-		fn.line("FMOVQ.P 16(%s), F18", from)
-		widen(fn, e, 16, 18)
+		fn.line("FMOVQ.P 16(%s), F0", from)
+		widen(fn, e, vScratch, 0)
 		e16 := s16
 		if e == u8 {
 			e16 = u16
 		}
-		widen(fn, e16, 0, 16)
-		widen(fn, e16, 2, 17)
+		widen(fn, e16, 0, vScratch)
+		widen(fn, e16, 2, vScratch+1)
 	}
 }
 
@@ -161,7 +161,13 @@ const (
 	sweepCount
 	sweepStep
 	sweepT
-	sweepBase // of each parameter of the channels
+)
+
+// sweepBase points at each parameter of the channels, sweepAt at those of the
+// next element.
+var (
+	sweepBase = [...]X{8, 9, 10, 11, 12}
+	sweepAt   = [...]X{13, 14, 15, 19, 20}
 )
 
 // A sweepLoop is a kernel that goes through two slices side by side.
@@ -187,13 +193,13 @@ func startSweep(f *file, op, types string, dst, x element, channels bool) sweepL
 	return sweepLoop{fn, channels}
 }
 
-// run writes the loop: load, then body for each vector with the parameters
-// named in vGrid and up, then store.
-func (l sweepLoop) run(params []int, load func(), body func(i V), store func()) {
+// run writes the loop: load, then body for each vector i with the parameters
+// named in p and up, then store.
+func (l sweepLoop) run(params []int, load func(), body func(i, p V), store func()) {
 	fn := l.fn
 	for _, p := range params {
 		if l.channels {
-			fn.line("MOVD %d(%s), %s", channelOffsets[p], sweepP, l.base(p))
+			fn.line("MOVD %d(%s), %s", channelOffsets[p], sweepP, sweepBase[p])
 			continue
 		}
 		fn.line("ADD $%d, %s, %s", gridOffsets[p], sweepP, sweepT)
@@ -207,11 +213,22 @@ func (l sweepLoop) run(params []int, load func(), body func(i V), store func()) 
 	fn.line("CBZ %s, %s", sweepN, done)
 	fn.at(loop)
 	load()
-	for i := range V(4) {
-		if l.channels {
-			l.loadChannels(params, int(i))
+	if l.channels {
+		for _, p := range params {
+			fn.line("ADD %s<<2, %s, %s", sweepFirst, sweepBase[p], sweepAt[p])
 		}
-		body(i)
+	}
+	for i := range V(4) {
+		p := vGrid
+		if l.channels && i%2 == 1 {
+			p = vOdd
+		}
+		if l.channels && i%2 == 0 {
+			for _, param := range params {
+				fn.ldpQ(vGrid+V(param), vOdd+V(param), sweepAt[param], 16*int(i))
+			}
+		}
+		body(i, p)
 	}
 	store()
 	if l.channels {
@@ -223,17 +240,6 @@ func (l sweepLoop) run(params []int, load func(), body func(i V), store func()) 
 	fn.line("BNE %s", loop)
 	fn.at(done)
 	fn.done()
-}
-
-// base is the register that points at a parameter of the channels.
-func (l sweepLoop) base(param int) X { return sweepBase + X(param) }
-
-// loadChannels loads the parameters of vector i of the sixteen.
-func (l sweepLoop) loadChannels(params []int, i int) {
-	for _, p := range params {
-		l.fn.line("ADD %s<<2, %s, %s", sweepFirst, l.base(p), sweepT)
-		l.fn.ldrQ(vGrid+V(p), sweepT, 16*i)
-	}
 }
 
 // sweepError writes the kernels that add up what quantization loses, in 16
@@ -257,7 +263,7 @@ func errorPower(f *file, name string, add func(fn *fn, acc, d V)) {
 	const (
 		acc  V = 8
 		x    V = 4
-		wide V = 17
+		wide V = vScratch
 		sum    = sweepDst
 	)
 	fn := f.function(name+"NEON", "is "+name+" for a length that is a multiple of 16.", "sum *[16]float64, x []float32, p *gridParams", "")
@@ -278,9 +284,9 @@ func errorPower(f *file, name string, add func(fn *fn, acc, d V)) {
 	fn.line("FLDPQ.P 32(%s), (F0, F1)", sweepX)
 	fn.line("FLDPQ.P 32(%s), (F2, F3)", sweepX)
 	for i := range V(4) {
-		q := V(18)
+		q := vScratch + 1
 		fn.op("orr.16b", x, i, i)
-		toInteger(fn, i, q)
+		toInteger(fn, i, q, vGrid)
 		fn.op("scvtf.4s", q, q)
 		fn.op("fmul.4s", q, q, vGrid+gridScale)
 		fn.op("fsub.4s", x, x, q)
