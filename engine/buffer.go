@@ -174,7 +174,7 @@ func (b *buffer) fillBorder(c *call, s, y0, y1 int) {
 	}
 }
 
-func fillBorder[T any](b *buffer, mem []T, s, y0, y1 int, v T) {
+func fillBorder[T comparable](b *buffer, mem []T, s, y0, y1 int, v T) {
 	origin := b.off + s*b.sampleStep
 	if y0 == 0 {
 		y0 = -b.border.top
@@ -193,7 +193,7 @@ func fillBorder[T any](b *buffer, mem []T, s, y0, y1 int, v T) {
 	}
 }
 
-func fillPixels[T any](b *buffer, mem []T, at, n int, v T) {
+func fillPixels[T comparable](b *buffer, mem []T, at, n int, v T) {
 	if n == 0 {
 		return
 	}
@@ -207,7 +207,12 @@ func fillPixels[T any](b *buffer, mem []T, at, n int, v T) {
 	}
 }
 
-func fillSlice[T any](d []T, v T) {
+func fillSlice[T comparable](d []T, v T) {
+	var zero T
+	if v == zero { // most borders
+		clear(d)
+		return
+	}
 	for i := range d {
 		d[i] = v
 	}

@@ -403,7 +403,7 @@ func (b *builder) morechannels(n *graph.Node, src *buffer, shape []int, before i
 	return dst
 }
 
-func spread[T any](dst, src asm.Image[T], before int, fill T, y0, y1 int) {
+func spread[T comparable](dst, src asm.Image[T], before int, fill T, y0, y1 int) {
 	for y := y0; y < y1; y++ {
 		for x := range dst.W {
 			d := dst.Data[y*dst.RowStride+x*dst.PixStride:][:dst.C]
