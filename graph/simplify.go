@@ -15,6 +15,8 @@ var simplifications = []pass{
 	{"remove identities", RemoveIdentities},
 	{"fold constants", FoldConstants},
 	{"fold shapes", FoldShapes},
+	{"fuse activations", FuseActivations},
+	{"fuse layer normalization", FuseLayerNorm},
 	{"fuse MatMul and Add", FuseGemm},
 	{"fold BatchNormalization", FoldBatchNorm},
 	{"fuse Pad", FusePad},

@@ -42,13 +42,21 @@ func Upgrade(g *graph.Graph, version int) error {
 	return nil
 }
 
-// neededOpset returns the version that g needs at least for the quantization
-// it holds: scales for each channel came with 13, blocks and 16 and 4 bits with 21.
+// since has the version that brought an operator which simplifying a graph can
+// put in the place of older ones.
+var since = map[string]int{"HardSwish": 14, "LayerNormalization": 17, "Gelu": 20}
+
+// neededOpset returns the version that g needs at least for operators that are
+// newer than the graph was, and for the quantization it holds: scales for each
+// channel came with 13, blocks and 16 and 4 bits with 21.
 func neededOpset(g *graph.Graph) int {
 	need := 0
 	for _, n := range g.Nodes {
 		for _, sub := range n.Subgraphs() {
 			need = max(need, neededOpset(sub))
+		}
+		if n.Domain == "" {
+			need = max(need, since[n.Op])
 		}
 		if n.Domain != "" || n.Op != "QuantizeLinear" && n.Op != "DequantizeLinear" {
 			continue
