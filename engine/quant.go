@@ -25,7 +25,7 @@ type quant struct {
 // code returns the byte for x: round half to even, saturate; NaN gives zero.
 func (c coding) code(x float32) uint8 {
 	var q [1]uint8
-	c.encode(q[:], []float32{x})
+	c.encoder()(q[:], []float32{x})
 	return q[0]
 }
 
@@ -152,8 +152,9 @@ func lowerQuantize(b *builder, n *graph.Node) bool {
 	src := b.inOwnOrder(x)
 	dst := b.own(&buffer{dtype: tensor.Uint8, order: src.order, samples: src.samples, h: src.h, w: src.w, c: src.c})
 	val.in[src.order] = dst
+	encode := c.encoder()
 	b.add(rowStep(n.Op, dst, func(cl *call, w *worker, s, y0, y1 int) {
-		pairs(dst.u8(cl, s), src.f32(cl, s), y0, y1, c.encode)
+		pairs(dst.u8(cl, s), src.f32(cl, s), y0, y1, encode)
 	}).of(n).reading(src))
 	return true
 }
@@ -163,19 +164,19 @@ func lowerQuantize(b *builder, n *graph.Node) bool {
 func (b *builder) quantizeInput(n *graph.Node, x, y *graph.Value, o order, c coding) *buffer {
 	dst := b.buffer(tensor.Uint8, b.shape(y), o)
 	_, sample := b.samplesOf(b.shape(y))
-	size, i := tensor.Volume(sample), b.value(x).input-1
+	size, i, encode := tensor.Volume(sample), b.value(x).input-1, c.encoder()
 	s := rowStep(n.Op, dst, func(cl *call, w *worker, s, y0, y1 int) {
 		from := cl.in[i].F32()[(cl.first+s)*size:][:size]
 		m := dst.u8(cl, s)
 		if dst.order == plain || m.H*m.W == 1 {
-			c.encode(m.Data[:size], from)
+			encode(m.Data[:size], from)
 			return
 		}
 		// Channel by channel, then one row of all channels becomes pixels.
 		area, rows := m.H*m.W, (y1-y0)*m.W
 		bytes := w.bytes(m.C * rows)
 		for ch := range m.C {
-			c.encode(bytes[ch*rows:][:rows], from[ch*area+y0*m.W:][:rows])
+			encode(bytes[ch*rows:][:rows], from[ch*area+y0*m.W:][:rows])
 		}
 		for y := y0; y < y1; y++ {
 			asm.TransposeU8(m.Data[y*m.RowStride:], bytes[(y-y0)*m.W:], m.C, m.W, m.PixStride, rows)

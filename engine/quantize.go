@@ -1,22 +1,13 @@
 package engine
 
-import "math"
+import "github.com/narrow-ml/narrow/asm"
 
-// encode sets dst to the codes of src: round half to even, saturate; NaN gives
-// the zero point.
-func (c coding) encode(dst []uint8, src []float32) {
-	zero := float64(c.zero)
-	for i, x := range src {
-		q := math.RoundToEven(float64(x/c.scale)) + zero
-		switch {
-		case q >= 255:
-			dst[i] = 255
-		case q >= 0:
-			dst[i] = uint8(q)
-		case q < 0:
-			dst[i] = 0
-		default: // NaN
-			dst[i] = c.zero
-		}
+// encoder returns the function that sets dst to the codes of src, which is as
+// long: round half to even, saturate; NaN gives the zero point.
+func (c coding) encoder() func(dst []uint8, src []float32) {
+	g, err := asm.NewGrid(c.scale, c.zero, 0, 255)
+	if err != nil {
+		panic(err) // codingOf lets no other scales in
 	}
+	return g.Quantize
 }
