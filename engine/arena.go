@@ -27,22 +27,62 @@ func layout(buffers []*buffer, steps []*step) int {
 			r.bornAt, r.usedAt = min(r.bornAt, i), max(r.usedAt, i)
 		}
 	}
-	roots := slices.DeleteFunc(slices.Clone(buffers), func(b *buffer) bool { return b.base != nil || b.bornAt == math.MaxInt })
-	total := place1D(roots)
-	for _, b := range buffers { // a view stands behind its base or, made for Concat, before it
+	var bordered, free []*buffer
+	for _, b := range buffers {
+		switch {
+		case b.base != nil || b.bornAt == math.MaxInt:
+		case b.border != sides{}:
+			bordered = append(bordered, b)
+		default:
+			free = append(free, b)
+		}
+	}
+	slices.SortStableFunc(bordered, func(a, b *buffer) int { return cmp.Compare(a.bornAt, b.bornAt) })
+	total := placeFree(free, placeBordered(bordered))
+	for _, b := range buffers {
 		resolveFromRoot(b)
 	}
 	return total
 }
 
-// place1D places the buffers with memory of their own, the largest first, each at
-// the lowest offset that is free while it lives.
-func place1D(roots []*buffer) int {
+// frame is what buffers with borders at the same place have in common.
+type frame struct {
+	dtype   tensor.DType
+	h, w, c int
+	border  sides
+	fill    uint32
+	samples int
+}
+
+// placeBordered places buffers with borders from the arena's start on and
+// returns the end of the last. Memory is shared among those alone whose borders
+// coincide: then a border is filled once, when the arena is made, and for good.
+func placeBordered(roots []*buffer) int {
+	places := make(map[frame][]*buffer) // the last user of each place so far
+	end := 0
+	for _, b := range roots { // in order of birth
+		f := frame{b.dtype, b.h, b.w, b.c, b.border, b.fill, b.samples}
+		i := slices.IndexFunc(places[f], func(user *buffer) bool { return user.usedAt < b.bornAt })
+		if i >= 0 {
+			b.off = places[f][i].off
+			places[f][i] = b
+			continue
+		}
+		b.off = end / b.width()
+		end += b.bytes()
+		places[f] = append(places[f], b)
+	}
+	return end
+}
+
+// placeFree places the others behind start, the largest first, each at the
+// lowest offset that is free while it lives.
+func placeFree(roots []*buffer, start int) int {
 	slices.SortStableFunc(roots, func(a, b *buffer) int { return cmp.Compare(b.bytes(), a.bytes()) })
 	var placed []*buffer // in order of offset; off still counts bytes
-	total := 0
+	total := start
 	for _, b := range roots {
-		at := 0
+		at := start
 		for _, p := range placed {
 			if p.bornAt > b.usedAt || b.bornAt > p.usedAt {
 				continue

@@ -25,7 +25,7 @@ type buffer struct {
 	fixed   bool // it always holds that many; otherwise as many as the piece at hand
 	h, w, c int
 
-	border sides  // around each image, filled by whoever writes the image
+	border sides  // around each image, filled when the arena is made
 	fill   uint32 // bits of the border's elements
 	pinned bool   // somebody relies on there being no border
 
@@ -131,9 +131,6 @@ func (b *buffer) resolve() {
 		b.off, b.sampleStep = p.off, p.sampleStep
 		b.pix, b.rowStep = b.c, b.w*b.c
 	default:
-		if b.part {
-			b.border, b.fill = p.border, p.fill
-		}
 		b.off = p.off + b.shift.y*p.rowStep + b.shift.x*p.pix + b.shift.c
 		b.sampleStep, b.rowStep, b.pix = p.sampleStep, p.rowStep*b.step[0], p.pix*b.step[1]
 	}
@@ -162,57 +159,31 @@ func imageOf[T any](b *buffer, mem []T, s, slack int) asm.Image[T] {
 	return asm.Image[T]{Data: mem[at : at+b.extent()+slack], H: b.h, W: b.w, C: b.c, RowStride: b.rowStep, PixStride: b.pix}
 }
 
-// fillBorder fills the part of sample s's border that belongs to rows [y0, y1).
-func (b *buffer) fillBorder(c *call, s, y0, y1 int) {
-	if b.border == (sides{}) {
-		return
-	}
+// fillBorder fills the border of all images.
+func (b *buffer) fillBorder(c *call) {
 	if b.dtype == tensor.Uint8 {
-		fillBorder(b, c.u8, s, y0, y1, uint8(b.fill))
+		fillBorder(b, c.u8, uint8(b.fill))
 	} else {
-		fillBorder(b, c.f32, s, y0, y1, floatOf(b.fill))
+		fillBorder(b, c.f32, floatOf(b.fill))
 	}
 }
 
-func fillBorder[T comparable](b *buffer, mem []T, s, y0, y1 int, v T) {
-	origin := b.off + s*b.sampleStep
-	if y0 == 0 {
-		y0 = -b.border.top
-	}
-	if y1 == b.h {
-		y1 += b.border.bottom
-	}
-	for y := y0; y < y1; y++ {
-		row := origin + y*b.rowStep
-		if y < 0 || y >= b.h {
-			fillPixels(b, mem, row-b.border.left*b.pix, b.border.left+b.w+b.border.right, v)
-			continue
+func fillBorder[T any](b *buffer, mem []T, v T) {
+	for s := range b.samples {
+		first := b.off + s*b.sampleStep - b.border.top*b.rowStep - b.border.left*b.pix
+		for y := -b.border.top; y < b.h+b.border.bottom; y++ {
+			row := mem[first+(y+b.border.top)*b.rowStep:][:b.rowStep]
+			if y < 0 || y >= b.h {
+				fillSlice(row, v)
+				continue
+			}
+			fillSlice(row[:b.border.left*b.pix], v)
+			fillSlice(row[(b.border.left+b.w)*b.pix:], v)
 		}
-		fillPixels(b, mem, row-b.border.left*b.pix, b.border.left, v)
-		fillPixels(b, mem, row+b.w*b.pix, b.border.right, v)
 	}
 }
 
-func fillPixels[T comparable](b *buffer, mem []T, at, n int, v T) {
-	if n == 0 {
-		return
-	}
-	if b.pix == b.c {
-		fillSlice(mem[at:at+n*b.c], v)
-		return
-	}
-	for range n {
-		fillSlice(mem[at:at+b.c], v)
-		at += b.pix
-	}
-}
-
-func fillSlice[T comparable](d []T, v T) {
-	var zero T
-	if v == zero { // most borders
-		clear(d)
-		return
-	}
+func fillSlice[T any](d []T, v T) {
 	for i := range d {
 		d[i] = v
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,18 +16,19 @@ import (
 
 // plan is a network made ready for inputs of given shapes.
 type plan struct {
-	net     *Net
-	inputs  []op.Type // dimension 0 of a batched plan is not a condition
-	outputs []op.Type // likewise
-	batched bool
-	piece   int // samples that one worker takes through the network at a time
-	steps   []*step
-	tiles   []int // into how many tiles each step is cut when workers share it
-	slots   int
-	arena   int // bytes
-	calls   sync.Pool
-	jobs    sync.Pool
-	spent   []atomic.Int64 // nanoseconds by step, when profiling
+	net      *Net
+	inputs   []op.Type // dimension 0 of a batched plan is not a condition
+	outputs  []op.Type // likewise
+	batched  bool
+	piece    int // samples that one worker takes through the network at a time
+	steps    []*step
+	tiles    []int // into how many tiles each step is cut when workers share it
+	slots    int
+	arena    int       // bytes
+	bordered []*buffer // to be filled in a new arena
+	calls    sync.Pool
+	jobs     sync.Pool
+	spent    []atomic.Int64 // nanoseconds by step, when profiling
 }
 
 const (
@@ -72,6 +74,11 @@ func compilePlan(net *Net, inputs []op.Type, batched bool, piece int) (p *plan, 
 		p.outputs = append(p.outputs, f.typeOf(v))
 	}
 	p.arena = layout(b.buffers, b.steps)
+	for _, u := range b.buffers {
+		if u.base == nil && u.border != (sides{}) && u.bornAt < math.MaxInt {
+			p.bordered = append(p.bordered, u)
+		}
+	}
 	p.spent = make([]atomic.Int64, len(p.steps))
 	for _, s := range p.steps {
 		p.tiles = append(p.tiles, max(1, min(s.units(1), 2*net.threads, s.ops/tileOps)))
@@ -100,6 +107,9 @@ func buildSteps(net *Net, f *facts, batched bool, piece int) (*builder, error) {
 func (p *plan) newCall() *call {
 	c := &call{slots: make([]*tensor.Tensor, p.slots)}
 	c.u8, c.f32 = newArena(p.arena)
+	for _, b := range p.bordered {
+		b.fillBorder(c)
+	}
 	return c
 }
 

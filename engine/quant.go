@@ -22,10 +22,20 @@ type quant struct {
 	coding
 }
 
-// code returns the byte for x: round half to even, saturate; NaN gives zero.
+// grid returns the kernels that convert from and to floats: round half to
+// even, saturate; NaN gives zero.
+func (c coding) grid() *asm.Grid[uint8] {
+	g, err := asm.NewGrid(c.scale, c.zero, 0, 255)
+	if err != nil {
+		panic(err) // codingOf lets only good scales in
+	}
+	return &g
+}
+
+// code returns the byte for x.
 func (c coding) code(x float32) uint8 {
 	var q [1]uint8
-	c.encoder()(q[:], []float32{x})
+	c.grid().Quantize(q[:], []float32{x})
 	return q[0]
 }
 
@@ -99,18 +109,11 @@ func lowerDequantize(b *builder, n *graph.Node) bool {
 // dequantize makes floats of v.
 func (b *builder) dequantize(v *graph.Value, val *value) {
 	src := b.ownForm(v, val.quant.forms)
-	var table [256]float32
-	for q := range table {
-		table[q] = val.quant.number(uint8(q))
-	}
+	grid := val.quant.grid()
 	dst := b.own(&buffer{dtype: tensor.Float32, order: src.order, samples: src.samples, h: src.h, w: src.w, c: src.c})
 	val.in[src.order] = dst
 	s := rowStep("DequantizeLinear", dst, func(c *call, w *worker, s, y0, y1 int) {
-		pairs(dst.f32(c, s), src.u8(c, s), y0, y1, func(d []float32, x []uint8) {
-			for i, q := range x {
-				d[i] = table[q]
-			}
-		})
+		pairs(dst.f32(c, s), src.u8(c, s), y0, y1, grid.Dequantize)
 	})
 	if v.Node != nil && v.Node.Op == "DequantizeLinear" {
 		s.of(v.Node)
@@ -149,12 +152,11 @@ func lowerQuantize(b *builder, n *graph.Node) bool {
 		val.late = func(o order) *buffer { return b.quantizeInput(n, x, y, o, c) }
 		return true
 	}
-	src := b.inOwnOrder(x)
+	src, grid := b.inOwnOrder(x), c.grid()
 	dst := b.own(&buffer{dtype: tensor.Uint8, order: src.order, samples: src.samples, h: src.h, w: src.w, c: src.c})
 	val.in[src.order] = dst
-	encode := c.encoder()
 	b.add(rowStep(n.Op, dst, func(cl *call, w *worker, s, y0, y1 int) {
-		pairs(dst.u8(cl, s), src.f32(cl, s), y0, y1, encode)
+		pairs(dst.u8(cl, s), src.f32(cl, s), y0, y1, grid.Quantize)
 	}).of(n).reading(src))
 	return true
 }
@@ -164,19 +166,23 @@ func lowerQuantize(b *builder, n *graph.Node) bool {
 func (b *builder) quantizeInput(n *graph.Node, x, y *graph.Value, o order, c coding) *buffer {
 	dst := b.buffer(tensor.Uint8, b.shape(y), o)
 	_, sample := b.samplesOf(b.shape(y))
-	size, i, encode := tensor.Volume(sample), b.value(x).input-1, c.encoder()
+	size, i, grid := tensor.Volume(sample), b.value(x).input-1, c.grid()
 	s := rowStep(n.Op, dst, func(cl *call, w *worker, s, y0, y1 int) {
 		from := cl.in[i].F32()[(cl.first+s)*size:][:size]
 		m := dst.u8(cl, s)
-		if dst.order == plain || m.H*m.W == 1 {
-			encode(m.Data[:size], from)
+		if dst.order == plain || m.H*m.W == 1 || m.C == 1 {
+			from = from[y0*m.W*m.C:]
+			runs(m, y0, y1, func(at, n int) {
+				grid.Quantize(m.Data[at:at+n], from[:n])
+				from = from[n:]
+			})
 			return
 		}
 		// Channel by channel, then one row of all channels becomes pixels.
 		area, rows := m.H*m.W, (y1-y0)*m.W
 		bytes := w.bytes(m.C * rows)
 		for ch := range m.C {
-			encode(bytes[ch*rows:][:rows], from[ch*area+y0*m.W:][:rows])
+			grid.Quantize(bytes[ch*rows:][:rows], from[ch*area+y0*m.W:][:rows])
 		}
 		for y := y0; y < y1; y++ {
 			asm.TransposeU8(m.Data[y*m.RowStride:], bytes[(y-y0)*m.W:], m.C, m.W, m.PixStride, rows)

@@ -77,7 +77,6 @@ func rowStep(name string, out *buffer, f func(c *call, w *worker, s, y0, y1 int)
 				s, y0 := lo/h, lo%h
 				y1 := min(h, y0+hi-lo)
 				f(c, w, s, y0, y1)
-				out.fillBorder(c, s, y0, y1)
 				lo += y1 - y0
 			}
 			return nil
@@ -93,7 +92,6 @@ func sampleStep(name string, out *buffer, f func(c *call, w *worker, s int)) *st
 		run: func(c *call, w *worker, lo, hi int) error {
 			for s := lo; s < hi; s++ {
 				f(c, w, s)
-				out.fillBorder(c, s, 0, out.h)
 			}
 			return nil
 		},

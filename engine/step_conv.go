@@ -163,9 +163,6 @@ func panelStep(dst *buffer, panels int, f func(c *call, w *worker, s, p0, p1 int
 		run: func(c *call, w *worker, lo, hi int) error {
 			for s := range dst.count(c.n) {
 				f(c, w, s, lo, hi)
-				if hi == panels {
-					dst.fillBorder(c, s, 0, dst.h)
-				}
 			}
 			return nil
 		},

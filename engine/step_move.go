@@ -344,15 +344,9 @@ func (b *builder) join(n *graph.Node, inputs []*buffer, shape []int, o order, si
 		size := []int{src.h, src.w, src.c}[side]
 		if side != 2 || !src.become(dst, at) {
 			to := b.own(part(dst, side, at, size, 1))
-			if side == 2 {
-				to.part = true // and so fills its part of the border
-			}
 			b.add(copyStep(n.Op, to, src).of(n).reading(src))
 		}
 		at += size
-	}
-	if side != 2 {
-		dst.pinned = true // nobody would fill its border
 	}
 	return dst
 }

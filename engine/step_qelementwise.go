@@ -176,7 +176,7 @@ func (b *builder) tableOf(nodes []*graph.Node, from, to coding) (*[256]uint8, bo
 		t = c.Out[0]
 	}
 	var table [256]uint8
-	to.encoder()(table[:], t.F32())
+	to.grid().Quantize(table[:], t.F32())
 	return &table, true
 }
 
