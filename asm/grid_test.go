@@ -423,7 +423,7 @@ func newBenchGrid[Q Quantized](scale float32) *Grid[Q] {
 
 func BenchmarkQuantizeF32S8(b *testing.B) {
 	benchKernels(b, "quantizeF32S8", 5, func(k kernel, n int) func() {
-		x, q, g := normalFloats(n, false), make([]int8, n), newBenchGrid[int8](0.037)
+		x, q, g := normalFloats(b, n, false), benchSlice[int8](b, n), newBenchGrid[int8](0.037)
 		fn := k.fn.(func([]int8, []float32, *gridParams))
 		return func() { fn(q, x, &g.params) }
 	})
@@ -431,7 +431,7 @@ func BenchmarkQuantizeF32S8(b *testing.B) {
 
 func BenchmarkQuantizeF32S16(b *testing.B) {
 	benchKernels(b, "quantizeF32S16", 6, func(k kernel, n int) func() {
-		x, q, g := normalFloats(n, false), make([]int16, n), newBenchGrid[int16](0.037)
+		x, q, g := normalFloats(b, n, false), benchSlice[int16](b, n), newBenchGrid[int16](0.037)
 		fn := k.fn.(func([]int16, []float32, *gridParams))
 		return func() { fn(q, x, &g.params) }
 	})
@@ -447,7 +447,7 @@ func BenchmarkQuantizeChannelsF32S8(b *testing.B) {
 		b.Fatal(err)
 	}
 	benchKernels(b, "quantizeChannelsF32S8", 5, func(k kernel, n int) func() {
-		x, q := normalFloats(n, false), make([]int8, n)
+		x, q := normalFloats(b, n, false), benchSlice[int8](b, n)
 		fn := k.fn.(func([]int8, []float32, *channelParams, int))
 		return func() { fn(q, x, &g.params, 0) }
 	})
@@ -455,7 +455,7 @@ func BenchmarkQuantizeChannelsF32S8(b *testing.B) {
 
 func BenchmarkDequantizeS8F32(b *testing.B) {
 	benchKernels(b, "dequantizeS8F32", 5, func(k kernel, n int) func() {
-		x, q, g := make([]float32, n), make([]int8, n), newBenchGrid[int8](0.037)
+		x, q, g := benchSlice[float32](b, n), benchSlice[int8](b, n), newBenchGrid[int8](0.037)
 		fn := k.fn.(func([]float32, []int8, *gridParams))
 		return func() { fn(x, q, &g.params) }
 	})
@@ -463,7 +463,7 @@ func BenchmarkDequantizeS8F32(b *testing.B) {
 
 func BenchmarkQuantizeDequantizeF32(b *testing.B) {
 	benchKernels(b, "quantizeDequantizeF32", 8, func(k kernel, n int) func() {
-		x, y, g := normalFloats(n, false), make([]float32, n), newBenchGrid[int8](0.037)
+		x, y, g := normalFloats(b, n, false), benchSlice[float32](b, n), newBenchGrid[int8](0.037)
 		fn := k.fn.(func(dst, x []float32, p *gridParams))
 		return func() { fn(y, x, &g.params) }
 	})
@@ -471,7 +471,7 @@ func BenchmarkQuantizeDequantizeF32(b *testing.B) {
 
 func BenchmarkErrorSquareF32(b *testing.B) {
 	benchKernels(b, "errorSquareF32", 4, func(k kernel, n int) func() {
-		x, g, fn := normalFloats(n, false), newBenchGrid[int8](0.037), k.fn.(errorFunc)
+		x, g, fn := normalFloats(b, n, false), newBenchGrid[int8](0.037), k.fn.(errorFunc)
 		var sum [16]float64
 		return func() { fn(&sum, x, &g.params) }
 	})

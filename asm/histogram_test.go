@@ -303,28 +303,32 @@ func benchKernels(b *testing.B, op string, bytes int, prepare func(k kernel, n i
 	}
 }
 
-func normalFloats(n int, relu bool) []float32 {
+// normalFloats returns n floats, the first 2^18 of them again and again.
+func normalFloats(b *testing.B, n int, relu bool) []float32 {
 	rng := rand.New(rand.NewPCG(1, 2))
-	x := make([]float32, n)
-	for i := range x {
+	x := benchSlice[float32](b, n)
+	for i := range x[:min(n, 1<<18)] {
 		x[i] = float32(rng.NormFloat64())
 		if relu {
 			x[i] = max(x[i], 0)
 		}
+	}
+	for i := 1 << 18; i < n; i *= 2 {
+		copy(x[i:], x[:i])
 	}
 	return x
 }
 
 func BenchmarkMinMaxF32(b *testing.B) {
 	benchKernels(b, "minMaxF32", 4, func(k kernel, n int) func() {
-		x, fn := normalFloats(n, false), k.fn.(func([]float32) (float32, float32, int))
+		x, fn := normalFloats(b, n, false), k.fn.(func([]float32) (float32, float32, int))
 		return func() { fn(x) }
 	})
 }
 
 func BenchmarkStatsF32(b *testing.B) {
 	benchKernels(b, "momentsF32", 4, func(k kernel, n int) func() {
-		x, fn := normalFloats(n, false), k.fn.(func(*moments, []float32))
+		x, fn := normalFloats(b, n, false), k.fn.(func(*moments, []float32))
 		m := newMoments()
 		return func() { fn(&m, x) }
 	})
@@ -332,7 +336,7 @@ func BenchmarkStatsF32(b *testing.B) {
 
 func benchHistogram(b *testing.B, lo float32, relu bool) {
 	benchKernels(b, "histogramF32", 4, func(k kernel, n int) func() {
-		x := normalFloats(n, relu)
+		x := normalFloats(b, n, relu)
 		h, err := NewHistogram(lo, 6, 2048)
 		if err != nil {
 			b.Fatal(err)
@@ -354,7 +358,7 @@ func BenchmarkHistogramPlainGo(b *testing.B) {
 	}{{"normal", -6, false}, {"relu", 0, true}} {
 		for _, size := range benchSizes {
 			b.Run(d.name+"/"+size.name, func(b *testing.B) {
-				x, counts := normalFloats(size.n, d.relu), make([]uint64, 2048)
+				x, counts := normalFloats(b, size.n, d.relu), make([]uint64, 2048)
 				lo, hi, inv := d.lo, float32(6), 2048/(6-d.lo)
 				for b.Loop() {
 					for _, v := range x {

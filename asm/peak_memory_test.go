@@ -20,7 +20,7 @@ func BenchmarkPeakMemory(b *testing.B) {
 		}
 		for _, size := range benchSizes {
 			b.Run(p.name+"/"+p.tier.String()+"/"+size.name, func(b *testing.B) {
-				x := make([]float32, size.n)
+				x := benchSlice[float32](b, size.n)
 				clear(x)
 				b.SetBytes(int64(4 * len(x)))
 				for b.Loop() {
