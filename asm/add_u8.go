@@ -41,7 +41,7 @@ func (s *AddU8Spec) Check() error {
 // Residual is a tensor that is added elementwise to a convolution's requantized
 // output: the output is the A of the addition, the tensor the B.
 type Residual struct {
-	Image Image[uint8] // of the shape of the output; may be the output itself
+	Image Image[uint8] // of the shape of the output, which it must not overlap
 	Add   AddU8Spec
 }
 

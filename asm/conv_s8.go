@@ -99,6 +99,9 @@ func (f *ConvS8) Run(dst, src Image[uint8], req *Requant, add *Residual, y0, y1 
 // that threads can share out the channels of a small image.
 func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y0, y1, p0, p1 int) {
 	checkImageS8(f, dst, src, y0, y1)
+	if p0 >= p1 {
+		return
+	}
 	if req.channels != f.m {
 		panic(fmt.Sprintf("asm: convolution to %d channels requantized with %d", f.m, req.channels))
 	}
@@ -109,17 +112,14 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 		readRange(add.Image.Data)
 	}
 	f = f.forSource(src)
-	flat := f.pointwise() && src.gapless() && dst.gapless() && (add == nil || add.Image.gapless())
+	flat := f.pointwise() && src.gapless() && dst.gapless()
 	emit := func(sums sumsS8) {
 		s, p := sums.s8Scratch, sums.p
 		s.requant.dst, s.requant.pixels = dst.Data[sums.y*dst.RowStride+sums.x*dst.PixStride+p.first:], sums.pixels
 		requantRows[req.mode](&s.requant)
-		if add != nil {
-			add.apply(dst, sums)
-		}
 	}
 	f.blocks(src, y0, y1, p0, p1, func(s *s8Scratch, p *panelS8, y0, y1 int) {
-		kernel := f.depthwiseBytes(p, req.mode)
+		kernel := f.depthwiseBytes(p, req)
 		if kernel == nil {
 			s.requant = requantArgs{src: s.acc[:], dstStep: dst.PixStride, srcStep: p.width, channels: p.channels}
 			req.setParams(&s.requant, p.first)
@@ -127,25 +127,25 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 			return
 		}
 		f.runDepthwise(s, kernel, dst, src, p, req, y0, y1)
-		for y := y0; add != nil && y < y1; y++ {
-			add.apply(dst, sumsS8{s, p, y, 0, dst.W})
+	}, func(y0, y1 int) {
+		if add != nil {
+			add.apply(dst, f.panels[p0:p1], y0, y1)
 		}
 	})
 }
 
-// apply adds the residual to the pixels of dst that sums went to.
-func (r *Residual) apply(dst Image[uint8], sums sumsS8) {
-	at := sums.y*dst.RowStride + sums.x*dst.PixStride + sums.p.first
-	from := sums.y*r.Image.RowStride + sums.x*r.Image.PixStride + sums.p.first
-	channels, pixels := sums.p.channels, sums.pixels
+// apply adds the residual to rows [y0, y1) of the channels of some panels of dst.
+func (r *Residual) apply(dst Image[uint8], panels []panelS8, y0, y1 int) {
+	first, last := panels[0].first, panels[len(panels)-1]
+	channels, pixels := last.first+last.channels-first, dst.W
 	if channels == dst.PixStride && channels == r.Image.PixStride {
 		channels, pixels = channels*pixels, 1
 	}
-	for range pixels {
-		d := dst.Data[at:][:channels]
-		addU8(d, d, r.Image.Data[from:][:channels], &r.Add)
-		at += dst.PixStride
-		from += r.Image.PixStride
+	for y := y0; y < y1; y++ {
+		for x := range pixels {
+			to := dst.Data[y*dst.RowStride+x*dst.PixStride+first:][:channels]
+			addU8(to, to, r.Image.Data[y*r.Image.RowStride+x*r.Image.PixStride+first:][:channels], &r.Add)
+		}
 	}
 }
 
@@ -215,7 +215,7 @@ func (f *ConvS8) each(src Image[uint8], w int, gapless bool, y0, y1 int, emit fu
 	flat := f.pointwise() && src.gapless() && gapless
 	f.blocks(src, y0, y1, 0, len(f.panels), func(s *s8Scratch, p *panelS8, y0, y1 int) {
 		f.sums(s, src, p, w, flat, y0, y1, emit)
-	})
+	}, func(int, int) {})
 }
 
 // forSource returns the variant of f for the layout of src.
@@ -232,16 +232,18 @@ func (f *ConvS8) pointwise() bool {
 }
 
 // blocks cuts rows [y0, y1) into blocks whose source stays in the cache and goes, in each,
-// over panels [p0, p1).
-func (f *ConvS8) blocks(src Image[uint8], y0, y1, p0, p1 int, do func(s *s8Scratch, p *panelS8, y0, y1 int)) {
+// over panels [p0, p1); done follows each block.
+func (f *ConvS8) blocks(src Image[uint8], y0, y1, p0, p1 int, do func(s *s8Scratch, p *panelS8, y0, y1 int), done func(y0, y1 int)) {
 	s := s8Scratches.Get().(*s8Scratch)
 	defer s.release()
 	f.setTaps(s, src)
 	height := max(1, sourceBlockS8/max(1, f.spec.StrideH*src.RowStride))
 	for ; y0 < y1; y0 += height {
+		end := min(y0+height, y1)
 		for i := range f.panels[p0:p1] {
-			do(s, &f.panels[p0+i], y0, min(y0+height, y1))
+			do(s, &f.panels[p0+i], y0, end)
 		}
+		done(y0, end)
 	}
 }
 

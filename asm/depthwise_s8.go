@@ -5,14 +5,14 @@ import "slices"
 // depthwiseKernelS8 is a tier's kernels for convolutions with one input channel
 // for each output channel. Internally they keep a panel's channels in an order of their own.
 type depthwiseKernelS8 struct {
-	width int                       // channels of a panel, at most ReadSlack
-	group int                       // taps whose weights of one channel lie side by side: 1, 2 or 4
-	wide  bool                      // weights are packed as int16 rather than int8
-	fours []int                     // the channels at places 0, 4, 8, ... of the panel, each followed by the next three
-	sums  func(*depthwiseArgsS8)    // makes sums
-	bytes [3]func(*depthwiseArgsS8) // makes requantized bytes, by mode; may be nil
-	rolls [3]func(*depthwiseArgsS8) // the same for 3x3 kernels of stride 1; may be nil
-	whole bool                      // bytes is only for whole panels
+	width int                          // channels of a panel, at most ReadSlack
+	group int                          // taps whose weights of one channel lie side by side: 1, 2 or 4
+	wide  bool                         // weights are packed as int16 rather than int8
+	fours []int                        // the channels at places 0, 4, 8, ... of the panel, each followed by the next three
+	sums  func(*depthwiseArgsS8)       // makes sums
+	bytes [3]func(*depthwiseArgsS8)    // makes requantized bytes, by mode; may be nil
+	rolls [2][3]func(*depthwiseArgsS8) // the same for 3x3 kernels of stride 1 and 2; may be nil
+	whole bool                         // bytes is only for whole panels
 }
 
 // depthwiseArgsS8 describes pixels of one output row for one panel. Their sums are
@@ -87,16 +87,18 @@ func (f *ConvS8) setDepthwise(s *s8Scratch, p *panelS8, r *Requant, srcStep, dst
 	}
 }
 
-// depthwiseBytes returns the kernel that makes requantized bytes of a panel at once, or nil.
-func (f *ConvS8) depthwiseBytes(p *panelS8, mode RequantMode) func(*depthwiseArgsS8) {
+// depthwiseBytes returns the kernel that makes bytes of a panel, requantized by r, at once, or nil.
+func (f *ConvS8) depthwiseBytes(p *panelS8, r *Requant) func(*depthwiseArgsS8) {
 	k := f.depthwise
-	switch {
-	case k == nil || k.whole && p.channels < p.width:
+	if k == nil || k.whole && p.channels < p.width || r.mode == ByFloat && !r.shrinks {
 		return nil
-	case k.rolls[mode] != nil && f.passes == 1 && f.spec == (ConvSpec{3, 3, 1, 1, 1, 1, f.c}):
-		return k.rolls[mode]
 	}
-	return k.bytes[mode]
+	if stride := f.spec.StrideW; f.spec.KH == 3 && f.spec.KW == 3 && f.spec.DilationW == 1 && stride <= 2 && f.passes == 1 {
+		if roll := k.rolls[stride-1][r.mode]; roll != nil {
+			return roll
+		}
+	}
+	return k.bytes[r.mode]
 }
 
 // runDepthwise computes rows [y0, y1) of panel p by a kernel that depthwiseBytes returned.

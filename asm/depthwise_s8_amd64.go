@@ -44,17 +44,32 @@ func depthwiseS8MultiplierAVX512(a *depthwiseArgsS8)
 //go:noescape
 func depthwiseS8ShiftAVX512(a *depthwiseArgsS8)
 
-// depthwiseS8RollingFloatAVX512 makes bytes (see depthwiseKernelS8).
+// depthwiseS8Rolling1FloatAVX512 makes bytes (see depthwiseKernelS8).
 //
 //go:noescape
-func depthwiseS8RollingFloatAVX512(a *depthwiseArgsS8)
+func depthwiseS8Rolling1FloatAVX512(a *depthwiseArgsS8)
 
-// depthwiseS8RollingMultiplierAVX512 makes bytes (see depthwiseKernelS8).
+// depthwiseS8Rolling1MultiplierAVX512 makes bytes (see depthwiseKernelS8).
 //
 //go:noescape
-func depthwiseS8RollingMultiplierAVX512(a *depthwiseArgsS8)
+func depthwiseS8Rolling1MultiplierAVX512(a *depthwiseArgsS8)
 
-// depthwiseS8RollingShiftAVX512 makes bytes (see depthwiseKernelS8).
+// depthwiseS8Rolling1ShiftAVX512 makes bytes (see depthwiseKernelS8).
 //
 //go:noescape
-func depthwiseS8RollingShiftAVX512(a *depthwiseArgsS8)
+func depthwiseS8Rolling1ShiftAVX512(a *depthwiseArgsS8)
+
+// depthwiseS8Rolling2FloatAVX512 makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling2FloatAVX512(a *depthwiseArgsS8)
+
+// depthwiseS8Rolling2MultiplierAVX512 makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling2MultiplierAVX512(a *depthwiseArgsS8)
+
+// depthwiseS8Rolling2ShiftAVX512 makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling2ShiftAVX512(a *depthwiseArgsS8)

@@ -121,5 +121,8 @@ var depthwiseS8AVX512 = depthwiseKernelS8{
 	fours: []int{0, 16, 4, 20, 8, 24, 12, 28},
 	sums:  depthwiseS8SumsAVX512,
 	bytes: [3]func(*depthwiseArgsS8){depthwiseS8FloatAVX512, depthwiseS8MultiplierAVX512, depthwiseS8ShiftAVX512},
-	rolls: [3]func(*depthwiseArgsS8){depthwiseS8RollingFloatAVX512, depthwiseS8RollingMultiplierAVX512, depthwiseS8RollingShiftAVX512},
+	rolls: [2][3]func(*depthwiseArgsS8){
+		{depthwiseS8Rolling1FloatAVX512, depthwiseS8Rolling1MultiplierAVX512, depthwiseS8Rolling1ShiftAVX512},
+		{depthwiseS8Rolling2FloatAVX512, depthwiseS8Rolling2MultiplierAVX512, depthwiseS8Rolling2ShiftAVX512},
+	},
 }

@@ -3,6 +3,7 @@ package asm
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // RequantMode is the arithmetic of a [Requant].
@@ -35,6 +36,7 @@ type Requant struct {
 	scale        []float32 // the parameters are padded to requantPad
 	mul, shift   []int32
 	zero, lo, hi int32
+	shrinks      bool // |scale| < 1 in all channels: no product leaves int32
 }
 
 // requantPad is how many more parameters than channels a Requant holds.
@@ -53,6 +55,7 @@ func RequantByFloat(scale []float32, zero, lo, hi uint8) (*Requant, error) {
 		return nil, err
 	}
 	r.scale = padded(scale)
+	r.shrinks = max(slices.Max(scale), -slices.Min(scale)) < 1
 	return r, nil
 }
 

@@ -12,8 +12,12 @@ func randomRequants(t testing.TB, rng *rand.Rand, channels int) map[RequantMode]
 	t.Helper()
 	scale, mul := make([]float32, channels), make([]int32, channels)
 	shift, right := make([]uint8, channels), make([]int8, channels)
+	grow := 0.0
+	if rng.IntN(4) == 0 { // products beyond int32
+		grow = 14
+	}
 	for c := range channels {
-		scale[c] = float32(math.Exp(-8 + 3*rng.NormFloat64()))
+		scale[c] = float32(math.Exp(min(-8+2*rng.NormFloat64(), -0.1) + grow))
 		mul[c], shift[c] = rng.Int32(), uint8(35+rng.IntN(10))
 		right[c] = int8(rng.IntN(20))
 	}

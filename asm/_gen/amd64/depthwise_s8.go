@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -23,8 +25,10 @@ type depthwiseS8 struct {
 	rescaler
 	vecs int
 	out  Register // sums or bytes
-	zero VecVirtual
 	mask Register // of the channels in use; avx512 only
+
+	zero           VecVirtual // in each 16-bit lane
+	floor, ceiling VecVirtual // the range, in each byte
 }
 
 func depthwiseS8s(c *Context) {
@@ -40,10 +44,13 @@ func depthwiseS8s(c *Context) {
 			d.general(d.storeBytes)
 		}
 	}
-	for _, m := range modes {
-		d := newDepthwiseS8(simd{c, 8, "AVX512"}, 4, "depthwiseS8Rolling"+m.name, "makes bytes (see depthwiseKernelS8).")
-		d.prepare(m.prepare)
-		d.rolling()
+	for stride := 1; stride <= 2; stride++ {
+		for _, m := range modes {
+			name := fmt.Sprintf("depthwiseS8Rolling%d%s", stride, m.name)
+			d := newDepthwiseS8(simd{c, 8, "AVX512"}, 4, name, "makes bytes (see depthwiseKernelS8).")
+			d.prepare(m.prepare)
+			d.rolling(stride)
+		}
 	}
 }
 
@@ -58,10 +65,11 @@ func newDepthwiseS8(s simd, vecs int, name, doc string) *depthwiseS8 {
 // prepare readies the kernel for bytes as output.
 func (d *depthwiseS8) prepare(mode func(*rescaler)) {
 	d.out = d.field(dwDst)
-	d.zero = d.YMM()
-	x := d.XMM()
-	d.VMOVD(d.field32(dwFields.zero).As32(), x)
-	d.VPBROADCASTW(x, d.zero)
+	d.zero, d.floor, d.ceiling = d.YMM(), d.YMM(), d.YMM()
+	d.VPBROADCASTW(Mem{Base: d.args, Disp: dwFields.zero}, d.zero)
+	d.VPBROADCASTB(Mem{Base: d.args, Disp: dwFields.lo}, d.floor)
+	d.VPBROADCASTB(Mem{Base: d.args, Disp: dwFields.hi}, d.ceiling)
+	d.clamps = true
 	if d.evex() {
 		bits := d.GP64()
 		d.MOVQ(I64(-1), bits)
@@ -163,11 +171,14 @@ func (d *depthwiseS8) products256(acc []VecVirtual, rows [4]Mem, weights Registe
 	}
 }
 
-// rolling emits the loop for 3x3 kernels of stride 1: each interleaved column
-// adds to the three pixels that see it.
-func (d *depthwiseS8) rolling() {
+// rolling emits the loop for 3x3 kernels of stride 1 or 2: each interleaved column
+// adds to all the pixels that see it.
+func (d *depthwiseS8) rolling(stride int) {
 	src, pixels, step := d.field(dwSrc), d.field(dwPixels), d.field(dwSrcStep)
 	weights, taps := d.field(dwWeights), d.field(dwTaps)
+	if stride == 2 {
+		d.SHRQ(Imm(1), step)
+	}
 	var rows []Mem
 	for i := range 3 {
 		at := d.GP64()
@@ -188,13 +199,23 @@ func (d *depthwiseS8) rolling() {
 			d.ADDQ(step, r.Base)
 		}
 	}
-	sums := [3][]VecVirtual{d.newSums(), d.newSums(), d.newSums()}
+	// Stride 1 has three pixels under way, stride 2 has two: they take turns.
+	var sums [][]VecVirtual
+	for range 4 - stride {
+		sums = append(sums, d.newSums())
+	}
 	column(sums[0])
-	column(sums[1], sums[0])
+	if stride == 1 {
+		column(sums[1], sums[0])
+	}
 	d.Label("pixel")
-	for i := range sums {
-		first, second, third := sums[i], sums[(i+1)%3], sums[(i+2)%3]
-		column(third, second, first)
+	for i, first := range sums {
+		if next := sums[(i+1)%len(sums)]; stride == 1 {
+			column(sums[(i+2)%3], next, first)
+		} else {
+			column(nil, first)
+			column(next, nil, first)
+		}
 		d.storeBytes(first)
 		d.DECQ(pixels)
 		d.JZ(LabelRef("done"))
@@ -236,11 +257,18 @@ func (d *depthwiseS8) storeBytes(acc []VecVirtual) {
 	}
 	if d.evex() {
 		d.VPACKUSWB(q[2], q[0], q[0])
+		d.clampBytes(q[0])
 		d.VMOVDQU8(q[0], d.mask, Mem{Base: d.out})
 	} else {
 		d.VPACKUSWB(q[0], q[0], q[0])
 		d.VPERMQ(Imm(0b1000), q[0], q[0])
+		d.clampBytes(q[0])
 		d.VMOVDQU(q[0].AsX(), Mem{Base: d.out})
 	}
 	d.ADDQ(d.field(dwDstStep), d.out)
+}
+
+func (d *depthwiseS8) clampBytes(v VecVirtual) {
+	d.VPMAXUB(d.floor, v, v)
+	d.VPMINUB(d.ceiling, v, v)
 }

@@ -21,6 +21,7 @@ type rescaler struct {
 	at      rescaleFields
 	params  func(at int) VecVirtual // loads the parameters of a vector of channels
 	lo, hi  VecVirtual              // the range less the zero point, in the arithmetic of the mode
+	clamps  bool                    // the store saturates and clamps: float and shift need not
 	load    func()                  // loads parameters and sets rescale
 	rescale func(v VecVirtual) VecVirtual
 }
@@ -152,16 +153,20 @@ func (s simd) storeBytes(v VecVirtual, mask Register, to Mem) {
 
 // float clamps before it converts: conversion does not saturate.
 func (r *rescaler) float() {
-	r.lo, r.hi = r.broadcast32(r.bound(r.at.lo)), r.broadcast32(r.bound(r.at.hi))
-	r.VCVTDQ2PS(r.lo, r.lo)
-	r.VCVTDQ2PS(r.hi, r.hi)
+	if !r.clamps {
+		r.lo, r.hi = r.broadcast32(r.bound(r.at.lo)), r.broadcast32(r.bound(r.at.hi))
+		r.VCVTDQ2PS(r.lo, r.lo)
+		r.VCVTDQ2PS(r.hi, r.hi)
+	}
 	r.load = func() {
 		scale := r.params(r.at.scale)
 		r.rescale = func(v VecVirtual) VecVirtual {
 			r.VCVTDQ2PS(v, v)
 			r.VMULPS(scale, v, v)
-			r.VMINPS(r.hi, v, v)
-			r.VMAXPS(r.lo, v, v)
+			if !r.clamps {
+				r.VMINPS(r.hi, v, v)
+				r.VMAXPS(r.lo, v, v)
+			}
 			r.VCVTPS2DQ(v, v)
 			return v
 		}
@@ -170,7 +175,9 @@ func (r *rescaler) float() {
 
 // shift computes (v + 2^(n-1)) >> n without overflow as (v>>n) + bit n-1 of v.
 func (r *rescaler) shift() {
-	r.lo, r.hi = r.broadcast32(r.bound(r.at.lo)), r.broadcast32(r.bound(r.at.hi))
+	if !r.clamps {
+		r.lo, r.hi = r.broadcast32(r.bound(r.at.lo)), r.broadcast32(r.bound(r.at.hi))
+	}
 	one := r.GP64()
 	r.MOVQ(U32(1), one)
 	ones := r.broadcast32(one)
@@ -184,8 +191,10 @@ func (r *rescaler) shift() {
 			r.and(half, t)
 			r.VPSRAVD(n, v, v)
 			r.VPADDD(t, v, v)
-			r.VPMAXSD(r.lo, v, v)
-			r.VPMINSD(r.hi, v, v)
+			if !r.clamps {
+				r.VPMAXSD(r.lo, v, v)
+				r.VPMINSD(r.hi, v, v)
+			}
 			return v
 		}
 	}
