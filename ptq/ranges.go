@@ -20,6 +20,7 @@ import (
 // it cannot wrap and neither operand loses resolution to the other.
 func NormalizeActivations(g *graph.Graph, stats *Statistics, rule Clip, asymmetric bool) error {
 	for _, gr := range groupsOf(g) {
+		gr.widen()
 		levels, err := gr.levels(g, stats, rule, asymmetric)
 		if err != nil {
 			return err
@@ -27,6 +28,18 @@ func NormalizeActivations(g *graph.Graph, stats *Statistics, rule Clip, asymmetr
 		gr.set(levels)
 	}
 	return nil
+}
+
+// widen gives all members of a group the bits of the widest: integers that
+// move from one to another mean the same in both.
+func (gr *group) widen() {
+	bits := 0
+	for _, n := range gr.nodes {
+		bits = max(bits, scalingOf(n).Bits)
+	}
+	for _, n := range gr.nodes {
+		scalingOf(n).Bits = bits
+	}
 }
 
 // set gives all members of a group their scale and zero point.
