@@ -17,6 +17,11 @@ var f32ARM64 = []kernel{
 	{"mulAddF32", NEON, 0, mulAddF32NEON},
 	{"sumF32", NEON, 0, sumF32NEON},
 	{"sumSquaresF32", NEON, 0, sumSquaresF32NEON},
+	{"expF32", NEON, 0, expF32NEON},
+	{"sigmoidF32", NEON, 0, sigmoidF32NEON},
+	{"tanhF32", NEON, 0, tanhF32NEON},
+	{"erfF32", NEON, 0, erfF32NEON},
+	{"hardSwishF32", NEON, 0, hardSwishF32NEON},
 	{"poolMaxF32", NEON, 0, poolMaxF32NEON},
 	{"poolSumF32", NEON, 0, poolSumF32NEON},
 }

@@ -6,25 +6,7 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
-)
-
-// Coefficients, lowest power first, fitted for least greatest error on the
-// interval given; the error beside is that of the function approximated.
-var (
-	// (e^r-1-r)/r² on [-ln2/2, ln2/2]: 3e-9 relative.
-	expCoefficients = []float64{0.4999999403953552, 0.1666651964187622, 0.04166839271783829, 0.008368780836462975, 0.001381446490995586}
-	// (tanh(x)/x-1)/x² in x² on [0, 0.6]: 3e-9 relative.
-	tanhCoefficients = []float64{-0.33333298563957214, 0.13331958651542664, -0.05378668010234833, 0.020805377513170242, -0.00590586056932807}
-	// erf(x)/x in x² on [0, 1]: 1e-9.
-	erfCoefficients = []float64{1.1283791065216064, -0.3761262595653534, 0.11283600330352783, -0.026854444295167923, 0.005189535208046436, -0.0008020841050893068, 7.889119297033176e-05}
-	// -log(1-erf(x)) on [1, 4]: 1e-9 of erf.
-	erfTailCoefficients = []float64{0.00035370892146602273, 1.1270400285720825, 0.6382256150245667, 0.10303743183612823, -0.021805351600050926, 0.0029396156314760447, -0.0001855748996604234}
-)
-
-const (
-	tanhSmall = 0.6 // up to here tanh is the polynomial
-	erfSmall  = 1
-	erfOne    = 4 // from here on erf rounds to 1
+	"github.com/narrow-ml/narrow/asm/_gen/fit"
 )
 
 // mathF32 declares the transcendental functions.
@@ -63,7 +45,7 @@ func (e *elementwise) exp(x VecVirtual) VecVirtual {
 	high := float64(math.Float32frombits(math.Float32bits(math.Ln2) &^ 0xfff))
 	e.VFNMADD231PS(e.number(high), n, r)
 	e.VFNMADD231PS(e.number(math.Ln2-high), n, r)
-	p := e.polynomial(r, expCoefficients)
+	p := e.polynomial(r, fit.Exp)
 	square := e.vec()
 	e.VMULPS(r, r, square)
 	e.VFMADD213PS(r, square, p)
@@ -108,7 +90,7 @@ func (e *elementwise) tanh(x VecVirtual) VecVirtual {
 	abs, sign := e.magnitude(x)
 	square, twice, near := e.vec(), e.vec(), e.vec()
 	e.VMULPS(x, x, square)
-	p := e.polynomial(square, tanhCoefficients)
+	p := e.polynomial(square, fit.Tanh)
 	e.VMULPS(p, square, p)
 	e.VMOVAPS(x, near)
 	e.VFMADD231PS(p, x, near)
@@ -118,7 +100,7 @@ func (e *elementwise) tanh(x VecVirtual) VecVirtual {
 	e.VADDPS(far, far, far)
 	e.VSUBPS(far, e.inRegister(e.number(1)), far)
 	e.VORPS(sign, far, far)
-	return e.ifBelow(abs, tanhSmall, near, far)
+	return e.ifBelow(abs, fit.TanhSmall, near, far)
 }
 
 // erf returns x*P(x²) for small |x| and 1-e^-Q(|x|), with the sign of x, beyond.
@@ -126,18 +108,18 @@ func (e *elementwise) erf(x VecVirtual) VecVirtual {
 	abs, sign := e.magnitude(x)
 	square := e.vec()
 	e.VMULPS(x, x, square)
-	near := e.polynomial(square, erfCoefficients)
+	near := e.polynomial(square, fit.Erf)
 	e.VMULPS(x, near, near)
 
 	limited := e.vec()
 	e.VMOVAPS(abs, limited)
-	e.VMINPS(limited, e.inRegister(e.number(erfOne)), limited)
-	q := e.polynomial(limited, erfTailCoefficients)
+	e.VMINPS(limited, e.inRegister(e.number(fit.ErfOne)), limited)
+	q := e.polynomial(limited, fit.ErfTail)
 	e.VXORPS(e.bits(1<<31), q, q)
 	far := e.exp(q)
 	e.VSUBPS(far, e.inRegister(e.number(1)), far)
 	e.VORPS(sign, far, far)
-	return e.ifBelow(abs, erfSmall, near, far)
+	return e.ifBelow(abs, fit.ErfSmall, near, far)
 }
 
 // ifBelow returns yes where x < limit, and no elsewhere.

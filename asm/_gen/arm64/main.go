@@ -27,6 +27,7 @@ var files = []struct {
 	{"sweep_error", sweepError},
 	{"tile_f32", tileF32},
 	{"elementwise_f32", elementwiseF32},
+	{"math_f32", mathF32},
 	{"pool_f32", poolF32},
 	{"reduce_f32", reduceF32},
 	{"tile_s8", tileS8},
