@@ -96,8 +96,21 @@ func Compile(g *graph.Graph, opts ...Option) (*Net, error) {
 			return nil, fmt.Errorf("engine: %s: %w", n, err)
 		}
 	}
+	if net.observer == nil { // the observed values must stay
+		net.graph = simplified(g)
+	}
 	net.plans.Store(new([]*plan))
 	return net, nil
+}
+
+// simplified returns a copy of g with batch normalizations folded and such, or
+// g if that fails: then running it says why.
+func simplified(g *graph.Graph) *graph.Graph {
+	c := g.Clone()
+	if err := graph.Simplify(c); err != nil {
+		return g
+	}
+	return c
 }
 
 // Threads returns the number of goroutines one run uses at most.

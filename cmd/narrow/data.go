@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
 )
 
@@ -112,12 +113,37 @@ func parseNumbers(flag, text string) ([]float32, error) {
 
 // runFlags say how a network is run.
 type runFlags struct {
-	batch, threads int
+	batch, threads  int
+	engine, requant string
 }
 
 func (r *runFlags) register(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&r.batch, "batch", 64, "inputs to run at once; no result depends on it")
 	cmd.Flags().IntVar(&r.threads, "threads", 0, "goroutines to use, by default one for each processor; no result depends on it")
+	r.registerEngine(cmd)
+}
+
+// registerEngine adds the flags that say how a quantized network is computed.
+func (r *runFlags) registerEngine(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.engine, "engine", "int8", "how a quantized network is computed: int8, or float for its literal meaning")
+	cmd.Flags().StringVar(&r.requant, "requant", "auto", "how integers are rescaled: auto (shift if all scales allow, else float), float, multiplier or shift")
+}
+
+// options returns what the flags mean to the engine.
+func (r *runFlags) options() ([]engine.Option, error) {
+	requant, err := engine.ParseRequant(r.requant)
+	if err != nil {
+		return nil, usagef("--requant %s: use auto, float, multiplier or shift", r.requant)
+	}
+	options := []engine.Option{engine.WithThreads(r.threads), engine.WithRequant(requant)}
+	switch r.engine {
+	case "int8":
+	case "float":
+		options = append(options, engine.WithFloat())
+	default:
+		return nil, usagef("--engine %s: use int8 or float", r.engine)
+	}
+	return options, nil
 }
 
 func (r *runFlags) check() error {

@@ -77,7 +77,7 @@ func (f *evalFlags) execute(cmd *cobra.Command, path string) error {
 		if err != nil {
 			return err
 		}
-		if e.reference, err = engine.Compile(g, engine.WithThreads(f.run.threads)); err != nil {
+		if e.reference, err = engine.Compile(g, engine.WithThreads(f.run.threads), engine.WithFloat()); err != nil {
 			return fmt.Errorf("%s: %w", f.against, err)
 		}
 	}
@@ -101,7 +101,11 @@ func (f *evalFlags) open(path string) (*engine.Net, *dataset.Set, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	net, err := engine.Compile(g, engine.WithThreads(f.run.threads))
+	options, err := f.run.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	net, err := engine.Compile(g, options...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}

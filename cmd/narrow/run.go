@@ -59,7 +59,11 @@ func (f *runCommand) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	net, err := engine.Compile(g, engine.WithThreads(f.run.threads))
+	options, err := f.run.options()
+	if err != nil {
+		return err
+	}
+	net, err := engine.Compile(g, options...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
