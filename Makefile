@@ -5,7 +5,7 @@ FUZZ_EXECUTIONS ?= 20000
 .PHONY: help build demo test test-purego test-race test-arm64 count-arm64 test-ort gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
 
 build: ## the command, as build/narrow
 	$(GO) build -trimpath -o build/narrow ./cmd/narrow
@@ -88,4 +88,5 @@ build/bench-venv/bin/python: bench/requirements.txt
 bench-peers: build $(BENCH_PYTHON) ## narrow beside other libraries: bench/results; BENCH_TORCH=1 adds torch (large)
 	$(GO) test -c -o build/asm.test ./asm
 	$(BENCH_PYTHON) bench/kernels.py build/asm.test bench/results/kernels.md
+	$(BENCH_PYTHON) bench/quantize.py build/narrow bench/results/quantize.md $(NARROW_SHARED)
 	for script in $(wildcard bench/inference.py); do $(BENCH_PYTHON) $$script build/narrow bench/results/inference.md || exit 1; done

@@ -1,0 +1,123 @@
+"""Quantizes the same models on the same inputs with narrow and with onnxruntime.quantization, one process each, and
+runs what they wrote in ONNX Runtime.
+
+    python bench/quantize.py NARROW OUTPUT.md [SHARED]
+
+Writes a table: top-1, agreement with and SQNR against fp32 on the test inputs, seconds and peak memory of the whole process.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import onnxruntime as ort
+
+CIFAR = ["--scale", "1/255", "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]
+MODELS = {  # name: data, calibration inputs, preprocessing
+    "resnet8_cifar10": ("cifar10", 500, []),
+    "resnet20_cifar10": ("cifar10", 500, CIFAR),
+    "dscnn_kws": ("kws", 200, []),
+    "mobilenetv2_cifar10": ("cifar10", 500, CIFAR),
+}
+PEERS = ["MinMax", "Entropy", "Percentile"]
+OURS = ["max", "mse", "kl"]
+TESTS = 2000
+
+
+def load(path, preprocessing, limit):
+    x = np.load(path, mmap_mode="r")[:limit].astype(np.float32)
+    if preprocessing:
+        shape = (1, 3, 1, 1)
+        mean = np.array([0.485, 0.456, 0.406], np.float32).reshape(shape)
+        std = np.array([0.229, 0.224, 0.225], np.float32).reshape(shape)
+        x = (x * np.float32(1 / 255) - mean) / std
+    return x
+
+
+def peak_rss():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+def peer(method, model, data, count, preprocess, out):
+    """Runs in a process of its own: quantizes as the library's documentation says."""
+    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            name = ort.InferenceSession(model, providers=["CPUExecutionProvider"]).get_inputs()[0].name
+            x = load(data, preprocess == "1", int(count))
+            self.batches = iter([{name: x[i:i + 1]} for i in range(len(x))])
+
+        def get_next(self):
+            return next(self.batches, None)
+
+    start = time.perf_counter()
+    quantize_static(model, out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, weight_type=QuantType.QInt8,
+                    activation_type=QuantType.QInt8, calibrate_method=getattr(CalibrationMethod, method))
+    print(json.dumps({"seconds": time.perf_counter() - start, "peak_rss_bytes": peak_rss()}))
+
+
+def run_json(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-500:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def infer(path, x):
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 2
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: x[i:i + 100]})[0] for i in range(0, len(x), 100)])
+
+
+def row(tool, cost, reference, got, y):
+    r, q = reference.astype(np.float64), got.astype(np.float64)
+    top1, agreement = 100 * (got.argmax(1) == y).mean(), 100 * (got.argmax(1) == reference.argmax(1)).mean()
+    db = 10 * np.log10((r**2).sum() / ((r - q)**2).sum())
+    return f"| {tool} | {top1:.2f} | {agreement:.2f} | {db:.1f} | {cost['seconds']:.2f} | {cost['peak_rss_bytes'] / 1e6:.0f} |"
+
+
+def compare(narrow, shared, name, folder):
+    data, count, preprocessing = MODELS[name]
+    model, calib = f"{shared}/models/{name}.onnx", f"{shared}/data/{data}_calib_x.npy"
+    x = load(f"{shared}/data/{data}_test_x.npy", preprocessing, TESTS)
+    y = np.load(f"{shared}/data/{data}_test_y.npy")[:TESTS]
+    reference, out = infer(model, x), f"{folder}/out.onnx"
+    lines = [f"\n## {name}", "", f"fp32 top-1 {100 * (reference.argmax(1) == y).mean():.2f} % on {len(x)} inputs; calibrated on {count}.", "",
+             "| tool | top-1 % | agreement % | SQNR dB | seconds | peak MB |", "|---|---|---|---|---|---|"]
+    for method in PEERS:
+        cost = run_json(sys.executable, __file__, "--peer", method, model, calib, str(count), "1" if preprocessing else "0", out)
+        lines.append(row(f"onnxruntime.quantization {method}", cost, reference, infer(out, x), y))
+    for clip in OURS:
+        start = time.perf_counter()
+        cost = run_json(narrow, "quantize", model, "--calib", calib, "--limit", str(count), *preprocessing, "--clip", clip, "-o", out, "--json")
+        cost["seconds"] = time.perf_counter() - start
+        lines.append(row(f"narrow --clip {clip}", cost, reference, infer(out, x), y))
+    print("\n".join(lines), flush=True)
+    return lines
+
+
+def main(narrow, output, shared="../shared"):
+    with open("/proc/cpuinfo") as info:
+        cpu = next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
+    lines = ["# Quantization beside onnxruntime.quantization", "",
+             f"{cpu}, {os.cpu_count()} processors; ONNX Runtime {ort.__version__}. Per-channel int8, both with their other defaults; "
+             "every file run by ONNX Runtime without graph optimization. Written by `make bench-peers`."]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in MODELS:
+            lines += compare(os.path.abspath(narrow), shared, name, folder)
+    with open(output, "w") as f:
+        f.write("\n".join(lines) + "\n")
+
+
+if sys.argv[1] == "--peer":
+    peer(*sys.argv[2:])
+else:
+    main(*sys.argv[1:])
