@@ -2,13 +2,21 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 20000
 
-.PHONY: help build demo test test-purego test-race test-arm64 count-arm64 test-ort gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help build lib demo test test-purego test-race test-arm64 count-arm64 test-ort gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
 
 build: ## the command, as build/narrow
 	$(GO) build -trimpath -o build/narrow ./cmd/narrow
+
+LIB = build/lib
+
+lib: ## the C library, in build/lib
+	$(GO) build -trimpath -buildmode=c-shared -o $(LIB)/libnarrow.so ./capi
+	$(GO) build -trimpath -buildmode=c-archive -o $(LIB)/libnarrow.a ./capi
+	rm $(LIB)/libnarrow.h
+	cp capi/narrow.h $(LIB)/
 
 demo: ## quantize the built-in network and compare the options
 	$(GO) run ./cmd/narrow demo

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/onnx"
+	"github.com/narrow-ml/narrow/ptq"
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+// library builds the archive and the example, and returns the example's path.
+func library(t *testing.T, flags ...string) string {
+	t.Helper()
+	if testing.Short() || runtime.GOOS != "linux" {
+		t.Skip("builds a C library")
+	}
+	gcc, err := exec.LookPath("gcc")
+	if err != nil {
+		t.Skip("there is no gcc")
+	}
+	dir := t.TempDir()
+	archive, program := filepath.Join(dir, "libnarrow.a"), filepath.Join(dir, "example")
+	command(t, "go", "build", "-buildmode=c-archive", "-o", archive, ".")
+	args := append(flags, "-Wall", "-Wextra", "-Werror", "-std=c11", "-g", "-I.", "-o", program, "example/example.c", archive, "-lpthread", "-lm")
+	command(t, gcc, args...)
+	return program
+}
+
+func command(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// network is a convolution, an activation and a fully connected layer.
+func network(r *rand.Rand) *graph.Graph {
+	random := func(shape ...int) *tensor.Tensor {
+		t := tensor.New(tensor.Float32, shape...)
+		for i := range t.F32() {
+			t.F32()[i] = float32(r.NormFloat64()) / 4
+		}
+		return t
+	}
+	x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: []int{-1, 3, 8, 8}, Known: true}, Dims: []string{"N", "", "", ""}}
+	g := &graph.Graph{Name: "net", Inputs: []*graph.Value{x}, Opset: map[string]int{"": 13}}
+	y := g.New("conv", "Conv", op.Attrs{"pads": []int64{1, 1, 1, 1}}, x, graph.NewConst("w", random(6, 3, 3, 3)), graph.NewConst("b", random(6)))
+	y = g.New("relu", "Relu", nil, y)
+	y = g.New("pool", "GlobalAveragePool", nil, y)
+	y = g.New("flat", "Flatten", nil, y)
+	y = g.New("fc", "Gemm", nil, y, graph.NewConst("w2", random(6, 4)), graph.NewConst("b2", random(4)))
+	y.Type = op.Type{DType: tensor.Float32, Shape: []int{-1, 4}, Known: true}
+	g.Outputs = []*graph.Value{y}
+	return g
+}
+
+// caseFiles writes a model and its inputs.
+func caseFiles(t *testing.T, inputs *tensor.Tensor) (model, data string) {
+	t.Helper()
+	dir := t.TempDir()
+	model, data = filepath.Join(dir, "model.onnx"), filepath.Join(dir, "inputs.f32")
+	if err := onnx.WriteFile(model, network(rand.New(rand.NewPCG(1, 1)))); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := binary.Write(&b, binary.LittleEndian, inputs.F32()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(data, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return model, data
+}
+
+func randomInputs(n int) *tensor.Tensor {
+	r := rand.New(rand.NewPCG(2, 2))
+	x := tensor.New(tensor.Float32, n, 3, 8, 8)
+	for i := range x.F32() {
+		x.F32()[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+// TestExample runs the C program and checks that it writes the bytes that the
+// Go library writes.
+func TestExample(t *testing.T) {
+	program := library(t)
+	x := randomInputs(20)
+	model, data := caseFiles(t, x)
+	got := filepath.Join(t.TempDir(), "c.onnx")
+	out := command(t, program, model, data, "20", got)
+	if !strings.Contains(out, "no such file") || strings.Count(out, `"shape":[-1,4]`) != 2 {
+		t.Errorf("the program says\n%s", out)
+	}
+	g, err := onnx.ReadFile(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := dataset.FromTensors(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := ptq.Quantize(context.Background(), g, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	if err := onnx.Write(&want, q.Graph); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(b, want.Bytes()) {
+		t.Errorf("C wrote %d bytes, Go %d others", len(b), want.Len())
+	}
+}
+
+// TestExampleSanitized runs the C program with gcc's address sanitizer: no
+// access beyond a buffer of the caller's, and no leak of C memory.
+func TestExampleSanitized(t *testing.T) {
+	program := library(t, "-fsanitize=address")
+	model, data := caseFiles(t, randomInputs(4))
+	command(t, program, model, data, "4", filepath.Join(t.TempDir(), "c.onnx"))
+}

@@ -1,0 +1,145 @@
+// Package main is the C library of narrow: `make lib` builds libnarrow.so and
+// libnarrow.a. narrow.h documents every function; those here have its names.
+//
+// This is the only package that uses cgo.
+package main
+
+/*
+#include <stdlib.h>
+
+// Go's declarations of what it exports have no const.
+#define NARROW_CONST
+#include "narrow.h"
+#include "error.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"runtime/cgo"
+	"unsafe"
+
+	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/engine"
+	"github.com/narrow-ml/narrow/ptq"
+)
+
+func main() {} // a library has none, but the build mode wants one
+
+// fault is an error with the code that C gets.
+type fault struct {
+	code C.int
+	err  error
+}
+
+func (f fault) Error() string { return f.err.Error() }
+func (f fault) Unwrap() error { return f.err }
+
+func argument(format string, args ...any) error {
+	return fault{C.NARROW_ARGUMENT, fmt.Errorf(format, args...)}
+}
+
+// call runs the body of an exported function. It turns its error, or a panic,
+// into a code, and keeps the message for narrow_error.
+func call(body func() error) (code C.int) {
+	defer func() {
+		if r := recover(); r != nil {
+			code = report(fault{C.NARROW_INTERNAL, fmt.Errorf("internal error: %v", r)})
+		}
+	}()
+	return report(body())
+}
+
+func report(err error) C.int {
+	if err == nil {
+		return C.NARROW_OK
+	}
+	text := C.CString(err.Error())
+	defer C.free(unsafe.Pointer(text))
+	C.narrow_set_error(text)
+	return codeOf(err)
+}
+
+func codeOf(err error) C.int {
+	var f fault
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &f):
+		return f.code
+	case errors.As(err, &path):
+		return C.NARROW_FILE
+	case errors.Is(err, engine.ErrInput), errors.Is(err, ptq.ErrNotFinite), errors.Is(err, dataset.ErrEmpty),
+		errors.Is(err, dataset.ErrShape), errors.Is(err, dataset.ErrValue):
+		return C.NARROW_DATA
+	case errors.Is(err, ptq.ErrClip):
+		return C.NARROW_ARGUMENT
+	}
+	return C.NARROW_MODEL
+}
+
+// slice returns n elements at p, C's own memory.
+func slice[T any](p unsafe.Pointer, n C.size_t) ([]T, error) {
+	var zero T
+	if n == 0 {
+		return nil, nil
+	}
+	if p == nil {
+		return nil, argument("a pointer to %d elements is null", n)
+	}
+	if uint64(n) > math.MaxInt/uint64(unsafe.Sizeof(zero)) {
+		return nil, argument("%d elements are too many", n)
+	}
+	return unsafe.Slice((*T)(p), int(n)), nil
+}
+
+// volume returns the product of sizes.
+func volume(sizes ...C.size_t) (C.size_t, error) {
+	n := C.size_t(1)
+	for _, s := range sizes {
+		if s != 0 && n > math.MaxInt/s {
+			return 0, argument("sizes %v are too large", sizes)
+		}
+		n *= s
+	}
+	return n, nil
+}
+
+// newHandle hands v out.
+func newHandle(v any, out *C.narrow_handle) error {
+	if out == nil {
+		return argument("the pointer for the handle is null")
+	}
+	*out = C.narrow_handle(cgo.NewHandle(v))
+	return nil
+}
+
+// value returns what a handle stands for.
+func value[T any](h C.narrow_handle) (v T, err error) {
+	defer func() { // what the handle package does about a wrong one
+		if recover() != nil {
+			err = argument("handle %d is none, or was freed", h)
+		}
+	}()
+	v, ok := cgo.Handle(h).Value().(T)
+	if !ok {
+		return v, argument("handle %d is of another kind", h)
+	}
+	return v, nil
+}
+
+//export narrow_free
+func narrow_free(h C.narrow_handle) C.int {
+	return call(func() error {
+		if h == 0 {
+			return nil
+		}
+		if _, err := value[any](h); err != nil {
+			return err
+		}
+		cgo.Handle(h).Delete()
+		return nil
+	})
+}
