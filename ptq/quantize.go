@@ -51,10 +51,14 @@ func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options 
 	if c.signs {
 		SignMap(g, stats)
 	}
-	if err := NormalizeActivations(g, stats, c.clip, c.asymmetric); err != nil {
+	scale := NormalizeActivations
+	if c.shift {
+		scale = SingleShift
+	}
+	if err := scale(g, stats, c.clip, c.asymmetric); err != nil {
 		return nil, err
 	}
-	report.Raised, err = NormalizeParameters(g, c.perChannel)
+	report.Raised, err = NormalizeParameters(g, c.perChannel, c.shift)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +86,7 @@ type config struct {
 	signs          bool
 	equalize       bool
 	noRound        bool
+	shift          bool
 	asymmetric     bool
 	exclude        []string
 	batch, threads int
@@ -130,6 +135,10 @@ func WithEqualize(on bool) Option { return func(c *config) { c.equalize = on } }
 // WithNoRound leaves out all rounding and clipping: the network computes in
 // float what the integers would be, see [LowerUnrounded].
 func WithNoRound(on bool) Option { return func(c *config) { c.noRound = on } }
+
+// WithShift makes every rescaling in the network a shift of bits, see
+// [SingleShift].
+func WithShift(on bool) Option { return func(c *config) { c.shift = on } }
 
 // WithAsymmetric gives every activation a zero point, not only the network's
 // input.

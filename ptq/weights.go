@@ -13,9 +13,12 @@ import (
 // least mean square error. A bias is divided by s_x*s_w, the unit of the products it is
 // added to. The scales of activations must be known.
 //
+// With shift, the scales are powers of two, each the one with the least square
+// error of those around alpha/127.
+//
 // A weight scale so small that the bias would not fit 32 bits is raised until
 // it does. The names of nodes where that happened are returned.
-func NormalizeParameters(g *graph.Graph, perChannel bool) (raised []string, err error) {
+func NormalizeParameters(g *graph.Graph, perChannel, shift bool) (raised []string, err error) {
 	for _, n := range g.Nodes {
 		if !isAffine(n) {
 			continue
@@ -23,10 +26,13 @@ func NormalizeParameters(g *graph.Graph, perChannel bool) (raised []string, err 
 		w := weightsOf(n)
 		s := w.scaling
 		s.Axis, s.Scale = -1, w.scales(perChannel)
+		if shift {
+			w.toPowers()
+		}
 		if len(s.Scale) > 1 {
 			s.Axis = w.axis
 		}
-		if fitBias(n) {
+		if fitBias(n, shift) {
 			raised = append(raised, n.Name)
 		}
 	}
@@ -143,6 +149,50 @@ func (w *weights) threshold(values []float32) float64 {
 	})
 }
 
+// toPowers replaces the scales by powers of two: the next larger, or the next
+// smaller if clipping costs less than the coarser steps.
+func (w *weights) toPowers() {
+	s := w.scaling
+	for c := range s.Scale {
+		larger := nextPower(s.Scale[c])
+		errors := [2]float64{}
+		for i, scale := range []float32{larger, larger / 2} {
+			s.Scale[c] = scale
+			errors[i] = w.squareError(c, len(s.Scale) > 1)
+		}
+		if errors[0] <= errors[1] {
+			s.Scale[c] = larger
+		}
+	}
+}
+
+// nextPower returns the least power of two that is not below x.
+func nextPower(x float32) float32 {
+	frac, exp := math.Frexp(float64(x))
+	if frac == 0.5 {
+		return x
+	}
+	return float32(math.Ldexp(1, exp))
+}
+
+// squareError returns the sum of squares of what rounding changes, of one channel or
+// of all.
+func (w *weights) squareError(c int, one bool) float64 {
+	sum := 0.0
+	add := func(i int) {
+		e := float64(w.data[i]) - float64(w.round(i, float64(w.data[i])))
+		sum += e * e
+	}
+	if one {
+		w.each(c, add)
+		return sum
+	}
+	for i := range w.data {
+		add(i)
+	}
+	return sum
+}
+
 // symmetric returns the grid of weights.
 func (s *Scaling) symmetric() Grid { return Grid{Bits: s.Bits, Signed: true} }
 
@@ -153,7 +203,7 @@ const biasLimit = 1 << 30
 // fitBias sets the scale of an affine node's bias to that of its products, after
 // raising the scales of its weights where the bias would not fit. It reports
 // whether it raised one.
-func fitBias(n *graph.Node) (raised bool) {
+func fitBias(n *graph.Node, shift bool) (raised bool) {
 	b := n.In(2)
 	if b == nil {
 		return false
@@ -170,6 +220,9 @@ func fitBias(n *graph.Node) (raised bool) {
 	for c := range w.Scale {
 		if v := math.Abs(float64(bias[min(c, len(bias)-1)])); v > float64(x)*float64(w.Scale[c])*biasLimit {
 			w.Scale[c] = toScale(v / (float64(x) * biasLimit))
+			if shift {
+				w.Scale[c] = nextPower(w.Scale[c])
+			}
 			raised = true
 		}
 	}
