@@ -65,7 +65,13 @@ func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options 
 	report.describe(g, stats)
 	lower := LowerUnrounded
 	if !c.noRound {
-		RoundWeights(g)
+		if c.compensate {
+			if report.Nearest, err = CompensateWeights(ctx, g, data, c.threads); err != nil {
+				return nil, err
+			}
+		} else {
+			RoundWeights(g)
+		}
 		lower = LowerQDQ
 	}
 	if err := lower(g); err != nil {
@@ -86,6 +92,7 @@ type config struct {
 	signs          bool
 	equalize       bool
 	noRound        bool
+	compensate     bool
 	shift          bool
 	asymmetric     bool
 	exclude        []string
@@ -139,6 +146,10 @@ func WithNoRound(on bool) Option { return func(c *config) { c.noRound = on } }
 // WithShift makes every rescaling in the network a shift of bits, see
 // [SingleShift].
 func WithShift(on bool) Option { return func(c *config) { c.shift = on } }
+
+// WithCompensation chooses between weights rounded so that their errors cancel,
+// see [CompensateWeights], and weights rounded to nearest, the default.
+func WithCompensation(on bool) Option { return func(c *config) { c.compensate = on } }
 
 // WithAsymmetric gives every activation a zero point, not only the network's
 // input.

@@ -13,6 +13,7 @@ type Report struct {
 	Nodes   int               // how many nodes compute on integers
 	// Equalization is nil if there was none.
 	Equalization *Equalization
+	Nearest      []string // nodes whose weights were rounded to nearest although compensation was asked for
 	Raised       []string // nodes whose weights' scale was raised for the bias to fit
 }
 

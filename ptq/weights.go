@@ -242,14 +242,17 @@ func fitBias(n *graph.Node, shift bool) (raised bool) {
 func RoundWeights(g *graph.Graph) {
 	for _, n := range g.Nodes {
 		if isAffine(n) {
-			w := weightsOf(n)
-			rounded := make([]float32, len(w.data))
-			for i, v := range w.data {
-				rounded[i] = w.round(i, float64(v))
-			}
-			w.replace(rounded)
+			weightsOf(n).roundNearest()
 		}
 	}
+}
+
+func (w *weights) roundNearest() {
+	rounded := make([]float32, len(w.data))
+	for i, v := range w.data {
+		rounded[i] = w.round(i, float64(v))
+	}
+	w.replace(rounded)
 }
 
 // round returns the value on the grid that is nearest to v, for element i.

@@ -1,0 +1,107 @@
+package ptq
+
+import (
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+// samplePositions is how many places of one picture a convolution is looked at.
+const samplePositions = 16
+
+// patches says how the inputs of an affine node are laid out: which elements meet the
+// weights of one output channel.
+type patches struct {
+	groups, row      int   // groups of channels, and elements for each output of a group
+	kernel           []int // spatial sizes; empty for matrices
+	stride, dilation []int
+	pads             []int
+}
+
+// patchesOf returns the layout of the node's inputs, nil for a node that is not known.
+func patchesOf(n *graph.Node) *patches {
+	w := n.Inputs[1].Node.Inputs[0].Const.Shape()
+	switch n.Op {
+	case "Gemm", "MatMul":
+		if len(w) != 2 {
+			return nil
+		}
+		return &patches{groups: 1, row: w[1-channelAxis(n, n.Inputs[1].Node.Inputs[0].Const)]}
+	case "Conv":
+		if pad := n.Attrs.String("auto_pad", "NOTSET"); pad != "NOTSET" && pad != "VALID" {
+			return nil
+		}
+		p := &patches{groups: n.Attrs.Int("group", 1), row: tensor.Volume(w[1:]), kernel: w[2:]}
+		p.stride = orDefault(n.Attrs.Ints("strides"), len(p.kernel), 1)
+		p.dilation = orDefault(n.Attrs.Ints("dilations"), len(p.kernel), 1)
+		p.pads = orDefault(n.Attrs.Ints("pads"), 2*len(p.kernel), 0)
+		return p
+	}
+	return nil
+}
+
+func orDefault(v []int, n, def int) []int {
+	if len(v) == n {
+		return v
+	}
+	v = make([]int, n)
+	for i := range v {
+		v[i] = def
+	}
+	return v
+}
+
+// each calls f with the elements that each group's weights meet, at some places of
+// every sample of t: always the same ones, spread evenly.
+func (p *patches) each(t *tensor.Tensor, f func(group int, x []float32)) {
+	data, shape := t.F32(), t.Shape()
+	if len(p.kernel) == 0 {
+		for at := 0; at+p.row <= len(data); at += p.row {
+			f(0, data[at:at+p.row])
+		}
+		return
+	}
+	space := shape[2:]
+	places := 1
+	out := make([]int, len(space))
+	for i, d := range space {
+		out[i] = (d+p.pads[i]+p.pads[i+len(space)]-p.dilation[i]*(p.kernel[i]-1)-1)/p.stride[i] + 1
+		places *= max(out[i], 0)
+	}
+	x := make([]float32, p.row)
+	perSample := tensor.Volume(shape[1:])
+	take := min(places, samplePositions)
+	for s := range shape[0] {
+		for k := range take {
+			place := (k*places + (s*7919)%places) / take % places // another offset for every sample
+			for group := range p.groups {
+				p.gather(x, data[s*perSample:(s+1)*perSample], space, out, place, group)
+				f(group, x)
+			}
+		}
+	}
+}
+
+// gather copies the elements around one place of a sample: the channels of the
+// group, and of each the kernel's window, zeros beyond the border.
+func (p *patches) gather(x, sample []float32, space, out []int, place, group int) {
+	window := tensor.Volume(p.kernel)
+	channels := p.row / window
+	size := tensor.Volume(space)
+	for tap := range window {
+		at, stride, inside := 0, 1, true
+		t, rest := tap, place
+		for i := len(space) - 1; i >= 0; i-- {
+			pos := rest%out[i]*p.stride[i] - p.pads[i] + t%p.kernel[i]*p.dilation[i]
+			rest, t = rest/out[i], t/p.kernel[i]
+			inside = inside && pos >= 0 && pos < space[i]
+			at += pos * stride
+			stride *= space[i]
+		}
+		for c := range channels {
+			x[c*window+tap] = 0
+			if inside {
+				x[c*window+tap] = sample[(group*channels+c)*size+at]
+			}
+		}
+	}
+}
