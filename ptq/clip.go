@@ -122,7 +122,7 @@ func (c Clip) threshold(d *distribution, full float64, grid Grid) float64 {
 			return d.error(grid.Over(t), c.p)
 		})
 	case clipKL:
-		return klThreshold(d, full, grid)
+		return d.notTooNoisy(klThreshold(d, full, grid), full, grid)
 	case clipSigma:
 		mean, variance := d.meanVariance()
 		return math.Abs(mean) + c.p*math.Sqrt(variance)

@@ -89,3 +89,27 @@ func (s *klSearch) divergence(l Levels) float64 {
 	}
 	return sum - (s.total-inside)/s.total - free/(2*s.total)
 }
+
+// maxNoise is how many times the least squared error a threshold chosen by
+// divergence may have: 9 dB. Divergence knows only how likely values are, so of
+// a distribution with most of its mass near zero it would keep little else.
+const maxNoise = 8
+
+// notTooNoisy returns the threshold nearest to t, of the candidates between it
+// and the one with the least squared error, that is within maxNoise.
+func (d *distribution) notTooNoisy(t, full float64, grid Grid) float64 {
+	noise := func(t float64) float64 { return d.error(grid.Over(t), 2) }
+	best := leastError(full, noise)
+	limit := maxNoise * noise(best)
+	step := full / candidates
+	if t > best {
+		step = -step
+	}
+	for noise(t) > limit && math.Abs(best-t) > math.Abs(step) {
+		t += step
+	}
+	if noise(t) > limit {
+		return best
+	}
+	return t
+}

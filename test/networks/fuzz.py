@@ -218,9 +218,9 @@ class Builder:
         if length > 150:
             return
         x = self.op("Transpose", self.op("Reshape", self.y, self.ints(0, c, -1)), perm=[0, 2, 1])
-        mean = self.op("GlobalAveragePool", x)  # over the last axis, as ReduceMean would
-        d = self.op("Sub", x, mean)
-        variance = self.op("GlobalAveragePool", self.op("Pow", d, self.scalar(2)))
+        mean = lambda v: self.op("ReduceMean", v, self.ints(-1)) if self.opset >= 18 else self.op("ReduceMean", v, axes=[-1])
+        d = self.op("Sub", x, mean(x))
+        variance = mean(self.op("Pow", d, self.scalar(2)))
         n = self.op("Div", d, self.op("Sqrt", self.op("Add", variance, self.scalar(1e-5))))
         q, k, v = (self.op("MatMul", n, self.const(self.weights(c, c).T.copy(), "w")) for _ in range(3))
         k = self.op("Mul", self.op("Transpose", k, perm=[0, 2, 1]), self.scalar(c**-0.5))
