@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/tensor"
@@ -92,16 +93,27 @@ func compensate(ctx context.Context, plain *graph.Graph, nodes []*graph.Node, in
 // channels.
 type moments struct {
 	*patches
-	count    int
-	sum      [][]float64 // by group: of each element of a row
-	products [][]float64 // by group: row x row
+	groups []groupMoments
 }
 
+type groupMoments struct {
+	count    int
+	sum      []float64 // of each element of a row
+	products []float32 // row x row
+	block    []float32 // rows not yet in products
+}
+
+// blockRows is how many rows are multiplied at a time.
+const blockRows = 64
+
 func newMoments(p *patches) *moments {
-	m := &moments{patches: p}
-	for range p.groups {
-		m.sum = append(m.sum, make([]float64, p.row))
-		m.products = append(m.products, make([]float64, p.row*p.row))
+	m := &moments{patches: p, groups: make([]groupMoments, p.groups)}
+	for i := range m.groups {
+		m.groups[i] = groupMoments{
+			sum:      make([]float64, p.row),
+			products: make([]float32, p.row*p.row),
+			block:    make([]float32, 0, blockRows*p.row),
+		}
 	}
 	return m
 }
@@ -109,27 +121,32 @@ func newMoments(p *patches) *moments {
 // add takes in a batch of inputs.
 func (m *moments) add(t *tensor.Tensor) {
 	m.each(t, func(group int, x []float32) {
-		sum, products := m.sum[group], m.products[group]
+		g := &m.groups[group]
 		for i, v := range x {
-			if v == 0 {
-				continue
-			}
-			sum[i] += float64(v)
-			row := products[i*m.row : (i+1)*m.row]
-			for j, w := range x[:i+1] {
-				row[j] += float64(v * w)
-			}
+			g.sum[i] += float64(v)
 		}
-		if group == 0 {
-			m.count++
+		g.count++
+		if g.block = append(g.block, x...); len(g.block) == cap(g.block) {
+			g.flush()
 		}
 	})
 }
 
+// flush adds the products of the rows in the block.
+func (g *groupMoments) flush() {
+	row := len(g.sum)
+	if n := len(g.block) / row; n > 0 {
+		asm.SgemmF32(true, false, row, row, n, 1, g.block, row, g.block, row, 1, g.products, row)
+	}
+	g.block = g.block[:0]
+}
+
 // covariance returns the damped covariance of one group's inputs, and their means.
 func (m *moments) covariance(group int) (*mat.SymDense, []float64) {
-	mean := slices.Clone(m.sum[group])
-	n := float64(max(m.count, 1))
+	g := &m.groups[group]
+	g.flush()
+	mean := slices.Clone(g.sum)
+	n := float64(max(g.count, 1))
 	for i := range mean {
 		mean[i] /= n
 	}
@@ -137,7 +154,7 @@ func (m *moments) covariance(group int) (*mat.SymDense, []float64) {
 	trace := 0.0
 	for i := range m.row {
 		for j := range i + 1 {
-			c.SetSym(i, j, m.products[group][i*m.row+j]/n-mean[i]*mean[j])
+			c.SetSym(i, j, float64(g.products[i*m.row+j])/n-mean[i]*mean[j])
 		}
 		trace += c.At(i, i)
 	}
@@ -157,7 +174,7 @@ func (m *moments) round(n *graph.Node) error {
 		return fmt.Errorf("its weights have no axis of channels")
 	}
 	shift := make([]float64, outputs)
-	perGroup := outputs / m.groups
+	perGroup := outputs / len(m.groups)
 	for group := range m.groups {
 		c, mean := m.covariance(group)
 		solver, err := newRounder(c)
