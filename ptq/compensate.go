@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/narrow-ml/narrow/asm"
@@ -81,12 +82,17 @@ func compensate(ctx context.Context, plain *graph.Graph, nodes []*graph.Node, in
 	if err != nil {
 		return err
 	}
+	var group errgroup.Group
+	group.SetLimit(max(threads, 1))
 	for i, n := range nodes {
-		if err := moments[i].round(n); err != nil {
-			return nodeError(n, err)
-		}
+		group.Go(func() error {
+			if err := moments[i].round(n); err != nil {
+				return nodeError(n, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 // moments are the sums of the products of a node's inputs, for each group of

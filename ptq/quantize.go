@@ -3,6 +3,7 @@ package ptq
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"github.com/narrow-ml/narrow/dataset"
@@ -25,8 +26,11 @@ type Result struct {
 //	SignMap               find those that are never negative
 //	NormalizeActivations  clip the ranges and choose the scales of activations
 //	NormalizeParameters   choose those of weights and biases
-//	RoundWeights          choose the integers of the weights
+//	CompensateWeights     choose the integers of the weights (or RoundWeights)
 //	LowerQDQ              write the scaling nodes as ONNX operators
+//
+// SingleShift takes the place of NormalizeActivations for a network without
+// multiplications, LowerUnrounded that of the last two for one without rounding.
 func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options ...Option) (*Result, error) {
 	c := newConfig(options)
 	err := c.check(g)
@@ -101,9 +105,12 @@ type config struct {
 }
 
 func newConfig(options []Option) *config {
-	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, batch: 16}
+	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, batch: 16}
 	for _, o := range options {
 		o(c)
+	}
+	if c.threads <= 0 {
+		c.threads = runtime.GOMAXPROCS(0)
 	}
 	return c
 }
@@ -148,7 +155,8 @@ func WithNoRound(on bool) Option { return func(c *config) { c.noRound = on } }
 func WithShift(on bool) Option { return func(c *config) { c.shift = on } }
 
 // WithCompensation chooses between weights rounded so that their errors cancel,
-// see [CompensateWeights], and weights rounded to nearest, the default.
+// see [CompensateWeights], which is the default, and weights rounded to nearest,
+// which takes less time.
 func WithCompensation(on bool) Option { return func(c *config) { c.compensate = on } }
 
 // WithAsymmetric gives every activation a zero point, not only the network's

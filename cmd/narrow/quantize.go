@@ -149,8 +149,9 @@ type optionFlags struct {
 	weightBits, actBits int
 	bits                []string
 	perChannel, signs   bool
-	equalize            bool
 	asymmetric          bool
+	equalize, shift     bool
+	compensate, noRound bool
 	exclude             []string
 }
 
@@ -164,6 +165,9 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.BoolVar(&o.perChannel, "per-channel", true, "one scale for each output channel of the weights")
 	f.BoolVar(&o.signs, "signs", true, "unsigned integers where a tensor is never negative")
 	f.BoolVar(&o.equalize, "equalize", true, "balance the ranges of channels between neighbouring layers where that lessens the noise")
+	f.BoolVar(&o.compensate, "compensate", true, "round weights so that their errors cancel; false rounds to nearest, in less time")
+	f.BoolVar(&o.shift, "shift", false, "make every rescaling a shift of bits")
+	f.BoolVar(&o.noRound, "no-round", false, "leave out rounding and clipping: the same network in other units, to check the pipeline")
 	f.BoolVar(&o.asymmetric, "asymmetric", false, "a zero point for every activation, not only for the network's input")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave this node in float; may be repeated (`NODE`)")
 	return f
@@ -180,8 +184,11 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		ptq.WithBits(o.weightBits, o.actBits),
 		ptq.WithPerChannel(o.perChannel),
 		ptq.WithSigns(o.signs),
-		ptq.WithEqualize(o.equalize),
 		ptq.WithAsymmetric(o.asymmetric),
+		ptq.WithEqualize(o.equalize),
+		ptq.WithCompensation(o.compensate),
+		ptq.WithShift(o.shift),
+		ptq.WithNoRound(o.noRound),
 		ptq.WithExclude(o.exclude...),
 	}
 	for _, text := range o.bits {
