@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/narrow-ml/narrow/dataset"
@@ -20,8 +22,30 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
-// library builds the archive and the example, and returns the example's path.
-func library(t *testing.T, flags ...string) string {
+// archive is the library as a C archive, built once.
+var archive = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(buildDir, "libnarrow.a")
+	if out, err := exec.Command("go", "build", "-buildmode=c-archive", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+})
+
+var buildDir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if buildDir, err = os.MkdirTemp("", "narrow-capi"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(buildDir)
+	os.Exit(code)
+}
+
+// example builds the C program and returns its path.
+func example(t *testing.T, flags ...string) string {
 	t.Helper()
 	if testing.Short() || runtime.GOOS != "linux" {
 		t.Skip("builds a C library")
@@ -30,10 +54,12 @@ func library(t *testing.T, flags ...string) string {
 	if err != nil {
 		t.Skip("there is no gcc")
 	}
-	dir := t.TempDir()
-	archive, program := filepath.Join(dir, "libnarrow.a"), filepath.Join(dir, "example")
-	command(t, "go", "build", "-buildmode=c-archive", "-o", archive, ".")
-	args := append(flags, "-Wall", "-Wextra", "-Werror", "-std=c11", "-g", "-I.", "-o", program, "example/example.c", archive, "-lpthread", "-lm")
+	lib, err := archive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "example")
+	args := append(flags, "-Wall", "-Wextra", "-Werror", "-std=c11", "-g", "-I.", "-o", program, "example/example.c", lib, "-lpthread", "-lm")
 	command(t, gcc, args...)
 	return program
 }
@@ -98,11 +124,11 @@ func randomInputs(n int) *tensor.Tensor {
 // TestExample runs the C program and checks that it writes the bytes that the
 // Go library writes.
 func TestExample(t *testing.T) {
-	program := library(t)
+	program := example(t)
 	x := randomInputs(20)
 	model, data := caseFiles(t, x)
 	got := filepath.Join(t.TempDir(), "c.onnx")
-	out := command(t, program, model, data, "20", got)
+	out := command(t, program, model, data, got, "20", "3", "8", "8")
 	if !strings.Contains(out, "no such file") || strings.Count(out, `"shape":[-1,4]`) != 2 {
 		t.Errorf("the program says\n%s", out)
 	}
@@ -134,7 +160,7 @@ func TestExample(t *testing.T) {
 // TestExampleSanitized runs the C program with gcc's address sanitizer: no
 // access beyond a buffer of the caller's, and no leak of C memory.
 func TestExampleSanitized(t *testing.T) {
-	program := library(t, "-fsanitize=address")
+	program := example(t, "-fsanitize=address")
 	model, data := caseFiles(t, randomInputs(4))
-	command(t, program, model, data, "4", filepath.Join(t.TempDir(), "c.onnx"))
+	command(t, program, model, data, filepath.Join(t.TempDir(), "c.onnx"), "4", "3", "8", "8")
 }

@@ -1,9 +1,9 @@
 /* Quantizes a model with the C library and runs the result:
  *
- *   example MODEL.onnx INPUTS.f32 COUNT OUT.onnx
+ *   example MODEL.onnx INPUTS.f32 OUT.onnx COUNT DIMENSION...
  *
- * INPUTS.f32 holds COUNT inputs as plain float32. Prints the output for the
- * first of them before and after. */
+ * INPUTS.f32 holds COUNT inputs of the given dimensions as plain float32.
+ * Prints the output for the first of them before and after. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -52,7 +52,7 @@ static void look_at(const float *x, size_t n) {
 }
 
 /* Runs a model whose one input is float32 and prints the start of its output. */
-static void run(const char *path, const float *x, size_t n) {
+static void run(const char *path, narrow_tensor in) {
   narrow_handle session;
   check(narrow_session_open(path, 0, &session), path);
 
@@ -64,7 +64,7 @@ static void run(const char *path, const float *x, size_t n) {
   free(json);
 
   /* The first run asks how large the output is. */
-  narrow_tensor in = {(void *)x, n * sizeof(float), NARROW_FLOAT32, 4, {1, 3, 8, 8}}, out = {0};
+  narrow_tensor out = {0};
   int code = narrow_session_run(session, &in, 1, &out, 1);
   if (code != NARROW_SPACE) check(code == NARROW_OK ? NARROW_INTERNAL : code, path);
   size_t count = 1;
@@ -80,14 +80,17 @@ static void run(const char *path, const float *x, size_t n) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 5) {
-    fprintf(stderr, "usage: %s MODEL.onnx INPUTS.f32 COUNT OUT.onnx\n", argv[0]);
+  if (argc < 6 || argc - 4 > NARROW_MAX_RANK) {
+    fprintf(stderr, "usage: %s MODEL.onnx INPUTS.f32 OUT.onnx COUNT DIMENSION...\n", argv[0]);
     return 2;
   }
-  size_t n, count = strtoul(argv[3], NULL, 10);
+  size_t n, one = 1, count = strtoul(argv[4], NULL, 10);
   float *x = read_floats(argv[2], &n);
-  if (count == 0 || n % count != 0) {
-    fprintf(stderr, "%s: %zu numbers are not %zu inputs\n", argv[2], n, count);
+  narrow_tensor input = {.data = x, .dtype = NARROW_FLOAT32, .rank = argc - 4, .shape = {1}};
+  for (int d = 1; d < input.rank; d++) one *= (size_t)(input.shape[d] = strtol(argv[4 + d], NULL, 10));
+  input.bytes = one * sizeof(float);
+  if (count == 0 || n != count * one) {
+    fprintf(stderr, "%s: %zu numbers are not %zu inputs of %zu\n", argv[2], n, count, one);
     return 1;
   }
   printf("narrow %s\n", narrow_version());
@@ -95,15 +98,15 @@ int main(int argc, char **argv) {
 
   narrow_handle quantizer;
   check(narrow_quantizer_open(argv[1], "{\"clip\": \"mse\", \"threads\": 1}", &quantizer), argv[1]);
-  size_t half = count / 2, one = n / count; /* as they come: in two parts */
+  size_t half = count / 2; /* as they come: in two parts */
   const float *first = x, *second = x + half * one;
   check(narrow_quantizer_feed(quantizer, &first, 1, half), "feed");
   check(narrow_quantizer_feed(quantizer, &second, 1, count - half), "feed");
-  check(narrow_quantizer_finish(quantizer, argv[4]), argv[4]);
+  check(narrow_quantizer_finish(quantizer, argv[3]), argv[3]);
   check(narrow_free(quantizer), "free");
 
-  run(argv[1], x, one);
-  run(argv[4], x, one);
+  run(argv[1], input);
+  run(argv[3], input);
 
   /* Errors are codes with a sentence. */
   if (narrow_session_open("no such file.onnx", 0, &quantizer) != NARROW_FILE) return 1;
