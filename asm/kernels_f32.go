@@ -23,4 +23,6 @@ var f32Generic = []kernel{
 	{"sumSquaresF32", Generic, 0, sumSquaresF32Generic},
 	{"poolMaxF32", Generic, 0, poolMaxF32Generic},
 	{"poolSumF32", Generic, 0, poolSumF32Generic},
+	{"interleaveF32", Generic, 0, interleaveGeneric[float32]},
+	{"interleaveU8", Generic, 0, interleaveGeneric[uint8]},
 }

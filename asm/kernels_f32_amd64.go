@@ -46,6 +46,8 @@ var f32AMD64 = []kernel{
 	{"poolMaxF32", AVX512, 0, poolMaxF32AVX512},
 	{"poolSumF32", AVX2, 0, poolSumF32AVX2},
 	{"poolSumF32", AVX512, 0, poolSumF32AVX512},
+	{"interleaveF32", AVX2, interleaveLanes, interleaveF32AVX2},
+	{"interleaveU8", AVX2, interleaveLanes, interleaveU8AVX2},
 }
 
 // The narrow tiles of AVX2 serve AVX-512 too, for 8 channels or fewer.

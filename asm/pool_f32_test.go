@@ -110,29 +110,6 @@ func TestGlobalAveragePoolF32(t *testing.T) {
 	}
 }
 
-func TestTranspose(t *testing.T) {
-	rng := rand.New(rand.NewPCG(7, 8))
-	for _, size := range [][2]int{{1, 1}, {1, 9}, {9, 1}, {3, 3}, {3, 1024}, {1024, 3}, {16, 64}, {17, 33}, {8, 8}, {64, 20}} {
-		rows, cols := size[0], size[1]
-		lds, ldd := cols+rng.IntN(3), rows+rng.IntN(3)
-		src, _ := guardedCopies(t, randomF32(rng, (rows-1)*lds+cols))
-		dst, _ := guarded[float32](t, (cols-1)*ldd+rows)
-		TransposeF32(dst, src, rows, cols, ldd, lds)
-		bytes, outBytes := make([]uint8, len(src)), make([]uint8, len(dst))
-		for i := range bytes {
-			bytes[i] = uint8(rng.Uint32())
-		}
-		TransposeU8(outBytes, bytes, rows, cols, ldd, lds)
-		for i := range rows {
-			for j := range cols {
-				if dst[j*ldd+i] != src[i*lds+j] || outBytes[j*ldd+i] != bytes[i*lds+j] {
-					t.Fatalf("%dx%d: element (%d,%d) differs", rows, cols, i, j)
-				}
-			}
-		}
-	}
-}
-
 // BenchmarkPoolF32 measures Gelem/s of the source.
 func BenchmarkPoolF32(b *testing.B) {
 	src := Image[float32]{alignedF32(56 * 56 * 64), 56, 56, 64, 56 * 64, 64}
@@ -150,25 +127,5 @@ func BenchmarkPoolF32(b *testing.B) {
 			}
 			r.report(float64(len(src.Data)))
 		})
-	}
-}
-
-// BenchmarkTranspose measures Gelem/s to channels-last and back.
-func BenchmarkTranspose(b *testing.B) {
-	for _, c := range []int{3, 64} {
-		const pixels = 56 * 56
-		x, y := alignedF32(c*pixels), alignedF32(c*pixels)
-		for name, run := range map[string]func(){
-			"toChannelsLast":  func() { TransposeF32(y, x, c, pixels, c, pixels) },
-			"toChannelsFirst": func() { TransposeF32(x, y, pixels, c, pixels, c) },
-		} {
-			b.Run(fmt.Sprintf("%s/%d", name, c), func(b *testing.B) {
-				r := newBestRate(b)
-				for b.Loop() {
-					r.time(run)
-				}
-				r.report(float64(len(x)))
-			})
-		}
 	}
 }

@@ -91,7 +91,7 @@ func (x matrixF32) scale(m, n int, beta float32) {
 // packRows copies the block of rows by depth elements at (i, d).
 func (x matrixF32) packRows(dst []float32, i, d, rows, depth int) {
 	if x.trans {
-		transpose(dst, x.data[d*x.ld+i:], depth, rows, depth+sgemmPad, x.ld)
+		TransposeF32(dst, x.data[d*x.ld+i:], depth, rows, depth+sgemmPad, x.ld)
 		return
 	}
 	for r := range rows {
@@ -110,7 +110,7 @@ func (x matrixF32) packPanels(dst []float32, tiles tileSet, d, j, depth, cols in
 			clear(panel)
 		}
 		if x.trans {
-			transpose(panel, x.data[j*x.ld+d:], valid, depth, n, x.ld)
+			TransposeF32(panel, x.data[j*x.ld+d:], valid, depth, n, x.ld)
 		} else {
 			for r := range depth {
 				copy(panel[r*n:][:valid], x.data[(d+r)*x.ld+j:])

@@ -2,23 +2,31 @@ package asm
 
 import "fmt"
 
+// interleaveKernel sets dst[3*i], dst[3*i+1], dst[3*i+2] to r[i], g[i], b[i],
+// for a multiple of interleaveLanes elements.
+type interleaveKernel[T any] = func(dst, r, g, b []T)
+
+const interleaveLanes = 16
+
+var (
+	interleaveF32 = pick[interleaveKernel[float32]]("interleaveF32", active)
+	interleaveU8  = pick[interleaveKernel[uint8]]("interleaveU8", active)
+)
+
 // TransposeF32 sets dst[j*ldd+i] = src[i*lds+j] for i < rows, j < cols: one
 // sample from channels-first (rows channels of cols pixels) to channels-last, or
 // back with pixels for rows. It panics when a slice is too short. dst must not
 // overlap src.
 func TransposeF32(dst, src []float32, rows, cols, ldd, lds int) {
-	transpose(dst, src, rows, cols, ldd, lds)
+	transpose(interleaveF32, dst, src, rows, cols, ldd, lds)
 }
 
 // TransposeU8 is [TransposeF32] for bytes.
 func TransposeU8(dst, src []uint8, rows, cols, ldd, lds int) {
-	transpose(dst, src, rows, cols, ldd, lds)
+	transpose(interleaveU8, dst, src, rows, cols, ldd, lds)
 }
 
-// transposeBlock keeps the rows at hand within the cache.
-const transposeBlock = 16
-
-func transpose[T any](dst, src []T, rows, cols, ldd, lds int) {
+func transpose[T any](interleave interleaveKernel[T], dst, src []T, rows, cols, ldd, lds int) {
 	if rows == 0 || cols == 0 {
 		return
 	}
@@ -29,16 +37,26 @@ func transpose[T any](dst, src []T, rows, cols, ldd, lds int) {
 	case rows == 1 && ldd == 1 || cols == 1 && lds == 1:
 		copy(dst[:rows*cols], src)
 	case rows == 3:
-		interleave3(dst, src[:cols], src[lds:][:cols], src[2*lds:][:cols], ldd)
+		r, g, b := src[:cols], src[lds:][:cols], src[2*lds:][:cols]
+		done := 0
+		if ldd == 3 {
+			done = cols / interleaveLanes * interleaveLanes
+			readRange(src[:2*lds+done])
+			writeRange(dst[:3*done])
+			interleave(dst[:3*done], r[:done], g[:done], b[:done])
+		}
+		joinChannels(dst[ldd*done:], r[done:], g[done:], b[done:], ldd)
 	case cols == 3:
-		separate3(dst[:rows], dst[ldd:][:rows], dst[2*ldd:][:rows], src, lds)
+		splitChannels(dst[:rows], dst[ldd:][:rows], dst[2*ldd:][:rows], src, lds)
 	default:
 		transposeBlocks(dst, src, rows, cols, ldd, lds)
 	}
 }
 
-// interleave3 transposes three rows, the channels of a picture.
-func interleave3[T any](dst, r, g, b []T, ldd int) {
+func interleaveGeneric[T any](dst, r, g, b []T) { joinChannels(dst, r, g, b, 3) }
+
+// joinChannels writes three channels as pixels that are ldd apart.
+func joinChannels[T any](dst, r, g, b []T, ldd int) {
 	g, b = g[:len(r)], b[:len(r)]
 	for j, v := range r {
 		pixel := (*[3]T)(dst[j*ldd:])
@@ -46,14 +64,17 @@ func interleave3[T any](dst, r, g, b []T, ldd int) {
 	}
 }
 
-// separate3 undoes interleave3.
-func separate3[T any](r, g, b, src []T, lds int) {
+// splitChannels undoes joinChannels.
+func splitChannels[T any](r, g, b, src []T, lds int) {
 	g, b = g[:len(r)], b[:len(r)]
 	for j := range r {
 		pixel := (*[3]T)(src[j*lds:])
 		r[j], g[j], b[j] = pixel[0], pixel[1], pixel[2]
 	}
 }
+
+// transposeBlock keeps the rows at hand within the cache.
+const transposeBlock = 16
 
 func transposeBlocks[T any](dst, src []T, rows, cols, ldd, lds int) {
 	for i0 := 0; i0 < rows; i0 += transposeBlock {

@@ -30,6 +30,7 @@ var files = []struct {
 	{"math_f32", mathF32},
 	{"sums_f32", sumsF32},
 	{"pool_f32", poolF32},
+	{"interleave", interleaves},
 	{"peak", peaks},
 	{"histogram", histogram},
 	{"moments", moments},
