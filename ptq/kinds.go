@@ -107,11 +107,14 @@ func inputReason(n *graph.Node, k kind) string {
 			return fmt.Sprintf("it computes on %s", t)
 		}
 		if v.IsConst() && !finite(v.Const) {
-			return fmt.Sprintf("its constant %q has an infinity or a NaN", v.Name)
+			return fmt.Sprintf("its constant %q has %s", v.Name, infinities)
 		}
 	}
 	return ""
 }
+
+// infinities ends the reason of a node that must not be quantized for its constants.
+const infinities = "an infinity or a NaN"
 
 func finite(t *tensor.Tensor) bool {
 	if t.DType() != tensor.Float32 {

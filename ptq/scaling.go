@@ -3,6 +3,7 @@ package ptq
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
@@ -154,6 +155,13 @@ func planPoints(g *graph.Graph, exclude func(*graph.Node) bool) *points {
 	}
 	for _, n := range g.Nodes {
 		k, reason := kindOf(g, n)
+		if maker := p.infiniteInput(n); k != inFloat && maker != nil {
+			reason = fmt.Sprintf("it reads %q, where a constant has %s", maker.Name, infinities)
+			if k == bounded || n.Op == "Clip" {
+				reason += ", and makes it finite" // nothing behind need care
+			}
+			k = inFloat
+		}
 		if k != inFloat && exclude(n) {
 			k, reason = inFloat, "it was excluded"
 		}
@@ -175,6 +183,17 @@ func planPoints(g *graph.Graph, exclude func(*graph.Node) bool) *points {
 	}
 	p.leaveIdle(chosen)
 	return p
+}
+
+// infiniteInput returns a node before n whose result may be infinite, as is that of
+// adding a mask of infinities.
+func (p *points) infiniteInput(n *graph.Node) *graph.Node {
+	for _, v := range n.Inputs {
+		if v != nil && v.Node != nil && strings.HasSuffix(p.reasons[v.Node], infinities) {
+			return v.Node
+		}
+	}
+	return nil
 }
 
 // fusesInto returns the node whose result the activation function n clamps, nil
