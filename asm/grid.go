@@ -27,14 +27,15 @@ type Grid[Q Quantized] struct {
 }
 
 // gridParams are the parameters of the kernels of a grid. Their generator
-// knows the layout of the first five.
+// knows the layout of the first six.
 type gridParams struct {
 	lo, hi    float32 // the ends of the grid as real numbers: (lowest-zero)*scale
 	inv       float32 // 1/scale
 	scale     float32
 	zero      int32
-	low, high int32 // the lowest and the highest integer
-	exact     bool  // inv and the rest of the assembly's arithmetic are exact enough
+	invLow    float32 // 1/scale - inv
+	low, high int32   // the lowest and the highest integer
+	exact     bool    // inv and the rest of the assembly's arithmetic are exact enough
 }
 
 // The assembly's arithmetic neither overflows nor underflows for scales between
@@ -60,8 +61,10 @@ func newGridParams(scale float32, zero, low, high int32) (gridParams, error) {
 		return gridParams{}, fmt.Errorf("asm: zero point %d is not among the integers %d to %d", zero, low, high)
 	}
 	end := func(q int32) float32 { return float32(int64(q)-int64(zero)) * scale }
+	inv := 1 / float64(scale)
 	return gridParams{
-		lo: end(low), hi: end(high), inv: 1 / scale, scale: scale, zero: zero, low: low, high: high,
+		lo: end(low), hi: end(high), inv: float32(inv), scale: scale, zero: zero,
+		invLow: float32(inv - float64(float32(inv))), low: low, high: high,
 		exact: scale >= minFastScale && scale <= maxFastScale,
 	}, nil
 }
@@ -117,14 +120,16 @@ type gridKernels[Q Quantized] struct {
 	bothChannels       func(dst, x []float32, p *channelParams, first int)
 }
 
-func pickGridKernels[Q Quantized](name string, limit Tier) gridKernels[Q] {
+// pickGridKernels returns those of Q, called name. width is "Wide" if Q has 16
+// bits.
+func pickGridKernels[Q Quantized](name, width string, limit Tier) gridKernels[Q] {
 	return gridKernels[Q]{
 		pick[func([]Q, []float32, *gridParams)]("quantizeF32"+name, limit),
 		pick[func([]float32, []Q, *gridParams)]("dequantize"+name+"F32", limit),
-		pick[func([]float32, []float32, *gridParams)]("quantizeDequantizeF32", limit),
+		pick[func([]float32, []float32, *gridParams)]("quantizeDequantize"+width+"F32", limit),
 		pick[func([]Q, []float32, *channelParams, int)]("quantizeChannelsF32"+name, limit),
 		pick[func([]float32, []Q, *channelParams, int)]("dequantizeChannels"+name+"F32", limit),
-		pick[func([]float32, []float32, *channelParams, int)]("quantizeDequantizeChannelsF32", limit),
+		pick[func([]float32, []float32, *channelParams, int)]("quantizeDequantize"+width+"ChannelsF32", limit),
 	}
 }
 
@@ -142,11 +147,11 @@ var genericGrids, activeGrids = pickAllGridKernels(Generic), pickAllGridKernels(
 
 func pickAllGridKernels(limit Tier) *allGridKernels {
 	k := &allGridKernels{
-		pickGridKernels[int8]("S8", limit),
-		pickGridKernels[uint8]("U8", limit),
-		pickGridKernels[int16]("S16", limit),
-		pickGridKernels[uint16]("U16", limit),
-		pickGridKernels[int32]("S32", limit),
+		pickGridKernels[int8]("S8", "", limit),
+		pickGridKernels[uint8]("U8", "", limit),
+		pickGridKernels[int16]("S16", "Wide", limit),
+		pickGridKernels[uint16]("U16", "Wide", limit),
+		pickGridKernels[int32]("S32", "Wide", limit),
 	}
 	// The ends of a grid of 32 bits are no float32: only to dequantize it is
 	// the assembly's.
@@ -191,6 +196,7 @@ type channelParams struct {
 	zero               *int32
 	channels           int
 	step               int // 16 modulo channels
+	invLow             *float32
 	grids              []gridParams
 }
 
@@ -233,6 +239,7 @@ func NewChannelGrid[Q Quantized](scale []float32, zero []Q, low, high Q) (*Chann
 			inv:   repeat(func(p *gridParams) float32 { return p.inv }),
 			scale: repeat(func(p *gridParams) float32 { return p.scale }),
 			zero:  (*int32)(unsafe.Pointer(zeros)), channels: n, step: 16 % n, grids: grids,
+			invLow: repeat(func(p *gridParams) float32 { return p.invLow }),
 		},
 		kernels: kernelsOf[Q](exact),
 	}, nil

@@ -13,13 +13,13 @@ func TestGridLayout(t *testing.T) {
 	var g gridParams
 	checkOffsets(t, map[string][2]uintptr{
 		"lo": {unsafe.Offsetof(g.lo), 0}, "hi": {unsafe.Offsetof(g.hi), 4}, "inv": {unsafe.Offsetof(g.inv), 8},
-		"scale": {unsafe.Offsetof(g.scale), 12}, "zero": {unsafe.Offsetof(g.zero), 16},
+		"scale": {unsafe.Offsetof(g.scale), 12}, "zero": {unsafe.Offsetof(g.zero), 16}, "invLow": {unsafe.Offsetof(g.invLow), 20},
 	})
 	var c channelParams
 	checkOffsets(t, map[string][2]uintptr{
 		"lo": {unsafe.Offsetof(c.lo), 0}, "hi": {unsafe.Offsetof(c.hi), 8}, "inv": {unsafe.Offsetof(c.inv), 16},
 		"scale": {unsafe.Offsetof(c.scale), 24}, "zero": {unsafe.Offsetof(c.zero), 32},
-		"channels": {unsafe.Offsetof(c.channels), 40}, "step": {unsafe.Offsetof(c.step), 48},
+		"channels": {unsafe.Offsetof(c.channels), 40}, "step": {unsafe.Offsetof(c.step), 48}, "invLow": {unsafe.Offsetof(c.invLow), 56},
 	})
 }
 
@@ -192,12 +192,15 @@ func TestDequantizeS16(t *testing.T) { testDequantize[int16](t, "S16") }
 func TestDequantizeU16(t *testing.T) { testDequantize[uint16](t, "U16") }
 func TestDequantizeS32(t *testing.T) { testDequantize[int32](t, "S32") }
 
-func TestQuantizeDequantize(t *testing.T) {
+func TestQuantizeDequantize(t *testing.T)     { testQuantizeDequantize[int8](t, "") }
+func TestQuantizeDequantizeWide(t *testing.T) { testQuantizeDequantize[uint16](t, "Wide") }
+
+func testQuantizeDequantize[Q Quantized](t *testing.T, width string) {
 	var grids []*gridParams
-	for _, g := range testGrids[int8](rand.New(rand.NewPCG(1, 2))) {
+	for _, g := range testGrids[Q](rand.New(rand.NewPCG(1, 2))) {
 		grids = append(grids, &g.params)
 	}
-	forEachKernel(t, "quantizeDequantizeF32", func(t *testing.T, fn func(dst, x []float32, p *gridParams), minLen int) {
+	forEachKernel(t, "quantizeDequantize"+width+"F32", func(t *testing.T, fn func(dst, x []float32, p *gridParams), minLen int) {
 		testSweepKernel(t, minLen, grids, gridFloats, fn, quantizeDequantizeGeneric)
 		testSweepKernel(t, minLen, grids, gridFloats,
 			func(dst, x []float32, p *gridParams) { // in place
@@ -205,14 +208,39 @@ func TestQuantizeDequantize(t *testing.T) {
 				fn(dst, dst, p)
 			}, quantizeDequantizeGeneric)
 	})
-	forEachKernel(t, "quantizeDequantizeChannelsF32", func(t *testing.T, fn func(dst, x []float32, p *channelParams, first int), minLen int) {
-		testSweepKernel(t, minLen, channelCases[uint16](t), channelFloats,
+	forEachKernel(t, "quantizeDequantize"+width+"ChannelsF32", func(t *testing.T, fn func(dst, x []float32, p *channelParams, first int), minLen int) {
+		testSweepKernel(t, minLen, channelCases[Q](t), channelFloats,
 			func(dst, x []float32, c channelCase) {
 				copy(dst, x)
 				fn(dst, dst, c.p, c.first)
 			},
 			func(dst, x []float32, c channelCase) { quantizeDequantizeChannelsGeneric(dst, x, c.p, c.first) })
 	})
+}
+
+// TestQuotientBesideMidpoints tries the float32 beside the midpoints of the
+// integers of 8 bits, where the nearest could be missed, for a sample of all
+// significands of a scale.
+func TestQuotientBesideMidpoints(t *testing.T) {
+	const midpoints = 256
+	x, y, want := make([]float32, 6*midpoints), make([]float32, 6*midpoints), make([]float32, 6*midpoints)
+	for significand := uint32(0); significand < 1<<23; significand += 4099 {
+		scale := math.Float32frombits(0x3f800000 | significand)
+		g, err := NewGrid[uint8](scale, 0, 0, 255)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range midpoints {
+			middle := math.Float32bits(float32((float64(i) + 0.5) * float64(scale)))
+			for d := range 6 {
+				x[6*i+d] = math.Float32frombits(middle + uint32(d) - 3)
+			}
+		}
+		g.QuantizeDequantize(y, x)
+		if quantizeDequantizeGeneric(want, x, &g.params); !sameBits(y, want) {
+			t.Fatalf("scale %v: not the same integers", scale)
+		}
+	}
 }
 
 // TestQuantizeEveryFloat compares the active tier with the contract on every

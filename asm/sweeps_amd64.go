@@ -34,6 +34,9 @@ func dequantizeS32F32AVX2(dst []float32, x []int32, p *gridParams)
 // quantizeDequantizeF32AVX2 is quantizeDequantizeF32 for a length that is a multiple of 16.
 func quantizeDequantizeF32AVX2(dst []float32, x []float32, p *gridParams)
 
+// quantizeDequantizeWideF32AVX2 is quantizeDequantizeWideF32 for a length that is a multiple of 16.
+func quantizeDequantizeWideF32AVX2(dst []float32, x []float32, p *gridParams)
+
 // quantizeF32S8AVX512 is quantizeF32S8 for a length that is a multiple of 16.
 func quantizeF32S8AVX512(dst []int8, x []float32, p *gridParams)
 
@@ -63,6 +66,9 @@ func dequantizeS32F32AVX512(dst []float32, x []int32, p *gridParams)
 
 // quantizeDequantizeF32AVX512 is quantizeDequantizeF32 for a length that is a multiple of 16.
 func quantizeDequantizeF32AVX512(dst []float32, x []float32, p *gridParams)
+
+// quantizeDequantizeWideF32AVX512 is quantizeDequantizeWideF32 for a length that is a multiple of 16.
+func quantizeDequantizeWideF32AVX512(dst []float32, x []float32, p *gridParams)
 
 // quantizeChannelsF32S8AVX2 is quantizeChannelsF32S8 for a length that is a multiple of 16.
 func quantizeChannelsF32S8AVX2(dst []int8, x []float32, p *channelParams, first int)
@@ -94,6 +100,9 @@ func dequantizeChannelsS32F32AVX2(dst []float32, x []int32, p *channelParams, fi
 // quantizeDequantizeChannelsF32AVX2 is quantizeDequantizeChannelsF32 for a length that is a multiple of 16.
 func quantizeDequantizeChannelsF32AVX2(dst []float32, x []float32, p *channelParams, first int)
 
+// quantizeDequantizeWideChannelsF32AVX2 is quantizeDequantizeWideChannelsF32 for a length that is a multiple of 16.
+func quantizeDequantizeWideChannelsF32AVX2(dst []float32, x []float32, p *channelParams, first int)
+
 // quantizeChannelsF32S8AVX512 is quantizeChannelsF32S8 for a length that is a multiple of 16.
 func quantizeChannelsF32S8AVX512(dst []int8, x []float32, p *channelParams, first int)
 
@@ -123,3 +132,6 @@ func dequantizeChannelsS32F32AVX512(dst []float32, x []int32, p *channelParams, 
 
 // quantizeDequantizeChannelsF32AVX512 is quantizeDequantizeChannelsF32 for a length that is a multiple of 16.
 func quantizeDequantizeChannelsF32AVX512(dst []float32, x []float32, p *channelParams, first int)
+
+// quantizeDequantizeWideChannelsF32AVX512 is quantizeDequantizeWideChannelsF32 for a length that is a multiple of 16.
+func quantizeDequantizeWideChannelsF32AVX512(dst []float32, x []float32, p *channelParams, first int)

@@ -11,8 +11,8 @@ import (
 // Offsets in package asm's types gridParams and channelParams: the first holds
 // numbers, the second pointers to as many; a test compares them.
 var (
-	gridOffsets    = gridFields[int]{lo: 0, hi: 4, inv: 8, scale: 12, zero: 16}
-	channelOffsets = gridFields[int]{lo: 0, hi: 8, inv: 16, scale: 24, zero: 32}
+	gridOffsets    = gridFields[int]{lo: 0, hi: 4, inv: 8, scale: 12, zero: 16, invLow: 20}
+	channelOffsets = gridFields[int]{lo: 0, hi: 8, inv: 16, scale: 24, zero: 32, invLow: 56}
 )
 
 const (
@@ -21,7 +21,7 @@ const (
 )
 
 // gridFields are the parameters of quantization, as T.
-type gridFields[T any] struct{ lo, hi, inv, scale, zero T }
+type gridFields[T any] struct{ lo, hi, inv, scale, zero, invLow T }
 
 // An element is an integer type of quantized data.
 type element struct {
@@ -40,10 +40,9 @@ var (
 
 // sweeps declares the kernels that quantize, dequantize, and do both.
 //
-// x/scale correctly rounded is q + fma(x-q*scale, 1/scale, q), all rounded once,
-// for q = x*(1/scale) (P. Markstein, IA-64 and Elementary Functions, 2000): a
-// third of the time of a division. Clamping x to the ends of the grid first
-// keeps infinities out and clamps the result as well.
+// Clamping x to the ends of the grid first keeps infinities out and clamps the
+// result as well. What is left is x/scale, correctly rounded but without the
+// time of a division: see quotient.
 func sweeps(c *Context) {
 	for _, channels := range []bool{false, true} {
 		bothTiers(c, func(s simd) {
@@ -53,7 +52,8 @@ func sweeps(c *Context) {
 			for _, e := range []element{s8, u8, s16, u16, s32} {
 				dequantize(s, e, channels)
 			}
-			quantizeDequantize(s, channels)
+			quantizeDequantize(s, channels, false)
+			quantizeDequantize(s, channels, true)
 		})
 	}
 }
@@ -61,8 +61,11 @@ func sweeps(c *Context) {
 func quantize(s simd, e element, channels bool) {
 	l := sweepStart(s, "quantize", "F32"+e.name, e.goType, e.size, "float32", 4, channels)
 	l.run(func(disp int, p gridFields[VecVirtual]) {
-		l.store(e, disp, s.toInteger(l.source(disp), p, true))
-	}, "lo", "hi", "inv", "scale", "zero")
+		q := s.quotient(s.clamped(l.source(disp), p), p, e.size > 1)
+		s.VCVTPS2DQ(q, q)
+		s.VPADDD(p.zero, q, q)
+		l.store(e, disp, q)
+	}, append(quotientFields(e.size > 1), "lo", "hi", "zero")...)
 }
 
 func dequantize(s simd, e element, channels bool) {
@@ -76,20 +79,29 @@ func dequantize(s simd, e element, channels bool) {
 	}, "scale", "zero")
 }
 
-func quantizeDequantize(s simd, channels bool) {
-	l := sweepStart(s, "quantizeDequantize", "F32", "float32", 4, "float32", 4, channels)
+// quantizeDequantize is for 8 bits, or wide for 16.
+func quantizeDequantize(s simd, channels, wide bool) {
+	op := "quantizeDequantize"
+	if wide {
+		op += "Wide"
+	}
+	l := sweepStart(s, op, "F32", "float32", 4, "float32", 4, channels)
+	fields := append(quotientFields(wide), "lo", "hi")
+	if !wide {
+		fields = append(fields, "scale")
+	}
+	zero := s.vec()
+	s.VXORPS(zero, zero, zero)
 	l.run(func(disp int, p gridFields[VecVirtual]) {
-		v := s.toInteger(l.source(disp), p, false)
-		s.VCVTDQ2PS(v, v)
-		s.VMULPS(p.scale, v, v)
+		v := s.rounded(s.quotient(s.clamped(l.source(disp), p), p, wide))
+		s.VFMADD213PS(zero, p.scale, v) // adding 0 makes 0 of -0
 		s.VMOVUPS(v, l.target(disp))
-	}, "lo", "hi", "inv", "scale")
+	}, fields...)
 }
 
-// toInteger returns round(x/scale) within the grid, NaN as 0, and the zero
-// point added if asked.
-func (s simd) toInteger(x Mem, p gridFields[VecVirtual], addZero bool) VecVirtual {
-	v, q := s.vec(), s.vec()
+// clamped returns x between the ends of the grid, NaN as 0.
+func (s simd) clamped(x Mem, p gridFields[VecVirtual]) VecVirtual {
+	v := s.vec()
 	s.VMOVUPS(x, v)
 	if s.wide() {
 		number := s.K()
@@ -102,14 +114,47 @@ func (s simd) toInteger(x Mem, p gridFields[VecVirtual], addZero bool) VecVirtua
 		s.VMAXPS(p.lo, v, v)
 	}
 	s.VMINPS(p.hi, v, v)
-	s.VMULPS(p.inv, v, q)
-	s.VFNMADD231PS(p.scale, q, v) // the remainder
-	s.VFMADD231PS(p.inv, v, q)
-	s.VCVTPS2DQ(q, q)
-	if addZero {
-		s.VPADDD(p.zero, q, q)
+	return v
+}
+
+// quotient returns x/scale rounded to float32.
+//
+// For grids of 16 bits it is q + fma(x-q*scale, inv, q), each operation rounded
+// once, for q = x*inv (P. Markstein, IA-64 and Elementary Functions, 2000).
+// For grids of 8 bits fma(x, inv, x*invLow), inv+invLow being 1/scale to twice
+// the precision, is enough: it is not always the nearest float32, but it rounds
+// to the same integer. Only a float32 next to a midpoint k+1/2 of two integers
+// could go wrong, and all 2^23 significands of scale were tried with all those
+// up to 256.
+func (s simd) quotient(x VecVirtual, p gridFields[VecVirtual], wide bool) VecVirtual {
+	q := s.vec()
+	if !wide {
+		s.VMULPS(p.invLow, x, q)
+		s.VFMADD231PS(p.inv, x, q)
+		return q
 	}
+	s.VMULPS(p.inv, x, q)
+	s.VFNMADD231PS(p.scale, q, x) // the remainder
+	s.VFMADD231PS(p.inv, x, q)
 	return q
+}
+
+// quotientFields names the parameters that quotient needs.
+func quotientFields(wide bool) []string {
+	if wide {
+		return []string{"inv", "scale"}
+	}
+	return []string{"inv", "invLow"}
+}
+
+// rounded returns v rounded to integers, ties to even.
+func (s simd) rounded(v VecVirtual) VecVirtual {
+	if s.wide() {
+		s.VRNDSCALEPS(Imm(8), v, v)
+	} else {
+		s.VROUNDPS(Imm(8), v, v)
+	}
+	return v
 }
 
 // A sweepLoop is a kernel that goes through two slices side by side, 16
@@ -225,7 +270,7 @@ func (l *sweepLoop) advance(n int) {
 }
 
 func (f *gridFields[T]) field(name string) *T {
-	return map[string]*T{"lo": &f.lo, "hi": &f.hi, "inv": &f.inv, "scale": &f.scale, "zero": &f.zero}[name]
+	return map[string]*T{"lo": &f.lo, "hi": &f.hi, "inv": &f.inv, "scale": &f.scale, "zero": &f.zero, "invLow": &f.invLow}[name]
 }
 
 // load returns a vector of elements as 32-bit integers.
@@ -307,9 +352,8 @@ func errorPower(s simd, power int) {
 	s.JL(LabelRef("done"))
 	for i := range 16 / s.lanes {
 		at := Mem{Base: x, Disp: i * s.lanes * 4}
-		q, v := s.toInteger(at, p, false), s.vec()
+		q, v := s.rounded(s.quotient(s.clamped(at, p), p, true)), s.vec()
 		s.VMOVUPS(at, v)
-		s.VCVTDQ2PS(q, q)
 		s.VMULPS(p.scale, q, q)
 		s.VSUBPS(q, v, v)
 		for half := range 2 {
