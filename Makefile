@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 20000
 
-.PHONY: help build lib demo test test-purego test-race test-arm64 count-arm64 test-ort gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help build lib demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks bench-networks networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -78,6 +78,17 @@ BENCH ?= .
 BENCH_TIME ?= 50ms
 BENCH_COUNT ?= 6
 TIERS ?= avx2 avx512
+
+test-networks: build $(PYTHON) ## networks of several kinds and random ones, in ONNX Runtime
+	$(PYTHON) test/networks/check.py build/narrow
+	$(PYTHON) test/networks/fuzz.py build/narrow --count 25
+
+bench-networks: build $(PYTHON) ## the same, more of it: bench/results/networks.md
+	$(PYTHON) test/networks/check.py build/narrow --table bench/results/networks.md
+	$(PYTHON) test/networks/fuzz.py build/narrow --count 200
+
+networks: ## train and export testdata/networks anew; PYTHON must have torch and onnx
+	$(PYTHON) testdata/scripts/networks.py
 
 bench: ## kernels: each tier against generic; BENCH chooses some by their names
 	mkdir -p build/bench

@@ -31,7 +31,7 @@ type networkInfo struct {
 	Quantized  bool       `json:"quantized"` // the file holds integers already
 	Parameters int64      `json:"parameters"`
 	MACs       int64      `json:"macs"`
-	Integer    float64    `json:"integer_macs"` // percent of MACs that quantization would bring to integers
+	Integer    float64    `json:"integer_macs"` // percent of MACs that are on integers, or that quantization would bring there
 	Nodes      []nodeInfo `json:"nodes"`
 }
 
@@ -70,6 +70,8 @@ func inspect(g *graph.Graph) (*networkInfo, error) {
 		if g, float, err = ptq.Preview(g); err != nil {
 			return nil, err
 		}
+	} else if err := graph.Infer(g); err != nil {
+		return nil, err
 	}
 	var integer int64
 	for _, n := range g.Nodes {
@@ -78,6 +80,9 @@ func inspect(g *graph.Graph) (*networkInfo, error) {
 		case err != nil:
 			node.Quantization = "not supported"
 		case float == nil:
+			if onIntegers(n) {
+				integer += node.MACs
+			}
 		case float[n.Name] != "":
 			node.Quantization, node.Reason = "float", float[n.Name]
 		default:
@@ -92,6 +97,16 @@ func inspect(g *graph.Graph) (*networkInfo, error) {
 		info.Integer = 100 * float64(integer) / float64(info.MACs)
 	}
 	return info, nil
+}
+
+// onIntegers reports whether a node of a quantized network multiplies integers:
+// by its operator, or because a DequantizeLinear makes what it multiplies.
+func onIntegers(n *graph.Node) bool {
+	if strings.HasPrefix(n.Op, "QLinear") || strings.HasSuffix(n.Op, "Integer") || n.Op == "QGemm" {
+		return true
+	}
+	dequantized := func(v *graph.Value) bool { return v != nil && v.Node != nil && v.Node.Op == "DequantizeLinear" }
+	return dequantized(n.In(0)) && dequantized(n.In(1))
 }
 
 // isQuantized reports whether a network has integer nodes already.
@@ -141,7 +156,7 @@ func (info *networkInfo) print(w io.Writer) error {
 	}
 	summary := fmt.Sprintf("%d nodes, %d parameters, %d MACs, opset %d", len(info.Nodes), info.Parameters, info.MACs, info.Opset)
 	if info.Quantized {
-		summary += "; quantized already"
+		summary += fmt.Sprintf("; quantized already, %.1f %% of the MACs are on integers", info.Integer)
 	} else {
 		summary += fmt.Sprintf("; %.1f %% of the MACs would be int8", info.Integer)
 	}
