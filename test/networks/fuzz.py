@@ -22,7 +22,7 @@ OPTIONS = [
     ["--asymmetric", "--clip", "max"],
     ["--per-channel=false", "--clip", "percentile:99.99"],
     ["--signs=false", "--clip", "kl"],
-    ["--act-bits", "16"],
+    ["--shift"],
 ]
 LEAST_SQNR = 15
 
