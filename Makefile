@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 20000
 
-.PHONY: help build lib demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks bench-networks networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help build lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks bench-networks networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -17,6 +17,19 @@ lib: ## the C library, in build/lib
 	$(GO) build -trimpath -buildmode=c-archive -o $(LIB)/libnarrow.a ./capi
 	rm $(LIB)/libnarrow.h
 	cp capi/narrow.h $(LIB)/
+
+wheel: lib ## the Python package, in build/wheel
+	rm -rf build/python
+	cp -r python build/python
+	cp $(LIB)/libnarrow.so build/python/narrow/
+	python3 -m venv build/wheel-venv
+	build/wheel-venv/bin/pip install -q 'setuptools>=77' wheel
+	build/wheel-venv/bin/pip wheel -q --no-build-isolation --no-deps -w build/wheel build/python
+
+test-python: wheel $(PYTHON) ## the Python package against NumPy and ONNX Runtime
+	$(PYTHON) -m pip install -q --force-reinstall --no-deps build/wheel/narrow-*.whl
+	$(PYTHON) -m pip install -q pytest
+	$(PYTHON) -m pytest -q python/tests --import-mode=importlib
 
 demo: ## quantize the built-in network and compare the options
 	$(GO) run ./cmd/narrow demo

@@ -5,8 +5,6 @@
 package main
 
 /*
-#include <stdlib.h>
-
 // Go's declarations of what it exports have no const.
 #define NARROW_CONST
 #include "narrow.h"
@@ -57,9 +55,7 @@ func report(err error) C.int {
 	if err == nil {
 		return C.NARROW_OK
 	}
-	text := C.CString(err.Error())
-	defer C.free(unsafe.Pointer(text))
-	C.narrow_set_error(text)
+	C.narrow_set_error(C.CString(err.Error()))
 	return codeOf(err)
 }
 

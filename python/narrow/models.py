@@ -1,0 +1,156 @@
+"""Quantizing models and running them."""
+import contextlib
+import ctypes
+import json
+import os
+import tempfile
+
+import numpy as np
+
+from ._lib import MAX_RANK, SPACE, Object, Tensor, check, lib
+
+_DTYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
+           10: "float16", 11: "float64", 12: "uint32", 13: "uint64"}
+_NUMBERS = {np.dtype(name): number for number, name in _DTYPES.items()}
+
+
+def _describe(handle):
+    needed = ctypes.c_size_t()
+    lib.narrow_describe(handle, None, 0, ctypes.byref(needed))
+    text = ctypes.create_string_buffer(needed.value)
+    check(lib.narrow_describe(handle, text, needed, None))
+    return json.loads(text.value)
+
+
+@contextlib.contextmanager
+def _as_file(model):
+    """The path of a model that is a path, bytes or an onnx.ModelProto."""
+    if isinstance(model, (str, os.PathLike)):
+        yield os.fspath(model)
+        return
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.onnx")
+        with open(path, "wb") as f:
+            f.write(data)
+        yield path
+
+
+def _batches(calib, names):
+    """Yields batches, lists of one array for each input, from what people have:
+    an array, a tuple or dict of arrays, or an iterable of any of these."""
+    if _is_array(calib) or isinstance(calib, dict) or isinstance(calib, tuple) and all(map(_is_array, calib)):
+        calib = [calib]
+    for batch in calib:
+        if isinstance(batch, dict):
+            batch = [batch[name] for name in names]
+        elif _is_array(batch):
+            batch = [batch]
+        # What a data loader gives behind the inputs, labels, is left out.
+        yield [np.ascontiguousarray(x, np.float32) for x in list(batch)[: len(names)]]
+
+
+def _is_array(x):
+    return hasattr(x, "__array__")
+
+
+class Quantizer(Object):
+    """A model that is fed with calibration inputs as they come, then written."""
+
+    def __init__(self, model, **options):
+        with _as_file(model) as path:
+            self._new(lib.narrow_quantizer_open, os.fsencode(path), json.dumps(options).encode())
+        self.inputs = _describe(self._handle)["inputs"]
+
+    def feed(self, *inputs):
+        """Adds a batch: an array for each input of the model."""
+        arrays = [np.ascontiguousarray(x, np.float32) for x in inputs]
+        n = len(arrays)
+        shapes = [(ctypes.c_int64 * max(1, a.ndim))(*a.shape) for a in arrays]
+        pointers = (ctypes.c_void_p * n)(*(a.ctypes.data for a in arrays))
+        shape_pointers = (ctypes.c_void_p * n)(*(ctypes.addressof(s) for s in shapes))
+        ranks = (ctypes.c_size_t * n)(*(a.ndim for a in arrays))
+        check(lib.narrow_quantizer_feed_shaped(self._handle, pointers, shape_pointers, ranks, n))
+
+    def finish(self, path):
+        """Quantizes and writes the integer model."""
+        check(lib.narrow_quantizer_finish(self._handle, os.fsencode(path)))
+
+
+def quantize(model, calib, output=None, **options):
+    """Quantizes an fp32 ONNX model.
+
+    model is a path, the file's bytes or an onnx.ModelProto. calib is an array of
+    inputs with the batch first, a tuple or dict of arrays if the model has
+    several inputs, or an iterable of batches of these: a generator, a DataLoader.
+    Writes the integer model to output, or returns its bytes if there is none.
+
+    Options are those of narrow_quantizer_open in narrow.h: clip="mse",
+    weight_bits=8, act_bits=8, per_channel=True, signs=True, equalize=True,
+    asymmetric=False, exclude=[], batch=16, threads=0.
+    """
+    with Quantizer(model, **options) as q:
+        names = [i["name"] for i in q.inputs]
+        for batch in _batches(calib, names):
+            q.feed(*batch)
+        if output is not None:
+            q.finish(output)
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.onnx")
+            q.finish(path)
+            with open(path, "rb") as f:
+                return f.read()
+
+
+class Session(Object):
+    """Runs a model, fp32 or quantized. Safe to use from several threads."""
+
+    def __init__(self, model, threads=0):
+        with _as_file(model) as path:
+            self._new(lib.narrow_session_open, os.fsencode(path), threads)
+        about = _describe(self._handle)
+        self.inputs, self.outputs = about["inputs"], about["outputs"]
+
+    def run(self, *inputs):
+        """The outputs, a list of arrays, for one array per input, or a dict by name."""
+        if len(inputs) == 1 and isinstance(inputs[0], dict):
+            inputs = [inputs[0][i["name"]] for i in self.inputs]
+        arrays = [np.ascontiguousarray(x) for x in inputs]
+        given = (Tensor * len(arrays))(*map(_tensor, arrays))
+        results = [np.empty(self._guess(o, arrays), _DTYPES.get(o["dtype"], "float32")) for o in self.outputs]
+        wanted = (Tensor * len(results))(*map(_tensor, results))
+        code = lib.narrow_session_run(self._handle, given, len(given), wanted, len(wanted))
+        if code == SPACE:  # now their sizes are known
+            results = [np.empty(_shape(t), _DTYPES[t.dtype]) for t in wanted]
+            wanted = (Tensor * len(results))(*map(_tensor, results))
+            code = lib.narrow_session_run(self._handle, given, len(given), wanted, len(wanted))
+        check(code)
+        return [_cut(a, t) for a, t in zip(results, wanted)]
+
+    @staticmethod
+    def _guess(output, arrays):
+        """The shape of an output if its first dimension is the batch: nearly always."""
+        shape = list(output["shape"] or [0])
+        batch = arrays[0].shape[0] if arrays and arrays[0].ndim else 1
+        return [(batch if d == 0 else 0) if n < 0 else n for d, n in enumerate(shape)]
+
+
+def _tensor(a):
+    if a.dtype not in _NUMBERS:
+        raise TypeError(f"arrays of {a.dtype} cannot be passed")
+    if a.ndim > MAX_RANK:
+        raise ValueError(f"an array of {a.ndim} dimensions; {MAX_RANK} are possible")
+    return Tensor(a.ctypes.data, a.nbytes, _NUMBERS[a.dtype], a.ndim, (ctypes.c_int64 * MAX_RANK)(*a.shape))
+
+
+def _shape(t):
+    return tuple(t.shape[: t.rank])
+
+
+def _cut(a, t):
+    """The part of a guessed array that was written, in its true shape and type."""
+    if a.shape == _shape(t) and a.dtype == _DTYPES[t.dtype]:
+        return a
+    n = int(np.prod(_shape(t), dtype=np.int64))
+    return a.reshape(-1).view(_DTYPES[t.dtype])[:n].reshape(_shape(t))

@@ -1,0 +1,153 @@
+"""Whole jobs, against ONNX Runtime."""
+import threading
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+import narrow
+
+rng = np.random.default_rng(1)
+
+
+def weights(name, *shape):
+    return numpy_helper.from_array((rng.normal(size=shape) / 3).astype(np.float32), name)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b1"], ["c1"], name="conv1", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"], name="relu1"),
+        helper.make_node("Conv", ["r1", "w2", "b2"], ["c2"], name="conv2", pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["c2", "r1"], ["a"], name="add"),
+        helper.make_node("GlobalAveragePool", ["a"], ["p"], name="pool"),
+        helper.make_node("Flatten", ["p"], ["f"], name="flat"),
+        helper.make_node("Gemm", ["f", "w3", "b3"], ["y"], name="fc"),
+    ]
+    g = helper.make_graph(
+        nodes, "net",
+        [helper.make_tensor_value_info("x", 1, ["N", 3, 12, 12])], [helper.make_tensor_value_info("y", 1, ["N", 5])],
+        [weights("w1", 8, 3, 3, 3), weights("b1", 8), weights("w2", 8, 8, 3, 3), weights("b2", 8), weights("w3", 8, 5), weights("b3", 5)])
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    onnx.save(helper.make_model(g, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data():
+    return rng.normal(size=(64, 3, 12, 12)).astype(np.float32)
+
+
+def run_ort(model, x):
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+
+
+def sqnr(want, got):
+    return 10 * np.log10((want**2).sum() / ((want - got) ** 2).sum())
+
+
+def test_quantize(model, data, tmp_path):
+    want = run_ort(model, data)
+    q = narrow.quantize(model, data[:32])
+    assert sqnr(want, run_ort(q, data)) > 20
+    narrow.quantize(model, data[:32], tmp_path / "q.onnx")
+    assert (tmp_path / "q.onnx").read_bytes() == q
+
+
+def test_calibration_data_of_all_kinds(model, data):
+    want = narrow.quantize(model, data)
+    assert narrow.quantize(str(model), (data,)) == want
+    assert narrow.quantize(model.read_bytes(), {"x": data}) == want
+    assert narrow.quantize(onnx.load(model), (data[i : i + 7] for i in range(0, 64, 7))) == want
+    assert narrow.quantize(model, [(data[:40], np.zeros(40)), (data[40:], np.zeros(24))]) == want  # a loader with labels
+    assert narrow.quantize(model, [{"x": data}]) == want
+
+
+def test_options(model, data):
+    assert narrow.quantize(model, data, clip="max") != narrow.quantize(model, data, clip="sigma3")
+    with pytest.raises(narrow.ArgumentError, match="unknown field"):
+        narrow.quantize(model, data, clop="max")
+    with pytest.raises(narrow.NarrowError, match='no node "nothing"'):
+        narrow.quantize(model, data, exclude=["nothing"])
+
+
+def test_errors(model, data, tmp_path):
+    with pytest.raises(narrow.FileError, match="no.onnx"):
+        narrow.quantize(tmp_path / "no.onnx", data)
+    with pytest.raises(narrow.NarrowError):
+        narrow.quantize(b"nonsense", data)
+    with pytest.raises(narrow.DataError, match="no calibration input"):
+        narrow.quantize(model, [])
+    bad = data.copy()
+    bad[3, 0, 0, 0] = np.inf
+    with pytest.raises(narrow.NarrowError):
+        narrow.quantize(model, bad, tmp_path / "q.onnx")
+    assert not (tmp_path / "q.onnx").exists()
+
+
+def test_session(model, data):
+    s = narrow.Session(model)
+    assert s.inputs == [{"name": "x", "dtype": 1, "shape": [-1, 3, 12, 12]}]
+    want = run_ort(model, data)
+    np.testing.assert_allclose(s.run(data)[0], want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(s.run({"x": data[:3]})[0], want[:3], rtol=1e-4, atol=1e-5)
+    with pytest.raises(narrow.DataError):
+        s.run(data[:, :2])
+    with pytest.raises(narrow.DataError):
+        s.run()
+
+
+def test_session_from_many_threads(model, data):
+    s = narrow.Session(narrow.quantize(model, data))
+    want = s.run(data)[0]
+    wrong = []
+
+    def work(i):
+        for _ in range(20):
+            if not (s.run(data[i : i + 4])[0] == want[i : i + 4]).all():
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(16)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+class Reader(CalibrationDataReader):
+    def __init__(self, data):
+        self.batches = iter({"x": data[i : i + 8]} for i in range(0, len(data), 8))
+
+    def get_next(self):
+        return next(self.batches, None)
+
+
+@pytest.mark.parametrize("clip", ["max", "mse"])
+def test_calibrator_of_onnxruntime(model, data, tmp_path, clip):
+    import narrow.ort
+
+    out = tmp_path / "q.onnx"
+    with narrow.ort.calibrating(clip=clip):
+        quantize_static(model, out, Reader(data), quant_format=QuantFormat.QDQ, per_channel=True)
+    assert sqnr(run_ort(model, data), run_ort(out, data)) > 20
+
+
+def test_calibrator_gives_minmax(model, data, tmp_path):
+    from narrow.ort import Calibrater
+    from onnxruntime.quantization.calibrate import create_calibrator
+
+    usual = create_calibrator(str(model), augmented_model_path=str(tmp_path / "a.onnx"))
+    usual.collect_data(Reader(data))
+    c = Calibrater(str(model), augmented_model_path=str(tmp_path / "b.onnx"), clip="max")
+    c.augment_graph()
+    c.create_inference_session()
+    c.collect_data(Reader(data))
+    got = c.compute_data()
+    for name, want in usual.compute_data().items():
+        np.testing.assert_allclose(np.ravel(got[name].range_value), np.ravel(want.range_value), rtol=1e-6)
