@@ -160,3 +160,17 @@ func BenchmarkSgemmF32(b *testing.B) {
 		r.report(2 * n * n * n)
 	})
 }
+
+func TestProductsDoNotAllocate(t *testing.T) {
+	const n = 64
+	a, b, c := alignedF32(n*n), alignedF32(n*n), alignedF32(n*n)
+	g := PackGemmF32(b, n, n, false, nil)
+	for name, run := range map[string]func(){
+		"GemmF32":  func() { g.Run(c, a, n, n, n, 0, 6) },
+		"SgemmF32": func() { SgemmF32(true, true, n, n, n, 2, a, n, b, n, 1, c, n) },
+	} {
+		if allocs := testing.AllocsPerRun(20, run); allocs >= 1 {
+			t.Errorf("%s: %v allocations", name, allocs)
+		}
+	}
+}
