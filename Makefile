@@ -85,6 +85,7 @@ build/venv/bin/python: test/ort/requirements.txt
 
 test-ort: build $(PYTHON) ## quantize real models and run them in ONNX Runtime
 	$(PYTHON) test/ort/check.py build/narrow $(NARROW_SHARED)
+	$(PYTHON) test/ort/integers.py build/narrow $(NARROW_SHARED)
 	NARROW_PYTHON=$(abspath $(PYTHON)) $(GO) test -run ONNXRuntime ./graph/op
 
 BENCH ?= .

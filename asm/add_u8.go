@@ -4,10 +4,11 @@ import "fmt"
 
 // AddU8Spec says how two 8-bit tensors a and b become y = clamp(Zero + q, Lo, Hi):
 //
-//	ByFloat:                 q = roundHalfEven(float32(float32(a-ZeroA)*ScaleA) + float32(float32(b-ZeroB)*ScaleB))
+//	ByFloat:                 q = roundHalfEven((float32(float32(a-ZeroA)*ScaleA) + float32(float32(b-ZeroB)*ScaleB)) / Divisor)
 //	ByMultiplier or ByShift: q = ((a-ZeroA)*MulA + (b-ZeroB)*MulB + 2^(Shift-1)) >> Shift, in 32 bits
 //
-// The products are rounded to float32 before they are added. A ByShift addition is
+// The products are rounded to float32 before they are added, and so is their
+// sum before it is divided; a Divisor of 0 is taken as 1. A ByShift addition is
 // one by multipliers that are powers of two. A negative ScaleB or MulB subtracts.
 type AddU8Spec struct {
 	Mode           RequantMode
@@ -16,6 +17,7 @@ type AddU8Spec struct {
 	MulA, MulB     int32 // magnitude at most MaxAddMultiplier
 	Shift          uint8 // at most MaxAddShift; 0 rounds nothing
 	Zero, Lo, Hi   uint8
+	Divisor        float32 // positive, or 0
 }
 
 // The bounds of an addition's integers, such that 32 bits hold every sum.
@@ -27,10 +29,14 @@ const (
 // Check reports parameters out of range.
 func (s *AddU8Spec) Check() error {
 	abs := func(x float32) float32 { return max(x, -x) }
+	limit := float32(1 << 20)
+	if s.Divisor != 0 {
+		limit *= s.Divisor
+	}
 	switch {
 	case s.Lo > s.Hi:
 		return fmt.Errorf("asm: add: range [%d, %d]", s.Lo, s.Hi)
-	case s.Mode == ByFloat && !(abs(s.ScaleA) < 1<<20 && abs(s.ScaleB) < 1<<20): // sums stay within int32
+	case s.Mode == ByFloat && !(abs(s.ScaleA) < limit && abs(s.ScaleB) < limit && s.Divisor >= 0): // sums stay within int32
 		return fmt.Errorf("asm: add: scales %v and %v", s.ScaleA, s.ScaleB)
 	case s.Mode != ByFloat && (max(s.MulA, s.MulB) > MaxAddMultiplier || min(s.MulA, s.MulB) < -MaxAddMultiplier || s.Shift > MaxAddShift):
 		return fmt.Errorf("asm: add: multipliers %d and %d, shift %d", s.MulA, s.MulB, s.Shift)

@@ -20,6 +20,9 @@ func addU8FloatGeneric(dst, a, b []uint8, s *AddU8Spec) {
 	lo, hi := int32(s.Lo), int32(s.Hi)
 	for i := range dst {
 		x := float32(float32(int32(a[i])-za)*s.ScaleA) + float32(float32(int32(b[i])-zb)*s.ScaleB)
+		if s.Divisor != 0 {
+			x /= s.Divisor
+		}
 		q := int32(math.RoundToEven(float64(x)))
 		dst[i] = uint8(min(max(q+zero, lo), hi))
 	}

@@ -319,6 +319,7 @@ func TestArgsLayoutS8(t *testing.T) {
 		{"requant.scale", unsafe.Offsetof(r.scale), 80}, {"requant.mul", unsafe.Offsetof(r.mul), 104},
 		{"requant.shift", unsafe.Offsetof(r.shift), 128}, {"requant.zero", unsafe.Offsetof(r.zero), 152},
 		{"requant.lo", unsafe.Offsetof(r.lo), 156}, {"requant.hi", unsafe.Offsetof(r.hi), 160},
+		{"add.Divisor", unsafe.Offsetof(add.Divisor), 24},
 		{"add.ZeroA", unsafe.Offsetof(add.ZeroA), 1}, {"add.ZeroB", unsafe.Offsetof(add.ZeroB), 2},
 		{"add.ScaleA", unsafe.Offsetof(add.ScaleA), 4}, {"add.ScaleB", unsafe.Offsetof(add.ScaleB), 8},
 		{"add.MulA", unsafe.Offsetof(add.MulA), 12}, {"add.MulB", unsafe.Offsetof(add.MulB), 16},

@@ -9,6 +9,11 @@ package asm
 //go:noescape
 func addFloatU8AVX2(dst []uint8, a []uint8, b []uint8, spec *AddU8Spec)
 
+// addQuotientU8AVX2 is the kernel of its name, for lengths that are multiples of a vector.
+//
+//go:noescape
+func addQuotientU8AVX2(dst []uint8, a []uint8, b []uint8, spec *AddU8Spec)
+
 // addIntU8AVX2 is the kernel of its name, for lengths that are multiples of a vector.
 //
 //go:noescape
@@ -28,6 +33,11 @@ func sumU8AVX2(acc []int32, src []uint8)
 //
 //go:noescape
 func addFloatU8AVX512(dst []uint8, a []uint8, b []uint8, spec *AddU8Spec)
+
+// addQuotientU8AVX512 is the kernel of its name.
+//
+//go:noescape
+func addQuotientU8AVX512(dst []uint8, a []uint8, b []uint8, spec *AddU8Spec)
 
 // addIntU8AVX512 is the kernel of its name.
 //

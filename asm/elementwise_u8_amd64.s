@@ -60,6 +60,64 @@ done:
 	VZEROUPPER
 	RET
 
+// func addQuotientU8AVX2(dst []uint8, a []uint8, b []uint8, spec *AddU8Spec)
+// Requires: AVX, AVX2
+TEXT ·addQuotientU8AVX2(SB), NOSPLIT, $0-80
+	MOVQ         dst_len+8(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         a_base+24(FP), DX
+	MOVQ         b_base+48(FP), BX
+	MOVQ         spec+72(FP), SI
+	MOVBLZX      1(SI), DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
+	MOVBLZX      2(SI), DI
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Y1
+	MOVBLZX      21(SI), DI
+	VMOVD        DI, X2
+	VPBROADCASTD X2, Y2
+	MOVBLZX      22(SI), DI
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Y3
+	MOVBLZX      23(SI), DI
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Y4
+	VPBROADCASTD 24(SI), Y5
+	VPBROADCASTD 4(SI), Y6
+	VPBROADCASTD 8(SI), Y7
+	TESTQ        AX, AX
+	JZ           done
+
+loop:
+	VPMOVZXBD    (DX), Y8
+	VPMOVZXBD    (BX), Y9
+	VPSUBD       Y0, Y8, Y8
+	VPSUBD       Y1, Y9, Y9
+	VCVTDQ2PS    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y7, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VDIVPS       Y5, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPADDD       Y2, Y8, Y8
+	VPMAXSD      Y3, Y8, Y8
+	VPMINSD      Y4, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X9
+	VPACKSSDW    X9, X8, X9
+	VPACKUSWB    X9, X9, X9
+	VMOVQ        X9, (CX)
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, DX
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, AX
+	JG           loop
+
+done:
+	VZEROUPPER
+	RET
+
 // func addIntU8AVX2(dst []uint8, a []uint8, b []uint8, spec *AddU8Spec)
 // Requires: AVX, AVX2
 TEXT ·addIntU8AVX2(SB), NOSPLIT, $0-80
@@ -218,6 +276,69 @@ body:
 	VPMAXSD     Z3, Z7, Z7
 	VPMINSD     Z4, Z7, Z7
 	VPMOVDB     Z7, K1, (CX)
+	ADDQ        $0x10, CX
+	ADDQ        $0x10, DX
+	ADDQ        $0x10, BX
+	SUBQ        $0x10, AX
+	JG          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func addQuotientU8AVX512(dst []uint8, a []uint8, b []uint8, spec *AddU8Spec)
+// Requires: AVX, AVX512BW, AVX512F, BMI2
+TEXT ·addQuotientU8AVX512(SB), NOSPLIT, $0-80
+	MOVQ         dst_len+8(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         a_base+24(FP), DX
+	MOVQ         b_base+48(FP), BX
+	MOVQ         spec+72(FP), SI
+	MOVBLZX      1(SI), DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	MOVBLZX      2(SI), DI
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Z1
+	MOVBLZX      21(SI), DI
+	VMOVD        DI, X2
+	VPBROADCASTD X2, Z2
+	MOVBLZX      22(SI), DI
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Z3
+	MOVBLZX      23(SI), DI
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Z4
+	VPBROADCASTD 24(SI), Z5
+	VPBROADCASTD 4(SI), Z6
+	VPBROADCASTD 8(SI), Z7
+	TESTQ        AX, AX
+	JZ           done
+	MOVQ         $-1, SI
+	KMOVQ        SI, K1
+
+loop:
+	CMPQ  AX, $0x10
+	JGE   body
+	BZHIQ AX, SI, SI
+	KMOVQ SI, K1
+
+body:
+	VPMOVZXBD.Z (DX), K1, Z8
+	VPMOVZXBD.Z (BX), K1, Z9
+	VPSUBD      Z0, Z8, Z8
+	VPSUBD      Z1, Z9, Z9
+	VCVTDQ2PS   Z8, Z8
+	VCVTDQ2PS   Z9, Z9
+	VMULPS      Z6, Z8, Z8
+	VMULPS      Z7, Z9, Z9
+	VADDPS      Z9, Z8, Z8
+	VDIVPS      Z5, Z8, Z8
+	VCVTPS2DQ   Z8, Z8
+	VPADDD      Z2, Z8, Z8
+	VPMAXSD     Z3, Z8, Z8
+	VPMINSD     Z4, Z8, Z8
+	VPMOVDB     Z8, K1, (CX)
 	ADDQ        $0x10, CX
 	ADDQ        $0x10, DX
 	ADDQ        $0x10, BX

@@ -18,6 +18,7 @@ func randomU8(rng *rand.Rand, n int) []uint8 {
 var addSpecs = []AddU8Spec{
 	{ZeroA: 3, ZeroB: 250, ScaleA: 0.5, ScaleB: 0.25, Zero: 128, Hi: 255},
 	{ZeroA: 128, ZeroB: 0, ScaleA: 1.7, ScaleB: -0.3, Zero: 0, Lo: 20, Hi: 90},
+	{ZeroA: 11, ZeroB: 130, ScaleA: 0.0371, ScaleB: -0.02213, Divisor: 0.01774, Zero: 100, Lo: 4, Hi: 251},
 	{ScaleA: 1 << 19, ScaleB: -(1 << 19), Hi: 255},
 	{Mode: ByMultiplier, ZeroA: 3, ZeroB: 250, MulA: MaxAddMultiplier, MulB: MaxAddMultiplier, Shift: 21, Zero: 128, Hi: 255},
 	{Mode: ByMultiplier, ZeroB: 255, MulA: MaxAddMultiplier, MulB: -MaxAddMultiplier, Shift: 30, Zero: 7, Lo: 3, Hi: 200},

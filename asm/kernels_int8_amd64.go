@@ -29,19 +29,25 @@ var int8AMD64 = []kernel{
 
 func addU8AVX2(dst, a, b []uint8, spec *AddU8Spec) {
 	n := len(dst) &^ 7
-	if spec.Mode == ByFloat {
-		addFloatU8AVX2(dst[:n], a, b, spec)
-	} else {
+	switch {
+	case spec.Mode != ByFloat:
 		addIntU8AVX2(dst[:n], a, b, spec)
+	case spec.Divisor == 0:
+		addFloatU8AVX2(dst[:n], a, b, spec)
+	default:
+		addQuotientU8AVX2(dst[:n], a, b, spec)
 	}
 	addU8Generic(dst[n:], a[n:], b[n:], spec)
 }
 
 func addU8AVX512(dst, a, b []uint8, spec *AddU8Spec) {
-	if spec.Mode == ByFloat {
-		addFloatU8AVX512(dst, a, b, spec)
-	} else {
+	switch {
+	case spec.Mode != ByFloat:
 		addIntU8AVX512(dst, a, b, spec)
+	case spec.Divisor == 0:
+		addFloatU8AVX512(dst, a, b, spec)
+	default:
+		addQuotientU8AVX512(dst, a, b, spec)
 	}
 }
 

@@ -42,9 +42,12 @@ var depthwiseKernelNEON = depthwiseKernelS8{
 }
 
 func addU8NEON(dst, a, b []uint8, spec *AddU8Spec) {
-	if spec.Mode == ByFloat {
+	switch {
+	case spec.Mode != ByFloat:
+		addIntU8NEON(dst, a, b, spec)
+	case spec.Divisor == 0:
 		addFloatU8NEON(dst, a, b, spec)
-		return
+	default: // only of use to agree with ONNX Runtime
+		addU8FloatGeneric(dst, a, b, spec)
 	}
-	addIntU8NEON(dst, a, b, spec)
 }

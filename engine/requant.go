@@ -127,6 +127,10 @@ func (b *builder) average(n *graph.Node, scale float32, count, channels int, t t
 // addition returns how to add bytes of two codings.
 func (b *builder) addition(n *graph.Node, x, y coding, negateY bool, t target) asm.AddU8Spec {
 	s := asm.AddU8Spec{ZeroA: x.zero, ZeroB: y.zero, ScaleA: x.scale / t.scale, ScaleB: y.scale / t.scale, Zero: t.zero, Lo: t.lo, Hi: t.hi}
+	if b.requant == RequantFloat && n.Domain == "" && (x.signed || y.signed || t.signed) {
+		// ONNX Runtime leaves this addition in float, where it is divided at the end.
+		s.ScaleA, s.ScaleB, s.Divisor = x.scale, y.scale, t.scale
+	}
 	if negateY {
 		s.ScaleB = -s.ScaleB
 	}

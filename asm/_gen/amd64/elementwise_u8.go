@@ -9,7 +9,7 @@ import (
 // Offsets of the fields of AddU8Spec (TestArgsLayoutS8 pins them).
 const (
 	addZeroA, addZeroB, addScaleA, addScaleB, addMulA, addMulB = 1, 2, 4, 8, 12, 16
-	addShift, addZero, addLo, addHi                            = 20, 21, 22, 23
+	addShift, addZero, addLo, addHi, addDivisor                = 20, 21, 22, 23, 24
 )
 
 // bytesLoop emits loops over slices, step elements at a time, with a mask for the rest
@@ -65,6 +65,7 @@ func (l *bytesLoop) advance(slices ...Register) {
 func elementwiseU8(c *Context) {
 	bothTiers(c, func(s simd) {
 		addU8(s, "addFloatU8", floatTerms)
+		addU8(s, "addQuotientU8", quotientTerms)
 		addU8(s, "addIntU8", intTerms)
 		maxU8(s)
 		sumU8(s)
@@ -131,6 +132,16 @@ func (s simd) wordField(base Register, at int) VecVirtual {
 
 // floatTerms rounds each product, then the sum: the compiler of the reference does not fuse them either.
 func floatTerms(s simd, spec Register) func(a, b VecVirtual) VecVirtual {
+	return sumTerms(s, spec, func(VecVirtual) {})
+}
+
+// quotientTerms divides the sum before it is rounded to an integer.
+func quotientTerms(s simd, spec Register) func(a, b VecVirtual) VecVirtual {
+	divisor := s.wordField(spec, addDivisor)
+	return sumTerms(s, spec, func(sum VecVirtual) { s.VDIVPS(divisor, sum, sum) })
+}
+
+func sumTerms(s simd, spec Register, finish func(sum VecVirtual)) func(a, b VecVirtual) VecVirtual {
 	scaleA, scaleB := s.wordField(spec, addScaleA), s.wordField(spec, addScaleB)
 	return func(a, b VecVirtual) VecVirtual {
 		s.VCVTDQ2PS(a, a)
@@ -138,6 +149,7 @@ func floatTerms(s simd, spec Register) func(a, b VecVirtual) VecVirtual {
 		s.VMULPS(scaleA, a, a)
 		s.VMULPS(scaleB, b, b)
 		s.VADDPS(b, a, a)
+		finish(a)
 		s.VCVTPS2DQ(a, a)
 		return a
 	}
