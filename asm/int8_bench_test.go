@@ -2,6 +2,7 @@ package asm
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -43,7 +44,10 @@ func BenchmarkConvS8(b *testing.B) {
 					b.Fatal(err)
 				}
 				dst := Image[uint8]{Data: make([]uint8, s.hw*s.hw*s.m), H: s.hw, W: s.hw, C: s.m, RowStride: s.hw * s.m, PixStride: s.m}
-				r := randomRequants(b, rng, s.m)[ByFloat]
+				r, err := RequantByFloat(slices.Repeat([]float32{0.001}, s.m), 3, 0, 255)
+				if err != nil {
+					b.Fatal(err)
+				}
 				requantRows = pick[*requantKernels]("requantize", tier)
 				defer func() { requantRows = pick[*requantKernels]("requantize", active) }()
 				rate := newBestRate(b)

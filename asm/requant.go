@@ -149,6 +149,7 @@ type requantArgs struct {
 	scale            []float32 // from the first channel on, padded
 	mul, shift       []int32
 	zero, lo, hi     int32
+	shrinks          bool // see Requant
 }
 
 // requantKernels are the row functions of a tier, by mode.
@@ -168,7 +169,7 @@ func (r *Requant) rowsBy(k *requantKernels, a *requantArgs, first int) {
 
 // setParams fills in the parameters of r from channel first on.
 func (r *Requant) setParams(a *requantArgs, first int) {
-	a.zero, a.lo, a.hi = r.zero, r.lo, r.hi
+	a.zero, a.lo, a.hi, a.shrinks = r.zero, r.lo, r.hi, r.shrinks
 	if r.mode == ByFloat {
 		a.scale = r.scale[first:]
 	} else {

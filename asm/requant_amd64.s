@@ -409,3 +409,281 @@ pixel:
 	JL          channels
 	VZEROUPPER
 	RET
+
+DATA requantBlockOrder<>+0(SB)/4, $0x00000000
+DATA requantBlockOrder<>+4(SB)/4, $0x00000004
+DATA requantBlockOrder<>+8(SB)/4, $0x00000008
+DATA requantBlockOrder<>+12(SB)/4, $0x0000000c
+DATA requantBlockOrder<>+16(SB)/4, $0x00000001
+DATA requantBlockOrder<>+20(SB)/4, $0x00000005
+DATA requantBlockOrder<>+24(SB)/4, $0x00000009
+DATA requantBlockOrder<>+28(SB)/4, $0x0000000d
+DATA requantBlockOrder<>+32(SB)/4, $0x00000002
+DATA requantBlockOrder<>+36(SB)/4, $0x00000006
+DATA requantBlockOrder<>+40(SB)/4, $0x0000000a
+DATA requantBlockOrder<>+44(SB)/4, $0x0000000e
+DATA requantBlockOrder<>+48(SB)/4, $0x00000003
+DATA requantBlockOrder<>+52(SB)/4, $0x00000007
+DATA requantBlockOrder<>+56(SB)/4, $0x0000000b
+DATA requantBlockOrder<>+60(SB)/4, $0x0000000f
+GLOBL requantBlockOrder<>(SB), RODATA|NOPTR, $64
+
+// func requantBlock32FloatAVX512(a *requantArgs)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·requantBlock32FloatAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	VPBROADCASTW 152(AX), Z0
+	VPBROADCASTB 156(AX), Z1
+	VPBROADCASTB 160(AX), Z2
+	VMOVDQU32    requantBlockOrder<>+0(SB), Z3
+	MOVQ         80(AX), CX
+	VMOVUPS      (CX), Z4
+	MOVQ         80(AX), CX
+	VMOVUPS      64(CX), Z5
+	MOVQ         $-1, CX
+	MOVQ         72(AX), DX
+	BZHIQ        DX, CX, CX
+	KMOVD        CX, K1
+	MOVQ         24(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         64(AX), AX
+
+block:
+	VMOVDQU32     (CX), Z6
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        Z4, Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VMOVDQU32     64(CX), Z7
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        Z5, Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VMOVDQU32     128(CX), Z8
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        Z4, Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VMOVDQU32     192(CX), Z9
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        Z5, Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       Z0, Z6, Z6
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       Z0, Z8, Z8
+	VPACKUSWB     Z8, Z6, Z6
+	VPMAXUB       Z1, Z6, Z6
+	VPMINUB       Z2, Z6, Z6
+	VPERMD        Z6, Z3, Z6
+	VEXTRACTI64X4 $0x00, Z6, Y7
+	VMOVDQU8      Y7, K1, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI64X4 $0x01, Z6, Y6
+	VMOVDQU8      Y6, K1, (DX)
+	ADDQ          BX, DX
+	ADDQ          $0x00000100, CX
+	SUBQ          $0x02, AX
+	JNZ           block
+	VZEROUPPER
+	RET
+
+// func requantBlock32ShiftAVX512(a *requantArgs)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·requantBlock32ShiftAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         $0x00000001, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Z0
+	VPBROADCASTW 152(AX), Z1
+	VPBROADCASTB 156(AX), Z2
+	VPBROADCASTB 160(AX), Z3
+	VMOVDQU32    requantBlockOrder<>+0(SB), Z4
+	MOVQ         128(AX), CX
+	VMOVUPS      (CX), Z5
+	VPSUBD       Z0, Z5, Z6
+	VPMINSD      Z0, Z5, Z7
+	MOVQ         128(AX), CX
+	VMOVUPS      64(CX), Z8
+	VPSUBD       Z0, Z8, Z9
+	VPMINSD      Z0, Z8, Z10
+	MOVQ         $-1, CX
+	MOVQ         72(AX), DX
+	BZHIQ        DX, CX, CX
+	KMOVD        CX, K1
+	MOVQ         24(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         64(AX), AX
+
+block:
+	VMOVDQU32     (CX), Z11
+	VPSRAVD       Z6, Z11, Z0
+	VPANDD        Z7, Z0, Z0
+	VPSRAVD       Z5, Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VMOVDQU32     64(CX), Z12
+	VPSRAVD       Z9, Z12, Z0
+	VPANDD        Z10, Z0, Z0
+	VPSRAVD       Z8, Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VMOVDQU32     128(CX), Z13
+	VPSRAVD       Z6, Z13, Z0
+	VPANDD        Z7, Z0, Z0
+	VPSRAVD       Z5, Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VMOVDQU32     192(CX), Z14
+	VPSRAVD       Z9, Z14, Z0
+	VPANDD        Z10, Z0, Z0
+	VPSRAVD       Z8, Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPACKSSDW     Z12, Z11, Z11
+	VPADDSW       Z1, Z11, Z11
+	VPACKSSDW     Z14, Z13, Z13
+	VPADDSW       Z1, Z13, Z13
+	VPACKUSWB     Z13, Z11, Z11
+	VPMAXUB       Z2, Z11, Z11
+	VPMINUB       Z3, Z11, Z11
+	VPERMD        Z11, Z4, Z11
+	VEXTRACTI64X4 $0x00, Z11, Y0
+	VMOVDQU8      Y0, K1, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI64X4 $0x01, Z11, Y0
+	VMOVDQU8      Y0, K1, (DX)
+	ADDQ          BX, DX
+	ADDQ          $0x00000100, CX
+	SUBQ          $0x02, AX
+	JNZ           block
+	VZEROUPPER
+	RET
+
+// func requantBlock16FloatAVX512(a *requantArgs)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·requantBlock16FloatAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	VPBROADCASTW 152(AX), Z0
+	VPBROADCASTB 156(AX), Z1
+	VPBROADCASTB 160(AX), Z2
+	VMOVDQU32    requantBlockOrder<>+0(SB), Z3
+	MOVQ         80(AX), CX
+	VMOVUPS      (CX), Z4
+	MOVQ         $-1, CX
+	MOVQ         72(AX), DX
+	BZHIQ        DX, CX, CX
+	KMOVD        CX, K1
+	MOVQ         24(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         64(AX), AX
+
+block:
+	VMOVDQU32     (CX), Z5
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        Z4, Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VMOVDQU32     64(CX), Z6
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        Z4, Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VMOVDQU32     128(CX), Z7
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        Z4, Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VMOVDQU32     192(CX), Z8
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        Z4, Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z6, Z5, Z5
+	VPADDSW       Z0, Z5, Z5
+	VPACKSSDW     Z8, Z7, Z7
+	VPADDSW       Z0, Z7, Z7
+	VPACKUSWB     Z7, Z5, Z5
+	VPMAXUB       Z1, Z5, Z5
+	VPMINUB       Z2, Z5, Z5
+	VPERMD        Z5, Z3, Z5
+	VEXTRACTI32X4 $0x00, Z5, X6
+	VMOVDQU8      X6, K1, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x01, Z5, X6
+	VMOVDQU8      X6, K1, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x02, Z5, X6
+	VMOVDQU8      X6, K1, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x03, Z5, X5
+	VMOVDQU8      X5, K1, (DX)
+	ADDQ          BX, DX
+	ADDQ          $0x00000100, CX
+	SUBQ          $0x04, AX
+	JNZ           block
+	VZEROUPPER
+	RET
+
+// func requantBlock16ShiftAVX512(a *requantArgs)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·requantBlock16ShiftAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         $0x00000001, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Z0
+	VPBROADCASTW 152(AX), Z1
+	VPBROADCASTB 156(AX), Z2
+	VPBROADCASTB 160(AX), Z3
+	VMOVDQU32    requantBlockOrder<>+0(SB), Z4
+	MOVQ         128(AX), CX
+	VMOVUPS      (CX), Z5
+	VPSUBD       Z0, Z5, Z6
+	VPMINSD      Z0, Z5, Z0
+	MOVQ         $-1, CX
+	MOVQ         72(AX), DX
+	BZHIQ        DX, CX, CX
+	KMOVD        CX, K1
+	MOVQ         24(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         64(AX), AX
+
+block:
+	VMOVDQU32     (CX), Z8
+	VPSRAVD       Z6, Z8, Z7
+	VPANDD        Z0, Z7, Z7
+	VPSRAVD       Z5, Z8, Z8
+	VPADDD        Z7, Z8, Z8
+	VMOVDQU32     64(CX), Z9
+	VPSRAVD       Z6, Z9, Z7
+	VPANDD        Z0, Z7, Z7
+	VPSRAVD       Z5, Z9, Z9
+	VPADDD        Z7, Z9, Z9
+	VMOVDQU32     128(CX), Z10
+	VPSRAVD       Z6, Z10, Z7
+	VPANDD        Z0, Z7, Z7
+	VPSRAVD       Z5, Z10, Z10
+	VPADDD        Z7, Z10, Z10
+	VMOVDQU32     192(CX), Z11
+	VPSRAVD       Z6, Z11, Z7
+	VPANDD        Z0, Z7, Z7
+	VPSRAVD       Z5, Z11, Z11
+	VPADDD        Z7, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       Z1, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       Z1, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       Z2, Z8, Z8
+	VPMINUB       Z3, Z8, Z8
+	VPERMD        Z8, Z4, Z8
+	VEXTRACTI32X4 $0x00, Z8, X7
+	VMOVDQU8      X7, K1, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x01, Z8, X7
+	VMOVDQU8      X7, K1, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x02, Z8, X7
+	VMOVDQU8      X7, K1, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x03, Z8, X7
+	VMOVDQU8      X7, K1, (DX)
+	ADDQ          BX, DX
+	ADDQ          $0x00000100, CX
+	SUBQ          $0x04, AX
+	JNZ           block
+	VZEROUPPER
+	RET

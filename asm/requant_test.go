@@ -112,9 +112,10 @@ func TestRequantize(t *testing.T) {
 		rng := rand.New(rand.NewPCG(2, 2))
 		for channels := 1; channels <= 70; channels++ {
 			for _, r := range randomRequants(t, rng, channels) {
-				const pixels = 5
+				pixels := 1 + rng.IntN(9)
 				dstStep, srcStep := channels+rng.IntN(3), (channels+15)/16*16
-				src, _ := guardedCopies(t, requantEdges(rng, (pixels-1)*srcStep+channels))
+				missing := rng.IntN(2) * (srcStep - channels)
+				src, _ := guardedCopies(t, requantEdges(rng, pixels*srcStep-missing))
 				atEnd, atStart := guarded[uint8](t, (pixels-1)*dstStep+channels)
 				want := make([]uint8, len(atEnd))
 				args := requantArgs{src: src, dstStep: dstStep, srcStep: srcStep, pixels: pixels, channels: channels}
