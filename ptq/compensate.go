@@ -20,6 +20,8 @@ const (
 	maxMoments       = 8 << 20 // elements of the matrices that are held at once
 	maxRow           = 2048    // longest row that is compensated; beyond, the matrix is too large
 	damping          = 0.01    // added to the diagonal, as a share of its mean
+	sumError         = 1e-6    // relative error of sums in float32, added as well
+	maxDampings      = 12      // how often more is added until the covariance can be inverted
 	descentSweeps    = 4
 )
 
@@ -157,14 +159,15 @@ func (m *moments) covariance(group int) (*mat.SymDense, []float64) {
 		mean[i] /= n
 	}
 	c := mat.NewSymDense(m.row, nil)
-	trace := 0.0
+	spread, energy := 0.0, 0.0
 	for i := range m.row {
 		for j := range i + 1 {
 			c.SetSym(i, j, float64(g.products[i*m.row+j])/n-mean[i]*mean[j])
 		}
-		trace += c.At(i, i)
+		spread += math.Max(c.At(i, i), 0)
+		energy += float64(g.products[i*m.row+i]) / n
 	}
-	extra := damping*trace/float64(m.row) + 1e-12
+	extra := (damping*spread+sumError*energy)/float64(m.row) + 1e-12
 	for i := range m.row {
 		c.SetSym(i, i, math.Max(c.At(i, i), 0)+extra)
 	}
@@ -250,9 +253,19 @@ func newRounder(c *mat.SymDense) (*rounder, error) {
 			ordered.SetSym(i, j, c.At(a, b))
 		}
 	}
+	// The sums are of float32: where the mean is much larger than the spread,
+	// their difference may be below zero by rounding, and needs more damping.
 	var chol mat.Cholesky
-	if !chol.Factorize(ordered) {
-		return nil, fmt.Errorf("the covariance of its inputs is not positive")
+	extra := damping * mat.Trace(c) / float64(d)
+	for tries := 0; !chol.Factorize(ordered); tries++ {
+		if tries == maxDampings || math.IsNaN(extra) {
+			return nil, fmt.Errorf("the covariance of its inputs is not positive")
+		}
+		extra *= 8
+		for i := range d {
+			ordered.SetSym(i, i, ordered.At(i, i)+extra)
+			c.SetSym(i, i, c.At(i, i)+extra)
+		}
 	}
 	inverse := mat.NewSymDense(d, nil)
 	if err := chol.InverseTo(inverse); err != nil {
