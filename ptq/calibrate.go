@@ -14,7 +14,8 @@ import (
 // become integers, by name.
 type Statistics struct {
 	Tensors map[string]*Histogram
-	Inputs  int // how many inputs of the network were seen
+	Inputs  int    // how many inputs of the network were seen
+	Network uint32 // tells networks apart; 0 if only [Calibrate] was used
 }
 
 // Merge adds what o has seen, of the same tensors. Like [Histogram.Merge] it is

@@ -1,0 +1,115 @@
+package ptq
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"iter"
+
+	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+// Collect gathers the statistics of a float network's tensors on data, for
+// [WithStatistics]: so that calibration can be done in shards, on many machines, and
+// merged. It does not change g.
+//
+// start, if not nil, is what an earlier call had gathered of the first start.Inputs inputs;
+// those are skipped. save, if not nil, is called after every so many inputs with
+// what has been gathered so far, which it must not keep.
+func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *Statistics, save func(*Statistics) error, options ...Option) (*Statistics, error) {
+	c := newConfig(options)
+	if err := c.check(g); err != nil {
+		return nil, err
+	}
+	g = g.Clone()
+	if err := Prepare(g, c.opset()); err != nil {
+		return nil, err
+	}
+	total := &Statistics{Network: fingerprint(g)}
+	if start != nil {
+		if err := start.check(g); err != nil {
+			return nil, err
+		}
+		total.Merge(start)
+	}
+	InsertScaling(g, c.bitsOf, c.excluded)
+	for first := total.Inputs; first < data.Len(); first = total.Inputs {
+		part := dataset.Source(rest{data, first, data.Len() - first})
+		if save != nil {
+			part = rest{data, first, min(saveEvery, data.Len()-first)}
+		}
+		s, err := Calibrate(ctx, g, part, c.batch, c.threads, func(done int) {
+			if c.progress != nil {
+				c.progress(first + done)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.Network = total.Network
+		total.Merge(s)
+		if save != nil {
+			if err := save(total); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return total, nil
+}
+
+// saveEvery is how many inputs are seen between two calls of save.
+const saveEvery = 256
+
+// fingerprint tells networks apart by their nodes, names and weights.
+func fingerprint(g *graph.Graph) uint32 {
+	h := crc32.NewIEEE()
+	fmt.Fprint(h, graph.Format(g))
+	return h.Sum32()
+}
+
+// check returns an error unless s is of the prepared network g.
+func (s *Statistics) check(g *graph.Graph) error {
+	if got := fingerprint(g); got != s.Network {
+		return fmt.Errorf("%w: of network %08x, this one is %08x", ErrOtherNetwork, s.Network, got)
+	}
+	return nil
+}
+
+// rest is a part of a source: count inputs from first on.
+type rest struct {
+	dataset.Source
+	first, count int
+}
+
+// Len implements [dataset.Source].
+func (r rest) Len() int { return r.count }
+
+// Batches implements [dataset.Source].
+func (r rest) Batches(n int) iter.Seq2[[]*tensor.Tensor, error] {
+	return func(yield func([]*tensor.Tensor, error) bool) {
+		at := 0
+		for batch, err := range r.Source.Batches(n) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			size := batch[0].Shape()[0]
+			lo, hi := max(r.first-at, 0), min(r.first+r.count-at, size)
+			at += size
+			if lo < hi {
+				part := make([]*tensor.Tensor, len(batch))
+				for i, t := range batch {
+					part[i] = t.Rows(lo, hi)
+				}
+				if !yield(part, nil) {
+					return
+				}
+			}
+			if at >= r.first+r.count {
+				return
+			}
+		}
+	}
+}

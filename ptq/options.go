@@ -1,0 +1,155 @@
+package ptq
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+
+	"github.com/narrow-ml/narrow/graph"
+)
+
+// Option changes how [Quantize] works.
+type Option func(*config)
+
+type config struct {
+	clip           Clip
+	weightBits     int
+	actBits        int
+	nodeBits       map[string][2]int
+	perChannel     bool
+	signs          bool
+	equalize       bool
+	noRound        bool
+	compensate     bool
+	shift          bool
+	asymmetric     bool
+	exclude        []string
+	batch, threads int
+	progress       func(done int)
+	stats          *Statistics
+}
+
+func newConfig(options []Option) *config {
+	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, batch: 16}
+	for _, o := range options {
+		o(c)
+	}
+	if c.threads <= 0 {
+		c.threads = runtime.GOMAXPROCS(0)
+	}
+	return c
+}
+
+// WithClip sets the rule that clips activations: by default [MSE].
+func WithClip(rule Clip) Option { return func(c *config) { c.clip = rule } }
+
+// WithBits sets the bits of weights (2 to 8) and activations (4 to 8, or 16):
+// by default 8 and 8.
+func WithBits(weights, activations int) Option {
+	return func(c *config) { c.weightBits, c.actBits = weights, activations }
+}
+
+// WithNodeBits sets the bits of one node's weights and of its result.
+func WithNodeBits(node string, weights, activations int) Option {
+	return func(c *config) {
+		if c.nodeBits == nil {
+			c.nodeBits = make(map[string][2]int)
+		}
+		c.nodeBits[node] = [2]int{weights, activations}
+	}
+}
+
+// WithPerChannel chooses between one scale for each output channel of the
+// weights, the default, and one for the tensor.
+func WithPerChannel(on bool) Option { return func(c *config) { c.perChannel = on } }
+
+// WithSigns chooses whether tensors that are never negative are unsigned: by
+// default they are.
+func WithSigns(on bool) Option { return func(c *config) { c.signs = on } }
+
+// WithEqualize chooses whether channels are balanced between layers: by
+// default they are.
+func WithEqualize(on bool) Option { return func(c *config) { c.equalize = on } }
+
+// WithNoRound leaves out all rounding and clipping: the network computes in
+// float what the integers would be, see [LowerUnrounded].
+func WithNoRound(on bool) Option { return func(c *config) { c.noRound = on } }
+
+// WithShift makes every rescaling in the network a shift of bits, see
+// [SingleShift].
+func WithShift(on bool) Option { return func(c *config) { c.shift = on } }
+
+// WithCompensation chooses between weights rounded so that their errors cancel,
+// see [CompensateWeights], which is the default, and weights rounded to nearest,
+// which takes less time.
+func WithCompensation(on bool) Option { return func(c *config) { c.compensate = on } }
+
+// WithAsymmetric gives every activation a zero point, not only the network's
+// input.
+func WithAsymmetric(on bool) Option { return func(c *config) { c.asymmetric = on } }
+
+// WithExclude leaves the named nodes in float.
+func WithExclude(nodes ...string) Option {
+	return func(c *config) { c.exclude = append(c.exclude, nodes...) }
+}
+
+// WithBatch sets how many inputs calibration runs at once: by default 16.
+func WithBatch(n int) Option { return func(c *config) { c.batch = n } }
+
+// WithThreads sets the number of threads: by default, and for 0, that of the
+// processors.
+func WithThreads(n int) Option { return func(c *config) { c.threads = n } }
+
+// WithProgress has f called with the number of inputs that calibration has done.
+func WithProgress(f func(done int)) Option { return func(c *config) { c.progress = f } }
+
+// opset returns the first version of the ONNX operator set that has what is
+// needed: 13 has scales per channel, 21 has 16-bit integers.
+func (c *config) opset() int {
+	wide := c.actBits > 8
+	for _, b := range c.nodeBits {
+		wide = wide || b[1] > 8
+	}
+	if wide {
+		return 21
+	}
+	return 13
+}
+
+// WithStatistics has ranges chosen from what [Collect] gathered before, of the
+// same network, in place of calibrating. Channels are not equalized then, which the
+// statistics could not know of. The data may be nil; without it weights are rounded to nearest.
+func WithStatistics(s *Statistics) Option { return func(c *config) { c.stats = s } }
+
+// bitsOf returns the bits of a node's weights and of its result.
+func (c *config) bitsOf(n *graph.Node) (weights, activations int) {
+	if b, ok := c.nodeBits[n.Name]; ok {
+		return b[0], b[1]
+	}
+	return c.weightBits, c.actBits
+}
+
+func (c *config) excluded(n *graph.Node) bool { return slices.Contains(c.exclude, n.Name) }
+
+// check returns what is wrong with the options for this network.
+func (c *config) check(g *graph.Graph) error {
+	bits := [][2]int{{c.weightBits, c.actBits}}
+	names := slices.Clone(c.exclude)
+	for name, b := range c.nodeBits {
+		bits, names = append(bits, b), append(names, name)
+	}
+	for _, b := range bits {
+		if b[0] < 2 || b[0] > 8 || (b[1] < 4 || b[1] > 8) && b[1] != 16 {
+			return fmt.Errorf("ptq: %d-bit weights with %d-bit activations: weights have 2 to 8 bits, activations 4 to 8 or 16", b[0], b[1])
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool { return n.Name == name }) {
+			return fmt.Errorf("ptq: the network has no node %q", name)
+		}
+	}
+	if c.batch < 1 {
+		return fmt.Errorf("ptq: batch of %d inputs", c.batch)
+	}
+	return nil
+}
