@@ -63,6 +63,11 @@ func Equalize(ctx context.Context, g *graph.Graph, data dataset.Source, perChann
 		}
 	}
 	e.Balanced = len(balanced)
+	for _, p := range pairs {
+		if balanced[p] {
+			p.rename(g)
+		}
+	}
 	for _, l := range layers {
 		l.write()
 	}
@@ -132,6 +137,17 @@ func (p *pair) balance(perChannel bool) bool {
 		p.apply(best)
 	}
 	return best != nil
+}
+
+// rename gives the tensors between a and b other names, as they are no longer
+// what the float network's tensors of these names are.
+func (p *pair) rename(g *graph.Graph) {
+	for v := p.b.node.In(0); ; v = v.Node.In(0) {
+		v.Name = g.Unique(v.Name + "_equalized")
+		if v.Node == p.a.node {
+			return
+		}
+	}
 }
 
 // factors returns what to multiply each channel by: sqrt(r1*r2)/r1.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
 )
@@ -33,6 +34,7 @@ type quantizeFlags struct {
 	run     runFlags
 	options optionFlags
 	output  string
+	stats   string
 	report  string
 	json    bool
 }
@@ -51,12 +53,18 @@ see are enough.
   narrow quantize resnet.onnx --calib pictures/ --scale 1/255 --mean .485,.456,.406 --std .229,.224,.225 -o int8.onnx`,
 		Args: exactArgs("MODEL.onnx"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := required(cmd, "calib", "output"); err != nil {
+			if f.stats == "" {
+				if err := required(cmd, "calib"); err != nil {
+					return err
+				}
+			}
+			if err := required(cmd, "output"); err != nil {
 				return err
 			}
 			return f.execute(cmd, args[0])
 		},
 	}
+	cmd.Flags().StringVar(&f.stats, "stats", "", "take the ranges from this file of narrow calibrate; without --calib, weights are then rounded to nearest (`PATH`)")
 	f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write (`PATH`)")
 	cmd.Flags().StringVar(&f.report, "report", "", "also write a report for people: an HTML file (`PATH`)")
@@ -78,6 +86,9 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	if err := checkOutput(f.output, path); err != nil {
 		return err
 	}
+	if f.report != "" && len(f.data.paths) == 0 {
+		return usagef("--report needs --calib: it shows what the network does on inputs")
+	}
 	if f.report != "" {
 		if err := checkOutput(f.report, path); err != nil {
 			return err
@@ -87,11 +98,22 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	calib, err := f.data.open(g)
-	if err != nil {
-		return err
+	var calib dataset.Source
+	count := 0
+	if len(f.data.paths) > 0 {
+		if calib, err = f.data.open(g); err != nil {
+			return err
+		}
+		count = calib.Len()
 	}
-	bar := newProgress(cmd.ErrOrStderr(), f.json, calib.Len(), "calibrating")
+	if f.stats != "" {
+		s, err := readStatistics(f.stats)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, ptq.WithStatistics(s))
+	}
+	bar := newProgress(cmd.ErrOrStderr(), f.json, count, "calibrating")
 	opts = append(opts, ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads),
 		ptq.WithProgress(func(done int) { bar.Set(done) }))
 	q, err := ptq.Quantize(cmd.Context(), g, calib, opts...)
