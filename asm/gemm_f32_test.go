@@ -169,8 +169,6 @@ func TestProductsDoNotAllocate(t *testing.T) {
 		"GemmF32":  func() { g.Run(c, a, n, n, n, 0, 6) },
 		"SgemmF32": func() { SgemmF32(true, true, n, n, n, 2, a, n, b, n, 1, c, n) },
 	} {
-		if allocs := testing.AllocsPerRun(20, run); allocs >= 1 {
-			t.Errorf("%s: %v allocations", name, allocs)
-		}
+		checkNoAllocation(t, name, run)
 	}
 }

@@ -186,6 +186,7 @@ func kernelsOf[Q Quantized](exact bool) *gridKernels[Q] {
 type ChannelGrid[Q Quantized] struct {
 	params  channelParams
 	kernels *gridKernels[Q]
+	rows    []Grid[Q] // of the channels
 }
 
 // channelParams are the parameters of the kernels for channels-last data. The
@@ -231,6 +232,10 @@ func NewChannelGrid[Q Quantized](scale []float32, zero []Q, low, high Q) (*Chann
 		}
 		return &a[0]
 	}
+	kernels, rows := kernelsOf[Q](exact), make([]Grid[Q], n)
+	for c := range rows {
+		rows[c] = Grid[Q]{grids[c], kernels}
+	}
 	zeros := repeat(func(p *gridParams) float32 { return math.Float32frombits(uint32(p.zero)) })
 	return &ChannelGrid[Q]{
 		params: channelParams{
@@ -241,7 +246,7 @@ func NewChannelGrid[Q Quantized](scale []float32, zero []Q, low, high Q) (*Chann
 			zero:  (*int32)(unsafe.Pointer(zeros)), channels: n, step: 16 % n, grids: grids,
 			invLow: repeat(func(p *gridParams) float32 { return p.invLow }),
 		},
-		kernels: kernelsOf[Q](exact),
+		kernels: kernels, rows: rows,
 	}, nil
 }
 
@@ -252,7 +257,7 @@ func NewChannelGrid[Q Quantized](scale []float32, zero []Q, low, high Q) (*Chann
 // differ, inner < 1, or a channel is cut short.
 func (g *ChannelGrid[Q]) Quantize(dst []Q, x []float32, inner int) {
 	g.sweep(len(dst), len(x), inner, func(from, to, c int) {
-		(&Grid[Q]{g.params.grids[c], g.kernels}).Quantize(dst[from:to], x[from:to])
+		g.rows[c].Quantize(dst[from:to], x[from:to])
 	}, func() {
 		whole := sweepLength(dst, x)
 		g.kernels.quantizeChannels(dst[:whole], x[:whole], &g.params, 0)
@@ -264,7 +269,7 @@ func (g *ChannelGrid[Q]) Quantize(dst []Q, x []float32, inner int) {
 // [ChannelGrid.Quantize].
 func (g *ChannelGrid[Q]) Dequantize(dst []float32, q []Q, inner int) {
 	g.sweep(len(dst), len(q), inner, func(from, to, c int) {
-		(&Grid[Q]{g.params.grids[c], g.kernels}).Dequantize(dst[from:to], q[from:to])
+		g.rows[c].Dequantize(dst[from:to], q[from:to])
 	}, func() {
 		whole := sweepLength(dst, q)
 		g.kernels.dequantizeChannels(dst[:whole], q[:whole], &g.params, 0)
@@ -277,7 +282,7 @@ func (g *ChannelGrid[Q]) Dequantize(dst []float32, q []Q, inner int) {
 // otherwise.
 func (g *ChannelGrid[Q]) QuantizeDequantize(dst, x []float32, inner int) {
 	g.sweep(len(dst), len(x), inner, func(from, to, c int) {
-		(&Grid[Q]{g.params.grids[c], g.kernels}).QuantizeDequantize(dst[from:to], x[from:to])
+		g.rows[c].QuantizeDequantize(dst[from:to], x[from:to])
 	}, func() {
 		whole := sweepLength(dst, x)
 		g.kernels.bothChannels(dst[:whole], x[:whole], &g.params, 0)

@@ -1,6 +1,9 @@
 package asm
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 // An errorFunc adds a power of |x - quantized x| to 16 sums: element i to sum
 // i modulo 16. The length of x is a multiple of 16.
@@ -17,6 +20,9 @@ const (
 	errorGroup = 64   // candidates whose sums are kept at once
 )
 
+// errorLanes holds sums that are all 0.
+var errorLanes = sync.Pool{New: func() any { return new([errorGroup][16]float64) }}
+
 // AddErrors adds to sums[i] what quantization by candidates[i] loses on x: the
 // sum of |x - y|^power, y being what [Grid.QuantizeDequantize] makes of x. The
 // data is read once for up to 64 candidates. Powers 1, 2 and 4 are fast.
@@ -30,7 +36,8 @@ func AddErrors[Q Quantized](sums []float64, x []float32, candidates []Grid[Q], p
 		panic(fmt.Sprintf("asm: %d sums for %d candidates", len(sums), len(candidates)))
 	}
 	readRange(x)
-	var lanes [errorGroup][16]float64
+	lanes := errorLanes.Get().(*[errorGroup][16]float64)
+	defer errorLanes.Put(lanes)
 	for len(candidates) > 0 {
 		n := min(len(candidates), errorGroup)
 		for rest := x; len(rest) > 0; {
