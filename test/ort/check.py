@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 
 NARROW, SHARED = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
@@ -140,6 +141,65 @@ def check_memory(folder):
     expect("memory grows with the inputs", peak[1000] < 1.1 * peak[100] + 5e6, str(peak))
 
 
+def quantize_elsewhere(model, out, form, kind, per_channel):
+    """Quantizes a model by onnxruntime.quantization."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            name = ort.InferenceSession(model.path, providers=["CPUExecutionProvider"]).get_inputs()[0].name
+            self.batches = iter([{name: x} for x in np.split(model.inputs()[:40], 40)])
+
+        def get_next(self):
+            return next(self.batches, None)
+
+    quantize_static(model.path, out, Reader(), quant_format=QuantFormat[form], per_channel=per_channel,
+                    weight_type=QuantType.QInt8, activation_type=QuantType[kind])
+
+
+def last_scale(path):
+    """The scale that a network's output has as an integer, or None if it was computed in float."""
+    graph = onnx.load(path).graph
+    node = next(n for n in graph.node if graph.output[0].name in n.output)
+    if node.op_type != "DequantizeLinear":
+        return None
+    return next(float(onnx.numpy_helper.to_array(t).reshape(())) for t in graph.initializer if t.name == node.input[1])
+
+
+def check_engine(folder):
+    """Files of narrow and of another tool give the integers in narrow's engine that they give in ONNX Runtime.
+
+    ONNX Runtime runs them with its optimizations, which make integer nodes of them, with two exceptions. A convolution
+    with a Relu and signed activations stays in float, where sums are rounded: then only the classes are compared. Its
+    Softmax on integers is a table, which may be off by one.
+    """
+    print(f"\n{'file':64} {'classes':>9} {'identical':>11} {'off by one':>11}")
+    files = [(m, f"{folder}/{m.name}.onnx", "by narrow", True) for m in MODELS]
+    for m in MODELS[0], MODELS[2], MODELS[3]:
+        for form, kind, per_channel in ("QDQ", "QInt8", True), ("QDQ", "QUInt8", False), ("QOperator", "QUInt8", True):
+            out = f"{folder}/{m.name}_{form}_{kind}.onnx"
+            quantize_elsewhere(m, out, form, kind, per_channel)
+            files.append((m, out, f"by onnxruntime.quantization, {form} {kind}", kind == "QUInt8"))
+    for m, path, origin, integers in files:
+        reference = infer(path, m.inputs(), True)
+        scores = f"{folder}/scores.npy"
+        narrow("run", path, "--input", m.file("test_x"), "-o", scores, "--requant", "float", *m.preprocessing)
+        got = np.load(scores)
+        classes = 100 * (got.argmax(1) == reference.argmax(1)).mean()
+        what, scale = f"{m.name} {origin}", last_scale(path)
+        expect(f"{what}: classes", classes >= (99.9 if integers else 99.5), f"{classes:.2f}")
+        if scale is None:
+            print(f"{what:64} {classes:7.2f} % output in float, {sqnr(reference, got):.1f} dB", flush=True)
+            expect(f"{what}: SQNR", sqnr(reference, got) > 45, f"{sqnr(reference, got):.1f} dB")
+            continue
+        off = np.abs(np.rint(got / scale) - np.rint(reference / scale))
+        same, near = 100 * (off == 0).mean(), 100 * (off == 1).mean()
+        print(f"{what:64} {classes:7.2f} % {same:9.3f} % {near:9.3f} %", flush=True)
+        if integers:
+            softmax = any(n.op_type == "Softmax" for n in onnx.load(path).graph.node)
+            expect(f"{what}: integers", off.max() <= 1 and (same >= 99.9 or softmax), f"{same:.3f} % identical, at most {off.max():.0f} off")
+
+
 def check_full_disk(folder):
     disk = f"{folder}/disk"
     os.mkdir(disk)
@@ -161,5 +221,6 @@ with tempfile.TemporaryDirectory() as folder:
     check_same_bytes(folder)
     check_memory(folder)
     check_full_disk(folder)
+    check_engine(folder)
 print(f"{len(failures)} failures")
 sys.exit(bool(failures))
