@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime as ort
 
 CIFAR = ["--scale", "1/255", "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]
+ort.set_default_logger_severity(3)  # its quantizer warns of every initializer that it drops
 MODELS = {  # name: data, calibration inputs, preprocessing
     "resnet8_cifar10": ("cifar10", 500, []),
     "resnet20_cifar10": ("cifar10", 500, CIFAR),

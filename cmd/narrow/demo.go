@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,11 +107,14 @@ func (d *demoData) compare(ctx context.Context, w io.Writer) (*graph.Graph, erro
 	var base optionFlags
 	base.flags() // sets the defaults
 	names, changed := variantsOf(base)
+	exact := base
+	exact.noRound = true
+	names, changed = append(names, "--no-round"), append(changed, exact)
 	var int8 *graph.Graph
 	for i, o := range append([]optionFlags{base}, changed...) {
 		name := "int8"
 		if i > 0 {
-			name += " " + names[i-1]
+			name = "  " + names[i-1]
 		}
 		opts, err := o.options()
 		if err != nil {
@@ -119,12 +123,12 @@ func (d *demoData) compare(ctx context.Context, w io.Writer) (*graph.Graph, erro
 		start := time.Now()
 		q, err := ptq.Quantize(ctx, d.network, d.calib, opts...)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", strings.TrimSpace(name), err)
 		}
 		elapsed := time.Since(start)
 		s, err := d.score(ctx, q.Graph)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", strings.TrimSpace(name), err)
 		}
 		sqnr := "exact"
 		if s.SQNR != nil {

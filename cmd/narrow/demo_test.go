@@ -9,7 +9,7 @@ import (
 func TestDemo(t *testing.T) {
 	t.Chdir(t.TempDir())
 	out := mustRun(t, "demo", "--calibration", "40", "--test", "60")
-	if !strings.Contains(out, "fp32") || !strings.Contains(out, "int8 --clip max") {
+	if !strings.Contains(out, "fp32") || !strings.Contains(out, "  --clip max") {
 		t.Errorf("%s", out)
 	}
 	tried := 0

@@ -39,7 +39,10 @@ var variants = []variant{
 	{"--per-channel=false", func(o *optionFlags) { o.perChannel = false }},
 	{"--signs=false", func(o *optionFlags) { o.signs = false }},
 	{"--equalize=false", func(o *optionFlags) { o.equalize = false }},
+	{"--compensate=false", func(o *optionFlags) { o.compensate = false }},
 	{"--asymmetric", func(o *optionFlags) { o.asymmetric = true }},
+	{"--shift", func(o *optionFlags) { o.shift = true }},
+	{"--weight-bits 4", func(o *optionFlags) { o.weightBits = 4 }},
 }
 
 // variantsOf returns the variants that differ from o, each with its options.
