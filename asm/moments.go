@@ -1,6 +1,9 @@
 package asm
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 // Stats sums up a slice of float32. Min, Max, Sum and SumSq are over its
 // finite elements; with none, Min is +Inf and Max is -Inf.
@@ -38,6 +41,8 @@ type moments struct {
 
 var momentsF32 = pick[func(*moments, []float32)]("momentsF32", active)
 
+var momentsPool = sync.Pool{New: func() any { return new(moments) }}
+
 // StatsF32 returns the statistics of x in one pass over it. Sums are in
 // float64, in a fixed order that gives the same bits on every processor: lane
 // i of 16 adds the elements (and their squares, which are exact) whose index
@@ -45,10 +50,12 @@ var momentsF32 = pick[func(*moments, []float32)]("momentsF32", active)
 // so on.
 func StatsF32(x []float32) Stats {
 	readRange(x)
-	m := newMoments()
+	m := momentsPool.Get().(*moments)
+	defer momentsPool.Put(m)
+	*m = newMoments()
 	whole := len(x) &^ 15
-	momentsF32(&m, x[:whole])
-	momentsF32Generic(&m, x[whole:])
+	momentsF32(m, x[:whole])
+	momentsF32Generic(m, x[whole:])
 	return m.stats(len(x))
 }
 
