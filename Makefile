@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 20000
 
-.PHONY: help build lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks bench-networks networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help build lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -103,6 +103,9 @@ bench-networks: build $(PYTHON) ## the same, more of it: bench/results/networks.
 
 networks: ## train and export testdata/networks anew; PYTHON must have torch and onnx
 	$(PYTHON) testdata/scripts/networks.py
+
+bench-options: ## every option on the shared models: bench/results/options.md (minutes)
+	$(GO) run ./bench/options -shared $(NARROW_SHARED) -o bench/results/options.md
 
 bench: ## kernels: each tier against generic; BENCH chooses some by their names
 	mkdir -p build/bench

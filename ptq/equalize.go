@@ -42,7 +42,7 @@ const (
 // do in turn; the pairs inside a residual block are balanced, those that a join would tie
 // together are left. A channel that is all zeros on one side is left alone. A Clip with
 // an upper bound, like Relu6, does not commute with factors: the pair is refused and reported.
-func Equalize(ctx context.Context, g *graph.Graph, data dataset.Source, perChannel bool, threads int) (*Equalization, error) {
+func Equalize(ctx context.Context, g *graph.Graph, data dataset.Source, scheme Scheme, threads int) (*Equalization, error) {
 	e := &Equalization{Refused: make(map[string]string)}
 	pairs := findPairs(g, e.Refused)
 	e.Pairs = len(pairs)
@@ -54,7 +54,7 @@ func Equalize(ctx context.Context, g *graph.Graph, data dataset.Source, perChann
 	for range equalizeRounds {
 		changed := false
 		for _, p := range pairs {
-			if p.balance(perChannel) {
+			if p.balance(scheme) {
 				changed, balanced[p] = true, true
 			}
 		}
@@ -110,19 +110,25 @@ type pair struct {
 	repeat int // consecutive inputs of b that come from one channel of a: more than 1 behind a Flatten
 }
 
+// Scheme says what integers there will be.
+type Scheme struct {
+	PerChannel          bool // one scale for each output channel of weights
+	WeightBits, ActBits int
+}
+
 // balance equalizes a pair once, if that makes less noise, and reports whether it
 // did.
-func (p *pair) balance(perChannel bool) bool {
-	least := p.noise(perChannel) * equalizeGain
+func (p *pair) balance(scheme Scheme) bool {
+	least := p.noise(scheme) * equalizeGain
 	ranges := [][]float64{p.joined(p.b.input.max)}
-	if !perChannel {
+	if !scheme.PerChannel {
 		ranges = append(ranges, p.a.ranges(p.a.outputOf, p.a.outputs))
 	}
 	var best []float64
 	for _, r1 := range ranges {
 		factors := p.factors(r1)
 		p.apply(factors)
-		if noise := p.noise(perChannel); noise < least {
+		if noise := p.noise(scheme); noise < least {
 			best, least = factors, noise
 		}
 		for c, f := range factors {
@@ -192,21 +198,21 @@ func (p *pair) apply(factors []float64) {
 }
 
 // noise estimates the mean square error, summed over the channels of b's result
-// and up to a common factor, that 8-bit steps of a's weights, of b's and of the
+// and up to a common factor, that the steps of a's weights, of b's and of the
 // activation between them make.
-func (p *pair) noise(perChannel bool) float64 {
+func (p *pair) noise(scheme Scheme) float64 {
 	gain := make([]float64, p.a.outputs) // from an error in a's result to that in b's
 	total := 0.0
 	for i, w := range p.b.weights {
 		gain[p.b.inputOf(i)/p.repeat] += w * w
 		total += w * w
 	}
-	step := slices.Max(p.b.input.max) / 255
+	step := slices.Max(p.b.input.max) / float64(Grid{Bits: scheme.ActBits}.Max())
 	noise := step * step * total
-	for _, e := range p.b.weightNoise(perChannel) {
+	for _, e := range p.b.weightNoise(scheme) {
 		noise += e
 	}
-	for c, e := range p.a.weightNoise(perChannel) {
+	for c, e := range p.a.weightNoise(scheme) {
 		noise += e * gain[c]
 	}
 	return noise

@@ -52,7 +52,7 @@ func TestEqualizeRestoresSkewedChannels(t *testing.T) {
 		if err := Prepare(equal, 13); err != nil {
 			t.Fatal(err)
 		}
-		e, err := Equalize(context.Background(), equal, data, perChannel, 1)
+		e, err := Equalize(context.Background(), equal, data, Scheme{perChannel, 8, 8}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func TestEqualizeRefuses(t *testing.T) {
 	if err := Prepare(g, 13); err != nil {
 		t.Fatal(err)
 	}
-	e, err := Equalize(context.Background(), g, images(t, 8, 3, 8, 8), false, 1)
+	e, err := Equalize(context.Background(), g, images(t, 8, 3, 8, 8), Scheme{false, 8, 8}, 1)
 	if err != nil || e.Pairs != 0 || len(e.Refused) != 1 || e.Refused["a"] == "" {
 		t.Errorf("%+v, %v", e, err)
 	}
@@ -97,7 +97,7 @@ func TestEqualizeLeavesDeadChannels(t *testing.T) {
 	if err := Prepare(g, 13); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Equalize(context.Background(), g, images(t, 8, 3, 8, 8), false, 1); err != nil {
+	if _, err := Equalize(context.Background(), g, images(t, 8, 3, 8, 8), Scheme{false, 8, 8}, 1); err != nil {
 		t.Fatal(err)
 	}
 	for _, node := range g.Nodes {

@@ -59,11 +59,11 @@ func (l *layer) ranges(channel func(i int) int, channels int) []float64 {
 	return r
 }
 
-// weightNoise estimates the mean square error that 8-bit steps of the weights
+// weightNoise estimates the mean square error that steps of the weights
 // make in each output channel, up to a common factor.
-func (l *layer) weightNoise(perChannel bool) []float64 {
+func (l *layer) weightNoise(scheme Scheme) []float64 {
 	steps := l.ranges(l.outputOf, l.outputs)
-	if largest := slices.Max(steps); !perChannel {
+	if largest := slices.Max(steps); !scheme.PerChannel {
 		for c := range steps {
 			steps[c] = largest
 		}
@@ -72,8 +72,9 @@ func (l *layer) weightNoise(perChannel bool) []float64 {
 	for i := range l.weights {
 		noise[l.outputOf(i)] += l.input.square[l.inputOf(i)] / l.input.count
 	}
+	levels := float64(Grid{Bits: scheme.WeightBits, Signed: true}.Max())
 	for c, s := range steps {
-		noise[c] *= s * s / (127 * 127)
+		noise[c] *= s * s / (levels * levels)
 	}
 	return noise
 }

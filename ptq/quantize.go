@@ -74,7 +74,7 @@ func (c *config) calibrated(ctx context.Context, g *graph.Graph, data dataset.So
 	}
 	var err error
 	if c.equalize {
-		if report.Equalization, err = Equalize(ctx, g, data, c.perChannel, c.threads); err != nil {
+		if report.Equalization, err = Equalize(ctx, g, data, Scheme{c.perChannel, c.weightBits, c.actBits}, c.threads); err != nil {
 			return nil, nil, err
 		}
 	}
