@@ -76,14 +76,7 @@ func requantBlocks(a *requantArgs, block32, block16, any func(*requantArgs)) {
 		any(a)
 		return
 	}
-	given := *a
-	if a.pixels -= a.pixels % pixels; a.pixels < given.pixels {
-		block(a)
-		first := given.pixels - pixels
-		a.dst, a.src, a.pixels = given.dst[first*a.dstStep:], given.src[first*a.srcStep:], pixels
-	}
 	block(a)
-	*a = given
 }
 
 // requantAVX2 leaves the channels beyond a multiple of 8 to the references.

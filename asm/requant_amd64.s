@@ -447,9 +447,20 @@ TEXT ·requantBlock32FloatAVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), CX
 	MOVQ         (AX), DX
 	MOVQ         48(AX), BX
-	MOVQ         64(AX), AX
+	MOVQ         64(AX), SI
 
 block:
+	CMPQ   SI, $0x02
+	JGE    whole
+	SUBQ   $0x02, SI
+	MOVQ   SI, DI
+	IMULQ  BX, DI
+	ADDQ   DI, DX
+	IMUL3Q $0x00000080, SI, DI
+	ADDQ   DI, CX
+	MOVQ   $0x00000002, SI
+
+whole:
 	VMOVDQU32     (CX), Z6
 	VCVTDQ2PS     Z6, Z6
 	VMULPS        Z4, Z6, Z6
@@ -474,15 +485,26 @@ block:
 	VPMAXUB       Z1, Z6, Z6
 	VPMINUB       Z2, Z6, Z6
 	VPERMD        Z6, Z3, Z6
-	VEXTRACTI64X4 $0x00, Z6, Y7
-	VMOVDQU8      Y7, K1, (DX)
+	CMPQ          72(AX), $0x20
+	JNE           masked
+	VMOVDQU8      Y6, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI64X4 $0x01, Z6, Y6
+	VMOVDQU8      Y6, (DX)
+	ADDQ          BX, DX
+	JMP           next
+
+masked:
+	VMOVDQU8      Y6, K1, (DX)
 	ADDQ          BX, DX
 	VEXTRACTI64X4 $0x01, Z6, Y6
 	VMOVDQU8      Y6, K1, (DX)
 	ADDQ          BX, DX
-	ADDQ          $0x00000100, CX
-	SUBQ          $0x02, AX
-	JNZ           block
+
+next:
+	ADDQ $0x00000100, CX
+	SUBQ $0x02, SI
+	JG   block
 	VZEROUPPER
 	RET
 
@@ -512,9 +534,20 @@ TEXT ·requantBlock32ShiftAVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), CX
 	MOVQ         (AX), DX
 	MOVQ         48(AX), BX
-	MOVQ         64(AX), AX
+	MOVQ         64(AX), SI
 
 block:
+	CMPQ   SI, $0x02
+	JGE    whole
+	SUBQ   $0x02, SI
+	MOVQ   SI, DI
+	IMULQ  BX, DI
+	ADDQ   DI, DX
+	IMUL3Q $0x00000080, SI, DI
+	ADDQ   DI, CX
+	MOVQ   $0x00000002, SI
+
+whole:
 	VMOVDQU32     (CX), Z11
 	VPSRAVD       Z6, Z11, Z0
 	VPANDD        Z7, Z0, Z0
@@ -543,15 +576,26 @@ block:
 	VPMAXUB       Z2, Z11, Z11
 	VPMINUB       Z3, Z11, Z11
 	VPERMD        Z11, Z4, Z11
-	VEXTRACTI64X4 $0x00, Z11, Y0
-	VMOVDQU8      Y0, K1, (DX)
+	CMPQ          72(AX), $0x20
+	JNE           masked
+	VMOVDQU8      Y11, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI64X4 $0x01, Z11, Y0
+	VMOVDQU8      Y0, (DX)
+	ADDQ          BX, DX
+	JMP           next
+
+masked:
+	VMOVDQU8      Y11, K1, (DX)
 	ADDQ          BX, DX
 	VEXTRACTI64X4 $0x01, Z11, Y0
 	VMOVDQU8      Y0, K1, (DX)
 	ADDQ          BX, DX
-	ADDQ          $0x00000100, CX
-	SUBQ          $0x02, AX
-	JNZ           block
+
+next:
+	ADDQ $0x00000100, CX
+	SUBQ $0x02, SI
+	JG   block
 	VZEROUPPER
 	RET
 
@@ -572,9 +616,20 @@ TEXT ·requantBlock16FloatAVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), CX
 	MOVQ         (AX), DX
 	MOVQ         48(AX), BX
-	MOVQ         64(AX), AX
+	MOVQ         64(AX), SI
 
 block:
+	CMPQ   SI, $0x04
+	JGE    whole
+	SUBQ   $0x04, SI
+	MOVQ   SI, DI
+	IMULQ  BX, DI
+	ADDQ   DI, DX
+	IMUL3Q $0x00000040, SI, DI
+	ADDQ   DI, CX
+	MOVQ   $0x00000004, SI
+
+whole:
 	VMOVDQU32     (CX), Z5
 	VCVTDQ2PS     Z5, Z5
 	VMULPS        Z4, Z5, Z5
@@ -599,8 +654,23 @@ block:
 	VPMAXUB       Z1, Z5, Z5
 	VPMINUB       Z2, Z5, Z5
 	VPERMD        Z5, Z3, Z5
-	VEXTRACTI32X4 $0x00, Z5, X6
-	VMOVDQU8      X6, K1, (DX)
+	CMPQ          72(AX), $0x10
+	JNE           masked
+	VMOVDQU8      X5, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x01, Z5, X6
+	VMOVDQU8      X6, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x02, Z5, X6
+	VMOVDQU8      X6, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x03, Z5, X5
+	VMOVDQU8      X5, (DX)
+	ADDQ          BX, DX
+	JMP           next
+
+masked:
+	VMOVDQU8      X5, K1, (DX)
 	ADDQ          BX, DX
 	VEXTRACTI32X4 $0x01, Z5, X6
 	VMOVDQU8      X6, K1, (DX)
@@ -611,9 +681,11 @@ block:
 	VEXTRACTI32X4 $0x03, Z5, X5
 	VMOVDQU8      X5, K1, (DX)
 	ADDQ          BX, DX
-	ADDQ          $0x00000100, CX
-	SUBQ          $0x04, AX
-	JNZ           block
+
+next:
+	ADDQ $0x00000100, CX
+	SUBQ $0x04, SI
+	JG   block
 	VZEROUPPER
 	RET
 
@@ -639,9 +711,20 @@ TEXT ·requantBlock16ShiftAVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), CX
 	MOVQ         (AX), DX
 	MOVQ         48(AX), BX
-	MOVQ         64(AX), AX
+	MOVQ         64(AX), SI
 
 block:
+	CMPQ   SI, $0x04
+	JGE    whole
+	SUBQ   $0x04, SI
+	MOVQ   SI, DI
+	IMULQ  BX, DI
+	ADDQ   DI, DX
+	IMUL3Q $0x00000040, SI, DI
+	ADDQ   DI, CX
+	MOVQ   $0x00000004, SI
+
+whole:
 	VMOVDQU32     (CX), Z8
 	VPSRAVD       Z6, Z8, Z7
 	VPANDD        Z0, Z7, Z7
@@ -670,8 +753,23 @@ block:
 	VPMAXUB       Z2, Z8, Z8
 	VPMINUB       Z3, Z8, Z8
 	VPERMD        Z8, Z4, Z8
-	VEXTRACTI32X4 $0x00, Z8, X7
-	VMOVDQU8      X7, K1, (DX)
+	CMPQ          72(AX), $0x10
+	JNE           masked
+	VMOVDQU8      X8, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x01, Z8, X7
+	VMOVDQU8      X7, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x02, Z8, X7
+	VMOVDQU8      X7, (DX)
+	ADDQ          BX, DX
+	VEXTRACTI32X4 $0x03, Z8, X7
+	VMOVDQU8      X7, (DX)
+	ADDQ          BX, DX
+	JMP           next
+
+masked:
+	VMOVDQU8      X8, K1, (DX)
 	ADDQ          BX, DX
 	VEXTRACTI32X4 $0x01, Z8, X7
 	VMOVDQU8      X7, K1, (DX)
@@ -682,8 +780,10 @@ block:
 	VEXTRACTI32X4 $0x03, Z8, X7
 	VMOVDQU8      X7, K1, (DX)
 	ADDQ          BX, DX
-	ADDQ          $0x00000100, CX
-	SUBQ          $0x04, AX
-	JNZ           block
+
+next:
+	ADDQ $0x00000100, CX
+	SUBQ $0x04, SI
+	JG   block
 	VZEROUPPER
 	RET

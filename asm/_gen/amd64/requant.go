@@ -310,7 +310,7 @@ func requantBlocks(c *Context) {
 			}
 			s := simd{c, 16, "AVX512"}
 			s.declare(fmt.Sprintf("requantBlock%d%s", width, m.name),
-				fmt.Sprintf("is a row kernel (see requantBlocks) for blocks of %d pixels.", 64/width), "requantArgs")
+				fmt.Sprintf("is a row kernel (see requantBlocks) for at least %d pixels.", 64/width), "requantArgs")
 			r := &requantBlock{width: width}
 			r.rescaler = rescaler{simd: s, args: c.Load(c.Param("a"), c.GP64()), at: requantFields, clamps: true}
 			m.prepare(&r.rescaler)
@@ -342,7 +342,19 @@ func (r *requantBlock) emit(orderTable Mem) {
 	r.KMOVD(bits.As32(), r.mask)
 	src, dst, step, pixels := r.field(rqSrc), r.field(rqDst), r.field(rqDstStep), r.field(rqPixels)
 
+	pixelsPerBlock := 64 / r.width
 	r.Label("block")
+	r.CMPQ(pixels, Imm(uint64(pixelsPerBlock)))
+	r.JGE(LabelRef("whole"))
+	back := r.GP64() // the last block overlaps the one before
+	r.SUBQ(Imm(uint64(pixelsPerBlock)), pixels)
+	r.MOVQ(pixels, back)
+	r.IMULQ(step, back)
+	r.ADDQ(back, dst)
+	r.IMUL3Q(U32(uint32(4*r.width)), pixels, back)
+	r.ADDQ(back, src)
+	r.MOVQ(U32(uint32(pixelsPerBlock)), pixels)
+	r.Label("whole")
 	var q [4]VecVirtual
 	for i := range q {
 		q[i] = r.ZMM()
@@ -357,26 +369,47 @@ func (r *requantBlock) emit(orderTable Mem) {
 	r.VPMAXUB(lo, q[0], q[0])
 	r.VPMINUB(hi, q[0], q[0])
 	r.VPERMD(q[0], order, q[0])
-	r.storePixels(q[0], dst, step)
+	r.CMPQ(Mem{Base: r.args, Disp: rqChannels}, Imm(uint64(r.width)))
+	r.JNE(LabelRef("masked"))
+	r.storePixels(q[0], dst, step, nil)
+	r.JMP(LabelRef("next"))
+	r.Label("masked")
+	r.storePixels(q[0], dst, step, r.mask)
+	r.Label("next")
 	r.ADDQ(U32(256), src)
-	r.SUBQ(Imm(uint64(64/r.width)), pixels)
-	r.JNZ(LabelRef("block"))
+	r.SUBQ(Imm(uint64(pixelsPerBlock)), pixels)
+	r.JG(LabelRef("block"))
 	r.VZEROUPPER()
 	r.RET()
 }
 
 // storePixels stores the bytes of one pixel after the other and goes past them.
-func (r *requantBlock) storePixels(v VecVirtual, dst, step GPVirtual) {
+func (r *requantBlock) storePixels(v VecVirtual, dst, step GPVirtual, mask Register) {
 	for i := range 64 / r.width {
-		if r.width == 32 {
-			y := r.YMM()
-			r.VEXTRACTI64X4(Imm(uint64(i)), v, y)
-			r.VMOVDQU8(y, r.mask, Mem{Base: dst})
+		var part Register = v.AsY()
+		if r.width == 16 {
+			part = v.AsX()
+		}
+		if i > 0 {
+			part = r.part(v, i)
+		}
+		if mask == nil {
+			r.VMOVDQU8(part, Mem{Base: dst})
 		} else {
-			x := r.XMM()
-			r.VEXTRACTI32X4(Imm(uint64(i)), v, x)
-			r.VMOVDQU8(x, r.mask, Mem{Base: dst})
+			r.VMOVDQU8(part, mask, Mem{Base: dst})
 		}
 		r.ADDQ(step, dst)
 	}
+}
+
+// part returns the bytes of pixel i of a block.
+func (r *requantBlock) part(v VecVirtual, i int) Register {
+	if r.width == 32 {
+		y := r.YMM()
+		r.VEXTRACTI64X4(Imm(uint64(i)), v, y)
+		return y
+	}
+	x := r.XMM()
+	r.VEXTRACTI32X4(Imm(uint64(i)), v, x)
+	return x
 }
