@@ -22,6 +22,7 @@ type config struct {
 	noRound        bool
 	compensate     bool
 	shift          bool
+	qoperator      bool
 	asymmetric     bool
 	exclude        []string
 	batch, threads int
@@ -83,6 +84,10 @@ func WithShift(on bool) Option { return func(c *config) { c.shift = on } }
 // see [CompensateWeights], which is the default, and weights rounded to nearest,
 // which takes less time.
 func WithCompensation(on bool) Option { return func(c *config) { c.compensate = on } }
+
+// WithQOperator writes operators on integers (QLinearConv and the like) in place of
+// QuantizeLinear and DequantizeLinear around those on floats.
+func WithQOperator(on bool) Option { return func(c *config) { c.qoperator = on } }
 
 // WithAsymmetric gives every activation a zero point, not only the network's
 // input.

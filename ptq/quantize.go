@@ -96,5 +96,12 @@ func (c *config) lower(ctx context.Context, g *graph.Graph, data dataset.Source,
 	if err != nil {
 		return err
 	}
-	return LowerQDQ(g)
+	if !c.qoperator {
+		return LowerQDQ(g)
+	}
+	storeUnsigned(g)
+	if err := LowerQDQ(g); err != nil {
+		return err
+	}
+	return ToQOperator(g)
 }

@@ -37,6 +37,7 @@ func TestGolden(t *testing.T) {
 		"tensor":    {WithPerChannel(false), WithSigns(false), WithCompensation(false), WithEqualize(false)},
 		"shift":     {WithShift(true)},
 		"unrounded": {WithNoRound(true)},
+		"qoperator": {WithQOperator(true), WithSigns(false)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The weights depend on the last bits of float sums, which differ between
@@ -99,6 +100,7 @@ func TestQuantizeIsClose(t *testing.T) {
 		"8/4 bits":   {5, []Option{WithBits(8, 4)}},
 		"8/16 bits":  {38, []Option{WithBits(8, 16)}},
 		"one node":   {20, []Option{WithNodeBits("conv2", 4, 6)}},
+		"qoperator":  {28, []Option{WithQOperator(true)}},
 		"excluded":   {30, []Option{WithExclude("conv1", "add")}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,6 +115,23 @@ func TestQuantizeIsClose(t *testing.T) {
 				t.Logf("%.1f dB", got)
 			}
 		})
+	}
+}
+
+// TestQOperatorIsTheSame: both formats stand for the same integers.
+func TestQOperatorIsTheSame(t *testing.T) {
+	g, data := residualNet(), images(t, 32, 3, 8, 8)
+	for _, signs := range []bool{true, false} {
+		qdq := mustQuantize(t, g, data, WithSigns(signs))
+		integer := mustQuantize(t, g, data, WithSigns(signs), WithQOperator(true))
+		for _, n := range integer.Graph.Nodes {
+			if slices.Contains([]string{"Conv", "Gemm", "Add", "Relu", "MaxPool"}, n.Op) && n.In(0).Node != nil && n.In(0).Node.Op == "DequantizeLinear" {
+				t.Errorf("signs %v: %s is still in float", signs, n)
+			}
+		}
+		if db := ratio(outputs(t, qdq.Graph, data), outputs(t, integer.Graph, data)); db < 45 {
+			t.Errorf("signs %v: the formats differ: %.1f dB", signs, db)
+		}
 	}
 }
 

@@ -175,6 +175,7 @@ type optionFlags struct {
 	equalize, shift     bool
 	compensate, noRound bool
 	exclude             []string
+	format              string
 }
 
 // flags returns the flags that set o.
@@ -191,6 +192,7 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.BoolVar(&o.shift, "shift", false, "make every rescaling a shift of bits")
 	f.BoolVar(&o.noRound, "no-round", false, "leave out rounding and clipping: the same network in other units, to check the pipeline")
 	f.BoolVar(&o.asymmetric, "asymmetric", false, "a zero point for every activation, not only for the network's input")
+	f.StringVar(&o.format, "format", "qdq", "`FORMAT` is qdq (QuantizeLinear and DequantizeLinear around operators) or qoperator (QLinearConv, ...)")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave this node in float; may be repeated (`NODE`)")
 	return f
 }
@@ -201,7 +203,11 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--clip: %w", err)}
 	}
+	if o.format != "qdq" && o.format != "qoperator" {
+		return nil, usagef("--format %q: it is qdq or qoperator", o.format)
+	}
 	opts := []ptq.Option{
+		ptq.WithQOperator(o.format == "qoperator"),
 		ptq.WithClip(clip),
 		ptq.WithBits(o.weightBits, o.actBits),
 		ptq.WithPerChannel(o.perChannel),
