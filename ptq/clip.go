@@ -26,6 +26,7 @@ const (
 	clipKL
 	clipSigma
 	clipPercentile
+	clipAuto
 )
 
 // The rules without a parameter.
@@ -34,6 +35,9 @@ var (
 	MSE = Lp(2)              // the least mean square error
 	AA  = Lp(1)              // the least mean absolute error
 	KL  = Clip{kind: clipKL} // the least Kullback-Leibler divergence
+
+	// Auto stands for the rule that does the network's outputs least harm; see [BestClip].
+	Auto = Clip{kind: clipAuto}
 )
 
 // Lp is the rule of the least mean |error|^p, p >= 1.
@@ -45,7 +49,7 @@ func Sigma(n float64) Clip { return Clip{clipSigma, n} }
 // Percentile is the rule that keeps p percent of the magnitudes.
 func Percentile(p float64) Clip { return Clip{clipPercentile, p} }
 
-// ParseClip reads a rule as the command line has it: max, mse, aa, kl, lpP
+// ParseClip reads a rule as the command line has it: max, mse, aa, kl, auto, lpP
 // (lp3), sigmaN (sigma4), percentile:P (percentile:99.99).
 func ParseClip(s string) (Clip, error) {
 	switch s {
@@ -57,6 +61,8 @@ func ParseClip(s string) (Clip, error) {
 		return AA, nil
 	case "kl":
 		return KL, nil
+	case "auto":
+		return Auto, nil
 	}
 	for _, f := range []struct {
 		prefix   string
@@ -73,7 +79,7 @@ func ParseClip(s string) (Clip, error) {
 		}
 		return f.rule(p), nil
 	}
-	return Clip{}, fmt.Errorf("%w: %q is none of max, mse, aa, kl, lpP, sigmaN, percentile:P", ErrClip, s)
+	return Clip{}, fmt.Errorf("%w: %q is none of max, mse, aa, kl, auto, lpP, sigmaN, percentile:P", ErrClip, s)
 }
 
 // String returns the rule as [ParseClip] reads it.
@@ -87,6 +93,8 @@ func (c Clip) String() string {
 		return fmt.Sprintf("lp%g", c.p)
 	case c.kind == clipKL:
 		return "kl"
+	case c == Auto:
+		return "auto"
 	case c.kind == clipSigma:
 		return fmt.Sprintf("sigma%g", c.p)
 	case c.kind == clipPercentile:

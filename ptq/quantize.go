@@ -49,7 +49,13 @@ func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options 
 	if c.shift {
 		scale = SingleShift
 	}
-	if err := scale(g, stats, c.clip, c.asymmetric); err != nil {
+	rule := c.clip
+	if rule == Auto {
+		if rule, err = BestClip(ctx, g, stats, data, scale, c.asymmetric, c.perChannel, c.shift, c.threads); err != nil {
+			return nil, err
+		}
+	}
+	if err := scale(g, stats, rule, c.asymmetric); err != nil {
 		return nil, err
 	}
 	if report.Raised, err = NormalizeParameters(g, c.perChannel, c.shift); err != nil {

@@ -181,7 +181,7 @@ type optionFlags struct {
 // flags returns the flags that set o.
 func (o *optionFlags) flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("options", pflag.ContinueOnError)
-	f.StringVar(&o.clip, "clip", "mse", "how ranges of activations are cut: `RULE` is max, mse, kl, aa, lpP (lp3), sigmaN (sigma4) or percentile:P")
+	f.StringVar(&o.clip, "clip", "mse", "how ranges of activations are cut: `RULE` is max, mse, kl, aa, auto (the one that does the outputs least harm), lpP (lp3), sigmaN (sigma4) or percentile:P")
 	f.IntVar(&o.weightBits, "weight-bits", 8, "bits of weights, 2 to 8")
 	f.IntVar(&o.actBits, "act-bits", 8, "bits of activations, 4 to 8 or 16")
 	f.StringArrayVar(&o.bits, "bits", nil, "bits of one node's weights and result, as `NODE=W/A`; may be repeated")
