@@ -11,6 +11,9 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
+// sampleBatch is how many inputs are run at once where all tensors are kept.
+const sampleBatch = 8
+
 // sampleTensors runs g over the first count inputs of data and hands every batch's
 // values of some tensors to f, in the order of the data.
 func sampleTensors(ctx context.Context, g *graph.Graph, values []*graph.Value, data dataset.Source, count, threads int, f func([]*tensor.Tensor) error) error {
@@ -21,7 +24,7 @@ func sampleTensors(ctx context.Context, g *graph.Graph, values []*graph.Value, d
 		return err
 	}
 	done := 0
-	for inputs, err := range data.Batches(min(16, count)) {
+	for inputs, err := range data.Batches(sampleBatch) {
 		if err != nil {
 			return fmt.Errorf("ptq: calibration data: %w", err)
 		}
@@ -59,7 +62,9 @@ func (s *channelStats) add(t *tensor.Tensor, channels int) {
 	for i, v := range t.F32() {
 		c := i / inner % channels
 		x := float64(v)
-		s.max[c] = math.Max(s.max[c], math.Abs(x))
+		if x > s.max[c] || -x > s.max[c] {
+			s.max[c] = math.Abs(x)
+		}
 		s.square[c] += x * x
 	}
 	s.count += float64(t.Len() / channels)

@@ -2,7 +2,6 @@ package ptq
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 
@@ -17,7 +16,7 @@ import (
 
 const (
 	compensateInputs = 256     // how many inputs show the second moments
-	maxMoments       = 8 << 20 // elements of the matrices that are held at once
+	maxMoments       = 3 << 20 // elements of the matrices that are held at once
 	maxRow           = 2048    // longest row that is compensated; beyond, the matrix is too large
 	damping          = 0.01    // added to the diagonal, as a share of its mean
 	sumError         = 1e-6    // relative error of sums in float32, added as well
@@ -35,49 +34,60 @@ const (
 // The scales must be known. It returns the names of nodes whose rows are too long for that;
 // their weights are rounded to nearest.
 func CompensateWeights(ctx context.Context, g *graph.Graph, data dataset.Source, threads int) (skipped []string, err error) {
-	var todo []*graph.Node
-	for _, n := range g.Nodes {
-		if !isAffine(n) {
-			continue
-		}
-		if p := patchesOf(n); p == nil || p.row > maxRow {
-			skipped = append(skipped, n.Name)
-			weightsOf(n).roundNearest()
-			continue
-		}
-		todo = append(todo, n)
-	}
+	return roundOnData(ctx, g, data, threads, true)
+}
+
+// CorrectBiases rounds the weights of every affine node to nearest and takes the shift that
+// this causes in the mean of each channel, as seen on inputs of data, out of the bias.
+// It returns the names of nodes for which that is not known how; those are only rounded.
+func CorrectBiases(ctx context.Context, g *graph.Graph, data dataset.Source, threads int) (skipped []string, err error) {
+	return roundOnData(ctx, g, data, threads, false)
+}
+
+// roundOnData rounds the weights of all affine nodes by what their inputs are.
+func roundOnData(ctx context.Context, g *graph.Graph, data dataset.Source, threads int, compensate bool) (skipped []string, err error) {
 	plain, _ := withoutScaling(g)
 	inputs := make(map[string]*graph.Value)
 	for _, n := range plain.Nodes {
 		inputs[n.Name] = n.In(0)
 	}
+	var todo []*moments
+	for _, n := range g.Nodes {
+		if !isAffine(n) {
+			continue
+		}
+		p := patchesOf(n)
+		if p == nil || weightsOf(n).axis < 0 || compensate && p.row > maxRow {
+			skipped = append(skipped, n.Name)
+			weightsOf(n).roundNearest()
+			continue
+		}
+		todo = append(todo, &moments{patches: p, node: n, input: inputs[n.Name], compensate: compensate})
+	}
 	for len(todo) > 0 {
 		count, size := 0, 0
 		for count < len(todo) && (count == 0 || size < maxMoments) {
-			p := patchesOf(todo[count])
-			size += p.groups * p.row * p.row
+			size += todo[count].size()
 			count++
 		}
-		if err := compensate(ctx, plain, todo[:count], inputs, data, threads); err != nil {
+		if err := roundTogether(ctx, plain, todo[:count], data, threads); err != nil {
 			return nil, err
 		}
-		todo = todo[count:]
+		todo = slices.Clone(todo[count:]) // what is done may be freed
 	}
 	return skipped, nil
 }
 
-// compensate rounds the weights of some nodes, in one pass over the data.
-func compensate(ctx context.Context, plain *graph.Graph, nodes []*graph.Node, inputs map[string]*graph.Value, data dataset.Source, threads int) error {
+// roundTogether rounds the weights of some nodes, in one pass over the data.
+func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, data dataset.Source, threads int) error {
 	values := make([]*graph.Value, len(nodes))
-	moments := make([]*moments, len(nodes))
-	for i, n := range nodes {
-		values[i] = inputs[n.Name]
-		moments[i] = newMoments(patchesOf(n))
+	for i, m := range nodes {
+		values[i] = m.input
+		m.allocate()
 	}
 	err := sampleTensors(ctx, plain, values, data, compensateInputs, threads, func(batch []*tensor.Tensor) error {
 		for i, t := range batch {
-			moments[i].add(t)
+			nodes[i].add(t)
 		}
 		return nil
 	})
@@ -86,10 +96,10 @@ func compensate(ctx context.Context, plain *graph.Graph, nodes []*graph.Node, in
 	}
 	var group errgroup.Group
 	group.SetLimit(max(threads, 1))
-	for i, n := range nodes {
+	for _, m := range nodes {
 		group.Go(func() error {
-			if err := moments[i].round(n); err != nil {
-				return nodeError(n, err)
+			if err := m.round(); err != nil {
+				return nodeError(m.node, err)
 			}
 			return nil
 		})
@@ -97,33 +107,43 @@ func compensate(ctx context.Context, plain *graph.Graph, nodes []*graph.Node, in
 	return group.Wait()
 }
 
-// moments are the sums of the products of a node's inputs, for each group of
-// channels.
+// moments are the sums of a node's inputs and of their products, for each group
+// of channels.
 type moments struct {
 	*patches
-	groups []groupMoments
+	node       *graph.Node
+	input      *graph.Value // in the graph that is run
+	compensate bool         // whether products are needed
+	groups     []groupMoments
 }
 
 type groupMoments struct {
 	count    int
 	sum      []float64 // of each element of a row
-	products []float32 // row x row
+	products []float32 // row x row; nil if they are not needed
 	block    []float32 // rows not yet in products
 }
 
 // blockRows is how many rows are multiplied at a time.
 const blockRows = 64
 
-func newMoments(p *patches) *moments {
-	m := &moments{patches: p, groups: make([]groupMoments, p.groups)}
+// size returns how many elements will be allocated.
+func (m *moments) size() int {
+	if !m.compensate {
+		return m.patches.groups * m.row
+	}
+	return m.patches.groups * m.row * (m.row + blockRows)
+}
+
+func (m *moments) allocate() {
+	m.groups = make([]groupMoments, m.patches.groups)
 	for i := range m.groups {
-		m.groups[i] = groupMoments{
-			sum:      make([]float64, p.row),
-			products: make([]float32, p.row*p.row),
-			block:    make([]float32, 0, blockRows*p.row),
+		m.groups[i].sum = make([]float64, m.row)
+		if m.compensate {
+			m.groups[i].products = make([]float32, m.row*m.row)
+			m.groups[i].block = make([]float32, 0, blockRows*m.row)
 		}
 	}
-	return m
 }
 
 // add takes in a batch of inputs.
@@ -134,6 +154,9 @@ func (m *moments) add(t *tensor.Tensor) {
 			g.sum[i] += float64(v)
 		}
 		g.count++
+		if g.products == nil {
+			return
+		}
 		if g.block = append(g.block, x...); len(g.block) == cap(g.block) {
 			g.flush()
 		}
@@ -149,15 +172,23 @@ func (g *groupMoments) flush() {
 	g.block = g.block[:0]
 }
 
-// covariance returns the damped covariance of one group's inputs, and their means.
-func (m *moments) covariance(group int) (*mat.SymDense, []float64) {
+// mean returns the mean of one group's inputs: zeros for a node without a bias, into
+// which a mean error could go.
+func (m *moments) mean(group int) []float64 {
+	mean := make([]float64, m.row)
+	if g := &m.groups[group]; m.node.In(2) != nil && g.count > 0 {
+		for i, v := range g.sum {
+			mean[i] = v / float64(g.count)
+		}
+	}
+	return mean
+}
+
+// covariance returns the damped covariance of one group's inputs.
+func (m *moments) covariance(group int, mean []float64) *mat.SymDense {
 	g := &m.groups[group]
 	g.flush()
-	mean := slices.Clone(g.sum)
 	n := float64(max(g.count, 1))
-	for i := range mean {
-		mean[i] /= n
-	}
 	c := mat.NewSymDense(m.row, nil)
 	spread, energy := 0.0, 0.0
 	for i := range m.row {
@@ -171,24 +202,24 @@ func (m *moments) covariance(group int) (*mat.SymDense, []float64) {
 	for i := range m.row {
 		c.SetSym(i, i, math.Max(c.At(i, i), 0)+extra)
 	}
-	return c, mean
+	return c
 }
 
-// round chooses the integers of a node's weights.
-func (m *moments) round(n *graph.Node) error {
-	w := weightsOf(n)
+// round chooses the integers of the node's weights.
+func (m *moments) round() error {
+	w := weightsOf(m.node)
 	rounded := make([]float32, len(w.data))
-	outputs := w.channels()
-	if w.axis < 0 {
-		return fmt.Errorf("its weights have no axis of channels")
-	}
-	shift := make([]float64, outputs)
-	perGroup := outputs / len(m.groups)
+	shift := make([]float64, w.channels())
+	perGroup := w.channels() / len(m.groups)
 	for group := range m.groups {
-		c, mean := m.covariance(group)
-		solver, err := newRounder(c)
-		if err != nil {
-			return err
+		mean := m.mean(group)
+		solve := nearest
+		if m.compensate {
+			r, err := newRounder(m.covariance(group, mean))
+			if err != nil {
+				return err
+			}
+			solve = r.round
 		}
 		for o := group * perGroup; o < (group+1)*perGroup; o++ {
 			var index []int
@@ -199,16 +230,24 @@ func (m *moments) round(n *graph.Node) error {
 			}
 			l := w.scaling.levels(o)
 			l.Min = -l.Max
-			q := solver.round(row, l)
-			for k, i := range index {
-				rounded[i] = float32(q[k])
-				shift[o] += (row[k] - q[k]) * mean[k]
+			for k, q := range solve(row, l) {
+				rounded[index[k]] = float32(q)
+				shift[o] += (row[k] - q) * mean[k]
 			}
 		}
 	}
 	w.replace(rounded)
-	addToBias(n, shift)
+	addToBias(m.node, shift)
 	return nil
+}
+
+// nearest returns the values of the grid l that are nearest to the weights of a row.
+func nearest(row []float64, l Levels) []float64 {
+	q := make([]float64, len(row))
+	for i, w := range row {
+		q[i] = l.Round(w)
+	}
+	return q
 }
 
 // addToBias adds to the bias of an affine node, if it has one.
@@ -223,129 +262,4 @@ func addToBias(n *graph.Node, shift []float64) {
 		data[i] = float32(float64(data[i]) + shift[i])
 	}
 	b.Node.Inputs[0] = graph.NewConst(old.Name, tensor.From(data, old.Const.Shape()...))
-}
-
-// rounder rounds rows of weights for one covariance of their inputs.
-type rounder struct {
-	c     *mat.SymDense
-	order []int         // in which weights are rounded: those with the largest inputs first
-	u     *mat.TriDense // upper factor of the inverse of c, in that order
-}
-
-func newRounder(c *mat.SymDense) (*rounder, error) {
-	d := c.SymmetricDim()
-	r := &rounder{c: c, order: make([]int, d)}
-	for i := range r.order {
-		r.order[i] = i
-	}
-	slices.SortStableFunc(r.order, func(a, b int) int {
-		switch x, y := c.At(a, a), c.At(b, b); {
-		case x > y:
-			return -1
-		case x < y:
-			return 1
-		}
-		return 0
-	})
-	ordered := mat.NewSymDense(d, nil)
-	for i, a := range r.order {
-		for j, b := range r.order[:i+1] {
-			ordered.SetSym(i, j, c.At(a, b))
-		}
-	}
-	// The sums are of float32: where the mean is much larger than the spread,
-	// their difference may be below zero by rounding, and needs more damping.
-	var chol mat.Cholesky
-	extra := damping * mat.Trace(c) / float64(d)
-	for tries := 0; !chol.Factorize(ordered); tries++ {
-		if tries == maxDampings || math.IsNaN(extra) {
-			return nil, fmt.Errorf("the covariance of its inputs is not positive")
-		}
-		extra *= 8
-		for i := range d {
-			ordered.SetSym(i, i, ordered.At(i, i)+extra)
-			c.SetSym(i, i, c.At(i, i)+extra)
-		}
-	}
-	inverse := mat.NewSymDense(d, nil)
-	if err := chol.InverseTo(inverse); err != nil {
-		if _, ill := err.(mat.Condition); !ill {
-			return nil, err
-		}
-	}
-	if !chol.Factorize(inverse) {
-		return nil, fmt.Errorf("the covariance of its inputs is not positive")
-	}
-	r.u = mat.NewTriDense(d, mat.Upper, nil)
-	chol.UTo(r.u)
-	return r, nil
-}
-
-// round returns the values of the grid l that stand for the weights of a row.
-func (r *rounder) round(row []float64, l Levels) []float64 {
-	left := make([]float64, len(row)) // what the weights should be by now, in order
-	for k, i := range r.order {
-		left[k] = row[i]
-	}
-	q := make([]float64, len(row))
-	for k, i := range r.order {
-		u := r.u.RawTriangular()
-		urow := u.Data[k*u.Stride : k*u.Stride+len(row)]
-		q[i] = l.Round(left[k])
-		e := (left[k] - q[i]) / urow[k]
-		for j := k + 1; j < len(row); j++ {
-			left[j] -= e * urow[j]
-		}
-	}
-	nearest := make([]float64, len(row))
-	for i, w := range row {
-		nearest[i] = l.Round(w)
-	}
-	if r.cost(row, nearest) < r.cost(row, q) {
-		q = nearest
-	}
-	r.descend(row, q, l)
-	return q
-}
-
-// cost returns the square error of the results for weights q in place of row.
-func (r *rounder) cost(row, q []float64) float64 {
-	sum := 0.0
-	c := r.c.RawSymmetric()
-	for i := range row {
-		e := row[i] - q[i]
-		sum += e * e * c.Data[i*c.Stride+i]
-		for j := i + 1; j < len(row); j++ {
-			sum += 2 * e * (row[j] - q[j]) * c.Data[i*c.Stride+j]
-		}
-	}
-	return sum
-}
-
-// descend moves single integers as long as that makes the error smaller.
-func (r *rounder) descend(row, q []float64, l Levels) {
-	d := len(row)
-	gradient := make([]float64, d) // of half the error, by q
-	for i := range d {
-		for j := range d {
-			gradient[i] += r.c.At(i, j) * (q[j] - row[j])
-		}
-	}
-	for range descentSweeps {
-		moved := false
-		for i := range d {
-			to := l.Round(q[i] - gradient[i]/r.c.At(i, i))
-			step := to - q[i]
-			if math.Abs(step) < l.Scale/2 {
-				continue
-			}
-			q[i], moved = to, true
-			for j := range d {
-				gradient[j] += r.c.At(i, j) * step
-			}
-		}
-		if !moved {
-			break
-		}
-	}
 }

@@ -53,8 +53,9 @@ func (l *layer) inputOf(i int) int {
 func (l *layer) ranges(channel func(i int) int, channels int) []float64 {
 	r := make([]float64, channels)
 	for i, w := range l.weights {
-		c := channel(i)
-		r[c] = math.Max(r[c], math.Abs(w))
+		if c := channel(i); w > r[c] || -w > r[c] {
+			r[c] = math.Abs(w)
+		}
 	}
 	return r
 }

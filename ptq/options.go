@@ -21,6 +21,7 @@ type config struct {
 	equalize       bool
 	noRound        bool
 	compensate     bool
+	correctBias    bool
 	shift          bool
 	qoperator      bool
 	asymmetric     bool
@@ -75,6 +76,10 @@ func WithEqualize(on bool) Option { return func(c *config) { c.equalize = on } }
 // WithNoRound leaves out all rounding and clipping: the network computes in
 // float what the integers would be, see [LowerUnrounded].
 func WithNoRound(on bool) Option { return func(c *config) { c.noRound = on } }
+
+// WithBiasCorrection takes the shift of each channel's mean that rounding weights to
+// nearest causes out of the biases, see [CorrectBiases]. Compensation does so anyway.
+func WithBiasCorrection(on bool) Option { return func(c *config) { c.correctBias = on } }
 
 // WithShift makes every rescaling in the network a shift of bits, see
 // [SingleShift].

@@ -96,6 +96,8 @@ func (c *config) lower(ctx context.Context, g *graph.Graph, data dataset.Source,
 		return LowerUnrounded(g)
 	case c.compensate && data != nil:
 		report.Nearest, err = CompensateWeights(ctx, g, data, c.threads)
+	case c.correctBias && data != nil:
+		report.Nearest, err = CorrectBiases(ctx, g, data, c.threads)
 	default:
 		RoundWeights(g)
 	}

@@ -89,6 +89,7 @@ func TestQuantizeIsClose(t *testing.T) {
 	}{
 		"default":    {30, nil},
 		"nearest":    {28, []Option{WithCompensation(false)}},
+		"biases":     {28, []Option{WithCompensation(false), WithBiasCorrection(true)}},
 		"per tensor": {25, []Option{WithPerChannel(false)}},
 		"max":        {25, []Option{WithClip(Max)}},
 		"kl":         {25, []Option{WithClip(KL)}},

@@ -223,6 +223,7 @@ func steps() []row {
 		{"+ clipping by mse", []ptq.Option{ptq.WithClip(ptq.MSE)}},
 		{"+ equalization", []ptq.Option{ptq.WithEqualize(true)}},
 		{"+ scales per channel", []ptq.Option{ptq.WithPerChannel(true)}},
+		{"+ bias correction", []ptq.Option{ptq.WithBiasCorrection(true)}},
 		{"+ weights compensated (the default)", []ptq.Option{ptq.WithCompensation(true)}},
 		{"+ zero points everywhere", []ptq.Option{ptq.WithAsymmetric(true)}},
 		{"the default with shifts only", []ptq.Option{ptq.WithAsymmetric(false), ptq.WithShift(true)}},
@@ -239,10 +240,18 @@ func fewBits() []row {
 	for _, perChannel := range []bool{false, true} {
 		for _, equalize := range []bool{false, true} {
 			for _, compensate := range []bool{false, true} {
-				rows = append(rows, row{
-					fmt.Sprintf("4-bit weights, %s, equalization %s, compensation %s", scales(perChannel), onOff(equalize), onOff(compensate)),
-					[]ptq.Option{ptq.WithBits(4, 8), ptq.WithPerChannel(perChannel), ptq.WithEqualize(equalize), ptq.WithCompensation(compensate)},
-				})
+				add := func(what string, correct bool) {
+					rows = append(rows, row{
+						fmt.Sprintf("4-bit weights, %s, equalization %s, %s", scales(perChannel), onOff(equalize), what),
+						[]ptq.Option{ptq.WithBits(4, 8), ptq.WithPerChannel(perChannel), ptq.WithEqualize(equalize), ptq.WithCompensation(compensate), ptq.WithBiasCorrection(correct)},
+					})
+				}
+				if compensate {
+					add("compensation", false)
+				} else {
+					add("nearest", false)
+					add("nearest with bias correction", true)
+				}
 			}
 		}
 	}

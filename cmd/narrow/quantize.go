@@ -174,6 +174,7 @@ type optionFlags struct {
 	asymmetric          bool
 	equalize, shift     bool
 	compensate, noRound bool
+	correctBias         bool
 	exclude             []string
 	format              string
 }
@@ -189,6 +190,7 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.BoolVar(&o.signs, "signs", true, "unsigned integers where a tensor is never negative")
 	f.BoolVar(&o.equalize, "equalize", true, "balance the ranges of channels between neighbouring layers where that lessens the noise")
 	f.BoolVar(&o.compensate, "compensate", true, "round weights so that their errors cancel; false rounds to nearest, in less time")
+	f.BoolVar(&o.correctBias, "bias-correction", false, "take the mean error of rounding to nearest out of the biases; compensation does so anyway")
 	f.BoolVar(&o.shift, "shift", false, "make every rescaling a shift of bits")
 	f.BoolVar(&o.noRound, "no-round", false, "leave out rounding and clipping: the same network in other units, to check the pipeline")
 	f.BoolVar(&o.asymmetric, "asymmetric", false, "a zero point for every activation, not only for the network's input")
@@ -215,6 +217,7 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		ptq.WithAsymmetric(o.asymmetric),
 		ptq.WithEqualize(o.equalize),
 		ptq.WithCompensation(o.compensate),
+		ptq.WithBiasCorrection(o.correctBias),
 		ptq.WithShift(o.shift),
 		ptq.WithNoRound(o.noRound),
 		ptq.WithExclude(o.exclude...),
