@@ -91,15 +91,52 @@ func (f *ConvF32) RunPanels(dst, src Image[float32], add *Image[float32], lo, hi
 	writeRows(dst, y0, y1, panels[0].first, panels[len(panels)-1].first+panels[len(panels)-1].cols)
 	s := scratchesF32.Get().(*scratchF32)
 	defer s.release()
+	spec := f.spec
+	if f.skipsPixels() && len(panels) >= compactPanels {
+		src = f.compact(s, src, y0, y1, dst.W)
+		dst.Data = dst.Data[y0*dst.RowStride:]
+		if add != nil {
+			s.add = *add
+			s.add.Data = add.Data[y0*add.RowStride:]
+			add = &s.add
+		}
+		y0, y1 = 0, y1-y0
+		spec.StrideH, spec.StrideW = 1, 1
+	}
 	a := &s.args
 	a.lo, a.hi = lo, hi
 	a.src, a.dst = src.Data, dst.Data
-	a.srcStep, a.dstStep = f.spec.StrideW*src.PixStride, dst.PixStride
+	a.srcStep, a.dstStep = spec.StrideW*src.PixStride, dst.PixStride
 	if add != nil {
 		a.add, a.addStep = add.Data, add.PixStride
 	}
 	f.setTaps(s, src)
-	f.rows(a, dst, src, add, y0, y1, panels)
+	f.rows(spec, a, dst, src, add, y0, y1, panels)
+}
+
+// compactPanels is for how many panels it pays to compact the source.
+const compactPanels = 4
+
+// skipsPixels reports whether the convolution reads single pixels and not all
+// of them.
+func (f *ConvF32) skipsPixels() bool {
+	s := f.spec
+	return s.KH == 1 && s.KW == 1 && (s.StrideH > 1 || s.StrideW > 1) && !f.depthwise
+}
+
+// compact copies the pixels that output rows [y0, y1) of skipping convolutions
+// read side by side, a little apart: strides of large powers of two, which are
+// common, map all pixels of a tile to the same cache sets.
+func (f *ConvF32) compact(s *scratchF32, src Image[float32], y0, y1, width int) Image[float32] {
+	pix := f.c + cacheLine/4
+	out := Image[float32]{s.floats((y1 - y0) * width * pix), y1 - y0, width, f.c, width * pix, pix}
+	for y := range out.H {
+		from := src.Data[(y0+y)*f.spec.StrideH*src.RowStride:]
+		for x := range width {
+			copy(out.Data[y*out.RowStride+x*pix:][:f.c], from[x*f.spec.StrideW*src.PixStride:])
+		}
+	}
+	return out
 }
 
 // setTaps fills in the offsets of the kernel's elements. Where the elements of
@@ -126,14 +163,12 @@ func (f *ConvF32) setTaps(s *scratchF32, src Image[float32]) {
 // while all panels go over them.
 const sourceBlockF32 = 64 << 10
 
-// rows goes over blocks of rows and, in each, over the panels.
-func (f *ConvF32) rows(a *tileArgs, dst, src Image[float32], add *Image[float32], y0, y1 int, panels []panelF32) {
-	step := f.spec.StrideH * src.RowStride
-	height := 1
-	if step > 0 {
-		height = max(1, sourceBlockF32/step)
-	}
-	flat := f.flat(dst, src, add)
+// rows goes over blocks of rows and, in each, over the panels. spec is that of
+// the convolution, or without the stride if the source has been compacted.
+func (f *ConvF32) rows(spec ConvSpec, a *tileArgs, dst, src Image[float32], add *Image[float32], y0, y1 int, panels []panelF32) {
+	step := spec.StrideH * src.RowStride
+	height := max(1, sourceBlockF32/readPerRow(spec, src.C, dst.W))
+	flat := flat(spec, dst, src, add)
 	for ; y0 < y1; y0 += height {
 		end := min(y0+height, y1)
 		together := 1 // how many rows make one
@@ -154,9 +189,14 @@ func (f *ConvF32) rows(a *tileArgs, dst, src Image[float32], add *Image[float32]
 	}
 }
 
+// readPerRow is how many more elements of c channels of the source a further row of
+// width outputs reads.
+func readPerRow(s ConvSpec, c, width int) int {
+	return min(s.KH, s.StrideH) * min(s.KW, s.StrideW) * width * c
+}
+
 // flat reports whether the pixels of all rows can be taken as one row.
-func (f *ConvF32) flat(dst, src Image[float32], add *Image[float32]) bool {
-	s := f.spec
+func flat(s ConvSpec, dst, src Image[float32], add *Image[float32]) bool {
 	return s.KH == 1 && s.KW == 1 && s.StrideH == 1 && s.StrideW == 1 && src.W == dst.W &&
 		dst.gapless() && src.gapless() && (add == nil || add.gapless())
 }

@@ -117,6 +117,7 @@ func runTiles(kernels []func(*tileArgs), a *tileArgs, width int) {
 // scratchF32 is the working memory of one call.
 type scratchF32 struct {
 	args tileArgs
+	add  Image[float32]
 	taps []int
 	buf  []float32
 	zero []float32
@@ -128,7 +129,7 @@ var scratchesF32 = sync.Pool{New: func() any { return new(scratchF32) }}
 
 // release forgets the caller's slices and returns s to the pool.
 func (s *scratchF32) release() {
-	s.args = tileArgs{}
+	s.args, s.add = tileArgs{}, Image[float32]{}
 	scratchesF32.Put(s)
 }
 
