@@ -92,7 +92,7 @@ func (f *ConvF32) RunPanels(dst, src Image[float32], add *Image[float32], lo, hi
 	s := scratchesF32.Get().(*scratchF32)
 	defer s.release()
 	spec := f.spec
-	if f.skipsPixels() && len(panels) >= compactPanels {
+	if len(panels) >= compactPanels && f.scattered(src) {
 		src = f.compact(s, src, y0, y1, dst.W)
 		dst.Data = dst.Data[y0*dst.RowStride:]
 		if add != nil {
@@ -117,16 +117,20 @@ func (f *ConvF32) RunPanels(dst, src Image[float32], add *Image[float32], lo, hi
 // compactPanels is for how many panels it pays to compact the source.
 const compactPanels = 4
 
-// skipsPixels reports whether the convolution reads single pixels and not all
-// of them.
-func (f *ConvF32) skipsPixels() bool {
+// scattered reports whether the convolution reads single pixels that are best
+// compacted first.
+func (f *ConvF32) scattered(src Image[float32]) bool {
 	s := f.spec
-	return s.KH == 1 && s.KW == 1 && (s.StrideH > 1 || s.StrideW > 1) && !f.depthwise
+	return s.KH == 1 && s.KW == 1 && !f.depthwise &&
+		(s.StrideH > 1 || s.StrideW > 1 || collide(src.PixStride))
 }
 
-// compact copies the pixels that output rows [y0, y1) of skipping convolutions
-// read side by side, a little apart: strides of large powers of two, which are
-// common, map all pixels of a tile to the same cache sets.
+// collide reports whether vectors of floats so far apart fall on so few sets of
+// the inner cache that they push one another out.
+func collide(stride int) bool { return stride%512 == 0 }
+
+// compact copies the pixels that output rows [y0, y1) of a pointwise
+// convolution read side by side, at a distance that does not collide.
 func (f *ConvF32) compact(s *scratchF32, src Image[float32], y0, y1, width int) Image[float32] {
 	pix := f.c + cacheLine/4
 	out := Image[float32]{s.floats((y1 - y0) * width * pix), y1 - y0, width, f.c, width * pix, pix}

@@ -41,6 +41,7 @@ var convCases = []convCase{
 	{29, 29, 3, 64, conv(7, 2, 1, 1)},
 	{13, 13, 20, 130, conv(1, 2, 1, 1)}, // more panels than compactPanels
 	{7, 9, 20, 300, ConvSpec{1, 1, 3, 1, 1, 1, 2}},
+	{3, 5, 512, 130, conv(1, 1, 1, 1)},
 	{1, 64, 4, 8, ConvSpec{1, 5, 1, 2, 1, 1, 1}},
 	{8, 8, 12, 24, conv(3, 1, 1, 3)},
 	{8, 8, 8, 16, conv(3, 1, 1, 8)}, // channel multiplier

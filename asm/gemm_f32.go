@@ -56,10 +56,17 @@ func (g *GemmF32) RunPanels(dst, a []float32, m, lda, ldd int, lo, hi float32, p
 	defer s.release()
 	s.taps = append(s.taps[:0], 0)
 	s.args = tileArgs{src: a, dst: dst, taps: s.taps, run: g.k, srcStep: lda, dstStep: ldd, lo: lo, hi: hi}
+	pack := collide(lda) && len(panels) >= compactPanels
 	rowBlocks(m, lda, func(first, count int) {
+		at := first * lda
+		if pack {
+			at, s.args.srcStep = 0, g.k+sgemmPad
+			s.args.src = s.floats(count * s.args.srcStep)
+			matrixF32{data: a, ld: lda}.packRows(s.args.src, first, 0, count, g.k)
+		}
 		for i := range panels {
 			p := &panels[i]
-			s.args.srcPos, s.args.dstPos = first*lda, first*ldd+p.first
+			s.args.srcPos, s.args.dstPos = at, first*ldd+p.first
 			p.row(&s.args, count)
 		}
 	})

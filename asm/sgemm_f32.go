@@ -8,9 +8,7 @@ const (
 	sgemmRows  = 126
 	sgemmCols  = 512
 	sgemmDepth = 512
-	// sgemmPad keeps the rows of a packed block from falling on the same
-	// cache sets.
-	sgemmPad = 16
+	sgemmPad   = cacheLine / 4 // keeps the rows of a packed block from colliding
 )
 
 // SgemmF32 computes c = alpha*op(a)*op(b) + beta*c for row-major matrices: op(a) is
