@@ -271,6 +271,7 @@ func FuzzConvF32(f *testing.F) {
 
 // TestTileArgsLayout pins the offsets that the assembly loads.
 func TestTileArgsLayout(t *testing.T) {
+	skipWithoutAssembly(t)
 	var a tileArgs
 	for name, at := range map[string][2]uintptr{
 		"src": {unsafe.Offsetof(a.src), 0}, "dst": {unsafe.Offsetof(a.dst), 24}, "add": {unsafe.Offsetof(a.add), 48},

@@ -300,6 +300,7 @@ func second[T any](_ T, err error) error { return err }
 
 // TestArgsLayoutS8 pins the offsets that the generated assembly loads from.
 func TestArgsLayoutS8(t *testing.T) {
+	skipWithoutAssembly(t)
 	var a tileArgsS8
 	var r requantArgs
 	var d depthwiseArgsS8
