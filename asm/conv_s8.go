@@ -37,6 +37,7 @@ const ReadSlack = 32
 // sums of some neighbouring pixels of one output row for one panel of output channels.
 type tileKernelS8 struct {
 	wide    bool                  // weights are packed as int16 rather than int8
+	bytes   bool                  // kernels can make bytes
 	offset  int32                 // what the kernels subtract from every byte of the source; the packed bias makes up for it
 	widths  []int                 // panel widths (output channels), the widest first
 	kernels [][]func(*tileArgsS8) // for each width, by the number of pixels (entry 0 is unused)
@@ -60,6 +61,17 @@ type tileArgsS8 struct {
 	quads         int
 	tiles         int
 	width, pixels int // the kernel's, for the generic one
+
+	// What follows is for kernels that make requantized bytes at once, dst[p*dstStep+n],
+	// where bytes is ByFloat+1 or ByShift+1.
+	bytes        int
+	dst          []uint8
+	dstStep      int
+	scale        [32]float32
+	before, half [32]int32 // of a shift n: n-1, and 1 or, where n is 0, 0
+	shift        [32]int32
+	zero         [32]int16
+	lo, hi       [64]uint8
 }
 
 var tilesS8 = pick[*tileKernelS8]("convS8", active)
@@ -120,6 +132,10 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 	}
 	f.blocks(src, y0, y1, p0, p1, func(s *s8Scratch, p *panelS8, y0, y1 int) {
 		kernel := f.depthwiseBytes(p, req)
+		if f.tileBytes(p, req) {
+			f.runTiles(s, dst, src, p, req, flat, y0, y1)
+			return
+		}
 		if kernel == nil {
 			s.requant = requantArgs{src: s.acc[:], dstStep: dst.PixStride, srcStep: p.width, channels: p.channels}
 			req.setParams(&s.requant, p.first)
@@ -257,8 +273,8 @@ func (f *ConvS8) sums(s *s8Scratch, src Image[uint8], p *panelS8, w int, flat bo
 	if f.depthwise != nil {
 		f.setDepthwise(s, p, nil, step, 0)
 	} else {
-		s.tile = tileArgsS8{weights: p.weights, weights16: p.weights16, bias: p.bias, acc: s.acc[:],
-			taps: s.taps, srcStep: step, quads: p.quads, width: p.width}
+		s.setTile(p, step)
+		s.tile.acc = s.acc[:]
 	}
 	for y := y0; y < y1; y++ {
 		for x := 0; x < w; {
@@ -277,11 +293,13 @@ func (f *ConvS8) sums(s *s8Scratch, src Image[uint8], p *panelS8, w int, flat bo
 	}
 }
 
-// tilesOf computes up to n pixels from src on in tiles of equal size, as many as
-// fit in a.acc, and returns how many it did.
+// tilesOf computes up to n pixels from src on in tiles of equal size, sums as
+// far as they fit in a.acc, and returns how many it did.
 func tilesOf(kernels []func(*tileArgsS8), a *tileArgsS8, src []uint8, n int) int {
 	most := len(kernels) - 1
-	n = min(n, len(a.acc)/a.width/most*most)
+	if a.bytes == 0 {
+		n = min(n, len(a.acc)/a.width/most*most)
+	}
 	count := (n + most - 1) / most
 	pixels := (n + count - 1) / count
 	count = n / pixels

@@ -105,6 +105,7 @@ func requantWhole8(a *requantArgs, whole, rest func(*requantArgs)) {
 }
 
 var tilesS8AVX512 = tileKernelS8{
+	bytes:  true,
 	widths: []int{32, 16},
 	kernels: [][]func(*tileArgsS8){
 		{

@@ -24,15 +24,36 @@ DATA tileS8Pair1<>+24(SB)/4, $0x800b800a
 DATA tileS8Pair1<>+28(SB)/4, $0x800f800e
 GLOBL tileS8Pair1<>(SB), RODATA|NOPTR, $32
 
+DATA tileS8Order<>+0(SB)/4, $0x00000000
+DATA tileS8Order<>+4(SB)/4, $0x00000004
+DATA tileS8Order<>+8(SB)/4, $0x00000008
+DATA tileS8Order<>+12(SB)/4, $0x0000000c
+DATA tileS8Order<>+16(SB)/4, $0x00000001
+DATA tileS8Order<>+20(SB)/4, $0x00000005
+DATA tileS8Order<>+24(SB)/4, $0x00000009
+DATA tileS8Order<>+28(SB)/4, $0x0000000d
+DATA tileS8Order<>+32(SB)/4, $0x00000002
+DATA tileS8Order<>+36(SB)/4, $0x00000006
+DATA tileS8Order<>+40(SB)/4, $0x0000000a
+DATA tileS8Order<>+44(SB)/4, $0x0000000e
+DATA tileS8Order<>+48(SB)/4, $0x00000003
+DATA tileS8Order<>+52(SB)/4, $0x00000007
+DATA tileS8Order<>+56(SB)/4, $0x0000000b
+DATA tileS8Order<>+60(SB)/4, $0x0000000f
+GLOBL tileS8Order<>(SB), RODATA|NOPTR, $64
+
 // func tileS8x32x1AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x1AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x1AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -46,7 +67,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -67,29 +88,88 @@ quad:
 	DECQ         BX
 	JNZ          quad
 	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
+	CMPQ         CX, 24(SP)
 	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	ADDQ         $+128, 8(SP)
 	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x01, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU32    tileS8Order<>+0(SB), Z2
+	VCVTDQ2PS    Z0, Z0
+	VMULPS       224(AX), Z0, Z0
+	VCVTPS2DQ    Z0, Z0
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       288(AX), Z1, Z1
+	VCVTPS2DQ    Z1, Z1
+	VPACKSSDW    Z1, Z0, Z0
+	VPADDSW      736(AX), Z0, Z0
+	VPACKUSWB    Z0, Z0, Z0
+	VPMAXUB      800(AX), Z0, Z0
+	VPMINUB      864(AX), Z0, Z0
+	VPERMD       Z0, Z2, Z0
+	VMOVDQU8     Y0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU32 tileS8Order<>+0(SB), Z2
+	VPSRAVD   352(AX), Z0, Z3
+	VPANDD    480(AX), Z3, Z3
+	VPSRAVD   608(AX), Z0, Z0
+	VPADDD    Z3, Z0, Z0
+	VPSRAVD   416(AX), Z1, Z3
+	VPANDD    544(AX), Z3, Z3
+	VPSRAVD   672(AX), Z1, Z1
+	VPADDD    Z3, Z1, Z1
+	VPACKSSDW Z1, Z0, Z0
+	VPADDSW   736(AX), Z0, Z0
+	VPACKUSWB Z0, Z0, Z0
+	VPMAXUB   800(AX), Z0, Z0
+	VPMINUB   864(AX), Z0, Z0
+	VPERMD    Z0, Z2, Z0
+	VMOVDQU8  Y0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    $+128, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x01, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x2AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x2AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x2AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -105,7 +185,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -116,44 +196,127 @@ tap:
 	MOVQ 152(SI), SI
 
 quad:
-	VMOVDQU8     (AX), Z4
-	VMOVDQU8     64(AX), Z5
-	VPBROADCASTD (DX), Z6
-	VPDPBUSD     Z4, Z6, Z0
-	VPDPBUSD     Z5, Z6, Z1
-	VPBROADCASTD (DX)(BX*1), Z6
-	VPDPBUSD     Z4, Z6, Z2
-	VPDPBUSD     Z5, Z6, Z3
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	DECQ         SI
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	ADDQ         $+256, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x02, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z4
+	VMOVDQU8      64(AX), Z5
+	VPBROADCASTD  (DX), Z6
+	VPDPBUSD      Z4, Z6, Z0
+	VPDPBUSD      Z5, Z6, Z1
+	VPBROADCASTD  (DX)(BX*1), Z6
+	VPDPBUSD      Z4, Z6, Z2
+	VPDPBUSD      Z5, Z6, Z3
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	DECQ          SI
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z4
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z4, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z4
+	VPSRAVD       352(AX), Z0, Z5
+	VPANDD        480(AX), Z5, Z5
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z5, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z5
+	VPANDD        544(AX), Z5, Z5
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z5, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z5
+	VPANDD        480(AX), Z5, Z5
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z5, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z5
+	VPANDD        544(AX), Z5, Z5
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z5, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z4, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    $+256, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x02, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x3AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x3AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x3AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -171,7 +334,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -182,49 +345,162 @@ tap:
 	MOVQ 152(SI), SI
 
 quad:
-	VMOVDQU8     (AX), Z6
-	VMOVDQU8     64(AX), Z7
-	VPBROADCASTD (DX), Z8
-	VPDPBUSD     Z6, Z8, Z0
-	VPDPBUSD     Z7, Z8, Z1
-	VPBROADCASTD (DX)(BX*1), Z8
-	VPDPBUSD     Z6, Z8, Z2
-	VPDPBUSD     Z7, Z8, Z3
-	VPBROADCASTD (DX)(BX*2), Z8
-	VPDPBUSD     Z6, Z8, Z4
-	VPDPBUSD     Z7, Z8, Z5
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	DECQ         SI
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	ADDQ         $+384, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x03, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z6
+	VMOVDQU8      64(AX), Z7
+	VPBROADCASTD  (DX), Z8
+	VPDPBUSD      Z6, Z8, Z0
+	VPDPBUSD      Z7, Z8, Z1
+	VPBROADCASTD  (DX)(BX*1), Z8
+	VPDPBUSD      Z6, Z8, Z2
+	VPDPBUSD      Z7, Z8, Z3
+	VPBROADCASTD  (DX)(BX*2), Z8
+	VPDPBUSD      Z6, Z8, Z4
+	VPDPBUSD      Z7, Z8, Z5
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	DECQ          SI
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z6
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z6, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z6
+	VPSRAVD       352(AX), Z0, Z7
+	VPANDD        480(AX), Z7, Z7
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z7, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z7
+	VPANDD        544(AX), Z7, Z7
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z7, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z7
+	VPANDD        480(AX), Z7, Z7
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z7, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z7
+	VPANDD        544(AX), Z7, Z7
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z7, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z6, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	ADDQ    $+384, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x03, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x4AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x4AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x4AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -244,7 +520,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -256,54 +532,191 @@ tap:
 	MOVQ 152(DI), DI
 
 quad:
-	VMOVDQU8     (AX), Z8
-	VMOVDQU8     64(AX), Z9
-	VPBROADCASTD (DX), Z10
-	VPDPBUSD     Z8, Z10, Z0
-	VPDPBUSD     Z9, Z10, Z1
-	VPBROADCASTD (DX)(BX*1), Z10
-	VPDPBUSD     Z8, Z10, Z2
-	VPDPBUSD     Z9, Z10, Z3
-	VPBROADCASTD (DX)(BX*2), Z10
-	VPDPBUSD     Z8, Z10, Z4
-	VPDPBUSD     Z9, Z10, Z5
-	VPBROADCASTD (DX)(SI*1), Z10
-	VPDPBUSD     Z8, Z10, Z6
-	VPDPBUSD     Z9, Z10, Z7
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	DECQ         DI
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	ADDQ         $+512, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x04, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z8
+	VMOVDQU8      64(AX), Z9
+	VPBROADCASTD  (DX), Z10
+	VPDPBUSD      Z8, Z10, Z0
+	VPDPBUSD      Z9, Z10, Z1
+	VPBROADCASTD  (DX)(BX*1), Z10
+	VPDPBUSD      Z8, Z10, Z2
+	VPDPBUSD      Z9, Z10, Z3
+	VPBROADCASTD  (DX)(BX*2), Z10
+	VPDPBUSD      Z8, Z10, Z4
+	VPDPBUSD      Z9, Z10, Z5
+	VPBROADCASTD  (DX)(SI*1), Z10
+	VPDPBUSD      Z8, Z10, Z6
+	VPDPBUSD      Z9, Z10, Z7
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	DECQ          DI
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z8, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z8, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z8
+	VPSRAVD       352(AX), Z0, Z9
+	VPANDD        480(AX), Z9, Z9
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z9, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z9
+	VPANDD        544(AX), Z9, Z9
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z9, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z9
+	VPANDD        480(AX), Z9, Z9
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z9, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z9
+	VPANDD        544(AX), Z9, Z9
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z9, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z8, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z8, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	ADDQ    $+512, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x04, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x5AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x5AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x5AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -325,7 +738,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -337,59 +750,226 @@ tap:
 	MOVQ 152(DI), DI
 
 quad:
-	VMOVDQU8     (AX), Z10
-	VMOVDQU8     64(AX), Z11
-	VPBROADCASTD (DX), Z12
-	VPDPBUSD     Z10, Z12, Z0
-	VPDPBUSD     Z11, Z12, Z1
-	VPBROADCASTD (DX)(BX*1), Z12
-	VPDPBUSD     Z10, Z12, Z2
-	VPDPBUSD     Z11, Z12, Z3
-	VPBROADCASTD (DX)(BX*2), Z12
-	VPDPBUSD     Z10, Z12, Z4
-	VPDPBUSD     Z11, Z12, Z5
-	VPBROADCASTD (DX)(SI*1), Z12
-	VPDPBUSD     Z10, Z12, Z6
-	VPDPBUSD     Z11, Z12, Z7
-	VPBROADCASTD (DX)(BX*4), Z12
-	VPDPBUSD     Z10, Z12, Z8
-	VPDPBUSD     Z11, Z12, Z9
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	DECQ         DI
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	ADDQ         $+640, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x05, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z10
+	VMOVDQU8      64(AX), Z11
+	VPBROADCASTD  (DX), Z12
+	VPDPBUSD      Z10, Z12, Z0
+	VPDPBUSD      Z11, Z12, Z1
+	VPBROADCASTD  (DX)(BX*1), Z12
+	VPDPBUSD      Z10, Z12, Z2
+	VPDPBUSD      Z11, Z12, Z3
+	VPBROADCASTD  (DX)(BX*2), Z12
+	VPDPBUSD      Z10, Z12, Z4
+	VPDPBUSD      Z11, Z12, Z5
+	VPBROADCASTD  (DX)(SI*1), Z12
+	VPDPBUSD      Z10, Z12, Z6
+	VPDPBUSD      Z11, Z12, Z7
+	VPBROADCASTD  (DX)(BX*4), Z12
+	VPDPBUSD      Z10, Z12, Z8
+	VPDPBUSD      Z11, Z12, Z9
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	DECQ          DI
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z10
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z10, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z10, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z10, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z10
+	VPSRAVD       352(AX), Z0, Z11
+	VPANDD        480(AX), Z11, Z11
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z11, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z11
+	VPANDD        544(AX), Z11, Z11
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z11, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z11
+	VPANDD        480(AX), Z11, Z11
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z11, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z11
+	VPANDD        544(AX), Z11, Z11
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z11, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z10, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z10, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       416(AX), Z9, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z10, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	ADDQ    $+640, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x05, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x6AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x6AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x6AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -413,7 +993,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -427,65 +1007,256 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8     (AX), Z12
-	VMOVDQU8     64(AX), Z13
-	VPBROADCASTD (DX), Z14
-	VPDPBUSD     Z12, Z14, Z0
-	VPDPBUSD     Z13, Z14, Z1
-	VPBROADCASTD (DX)(BX*1), Z14
-	VPDPBUSD     Z12, Z14, Z2
-	VPDPBUSD     Z13, Z14, Z3
-	VPBROADCASTD (DX)(BX*2), Z14
-	VPDPBUSD     Z12, Z14, Z4
-	VPDPBUSD     Z13, Z14, Z5
-	VPBROADCASTD (DX)(SI*1), Z14
-	VPDPBUSD     Z12, Z14, Z6
-	VPDPBUSD     Z13, Z14, Z7
-	VPBROADCASTD (DX)(BX*4), Z14
-	VPDPBUSD     Z12, Z14, Z8
-	VPDPBUSD     Z13, Z14, Z9
-	VPBROADCASTD (DI), Z14
-	VPDPBUSD     Z12, Z14, Z10
-	VPDPBUSD     Z13, Z14, Z11
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	DECQ         R8
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	ADDQ         $+768, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x06, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z12
+	VMOVDQU8      64(AX), Z13
+	VPBROADCASTD  (DX), Z14
+	VPDPBUSD      Z12, Z14, Z0
+	VPDPBUSD      Z13, Z14, Z1
+	VPBROADCASTD  (DX)(BX*1), Z14
+	VPDPBUSD      Z12, Z14, Z2
+	VPDPBUSD      Z13, Z14, Z3
+	VPBROADCASTD  (DX)(BX*2), Z14
+	VPDPBUSD      Z12, Z14, Z4
+	VPDPBUSD      Z13, Z14, Z5
+	VPBROADCASTD  (DX)(SI*1), Z14
+	VPDPBUSD      Z12, Z14, Z6
+	VPDPBUSD      Z13, Z14, Z7
+	VPBROADCASTD  (DX)(BX*4), Z14
+	VPDPBUSD      Z12, Z14, Z8
+	VPDPBUSD      Z13, Z14, Z9
+	VPBROADCASTD  (DI), Z14
+	VPDPBUSD      Z12, Z14, Z10
+	VPDPBUSD      Z13, Z14, Z11
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	DECQ          R8
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z12
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z12, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z12, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z12
+	VPSRAVD       352(AX), Z0, Z13
+	VPANDD        480(AX), Z13, Z13
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z13, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z13
+	VPANDD        544(AX), Z13, Z13
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z13, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z13
+	VPANDD        480(AX), Z13, Z13
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z13, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z13
+	VPANDD        544(AX), Z13, Z13
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z13, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z12, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       416(AX), Z9, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       416(AX), Z11, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z12, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	ADDQ    $+768, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x06, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x7AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x7AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x7AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -511,7 +1282,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -525,70 +1296,291 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8     (AX), Z14
-	VMOVDQU8     64(AX), Z15
-	VPBROADCASTD (DX), Z16
-	VPDPBUSD     Z14, Z16, Z0
-	VPDPBUSD     Z15, Z16, Z1
-	VPBROADCASTD (DX)(BX*1), Z16
-	VPDPBUSD     Z14, Z16, Z2
-	VPDPBUSD     Z15, Z16, Z3
-	VPBROADCASTD (DX)(BX*2), Z16
-	VPDPBUSD     Z14, Z16, Z4
-	VPDPBUSD     Z15, Z16, Z5
-	VPBROADCASTD (DX)(SI*1), Z16
-	VPDPBUSD     Z14, Z16, Z6
-	VPDPBUSD     Z15, Z16, Z7
-	VPBROADCASTD (DX)(BX*4), Z16
-	VPDPBUSD     Z14, Z16, Z8
-	VPDPBUSD     Z15, Z16, Z9
-	VPBROADCASTD (DI), Z16
-	VPDPBUSD     Z14, Z16, Z10
-	VPDPBUSD     Z15, Z16, Z11
-	VPBROADCASTD (DI)(BX*1), Z16
-	VPDPBUSD     Z14, Z16, Z12
-	VPDPBUSD     Z15, Z16, Z13
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	DECQ         R8
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	ADDQ         $+896, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x07, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z14
+	VMOVDQU8      64(AX), Z15
+	VPBROADCASTD  (DX), Z16
+	VPDPBUSD      Z14, Z16, Z0
+	VPDPBUSD      Z15, Z16, Z1
+	VPBROADCASTD  (DX)(BX*1), Z16
+	VPDPBUSD      Z14, Z16, Z2
+	VPDPBUSD      Z15, Z16, Z3
+	VPBROADCASTD  (DX)(BX*2), Z16
+	VPDPBUSD      Z14, Z16, Z4
+	VPDPBUSD      Z15, Z16, Z5
+	VPBROADCASTD  (DX)(SI*1), Z16
+	VPDPBUSD      Z14, Z16, Z6
+	VPDPBUSD      Z15, Z16, Z7
+	VPBROADCASTD  (DX)(BX*4), Z16
+	VPDPBUSD      Z14, Z16, Z8
+	VPDPBUSD      Z15, Z16, Z9
+	VPBROADCASTD  (DI), Z16
+	VPDPBUSD      Z14, Z16, Z10
+	VPDPBUSD      Z15, Z16, Z11
+	VPBROADCASTD  (DI)(BX*1), Z16
+	VPDPBUSD      Z14, Z16, Z12
+	VPDPBUSD      Z15, Z16, Z13
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	DECQ          R8
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z14
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z14, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z14, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z14, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z14, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z14
+	VPSRAVD       352(AX), Z0, Z15
+	VPANDD        480(AX), Z15, Z15
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z15, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z15
+	VPANDD        544(AX), Z15, Z15
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z15, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z15
+	VPANDD        480(AX), Z15, Z15
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z15, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z15
+	VPANDD        544(AX), Z15, Z15
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z15, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z14, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z14, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       416(AX), Z9, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       416(AX), Z11, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z14, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       416(AX), Z13, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z14, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	ADDQ    $+896, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x07, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x8AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x8AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x8AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -616,7 +1608,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -630,75 +1622,320 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8     (AX), Z16
-	VMOVDQU8     64(AX), Z17
-	VPBROADCASTD (DX), Z18
-	VPDPBUSD     Z16, Z18, Z0
-	VPDPBUSD     Z17, Z18, Z1
-	VPBROADCASTD (DX)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z2
-	VPDPBUSD     Z17, Z18, Z3
-	VPBROADCASTD (DX)(BX*2), Z18
-	VPDPBUSD     Z16, Z18, Z4
-	VPDPBUSD     Z17, Z18, Z5
-	VPBROADCASTD (DX)(SI*1), Z18
-	VPDPBUSD     Z16, Z18, Z6
-	VPDPBUSD     Z17, Z18, Z7
-	VPBROADCASTD (DX)(BX*4), Z18
-	VPDPBUSD     Z16, Z18, Z8
-	VPDPBUSD     Z17, Z18, Z9
-	VPBROADCASTD (DI), Z18
-	VPDPBUSD     Z16, Z18, Z10
-	VPDPBUSD     Z17, Z18, Z11
-	VPBROADCASTD (DI)(BX*1), Z18
-	VPDPBUSD     Z16, Z18, Z12
-	VPDPBUSD     Z17, Z18, Z13
-	VPBROADCASTD (DI)(BX*2), Z18
-	VPDPBUSD     Z16, Z18, Z14
-	VPDPBUSD     Z17, Z18, Z15
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	DECQ         R8
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	ADDQ         $+1024, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x08, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z16
+	VMOVDQU8      64(AX), Z17
+	VPBROADCASTD  (DX), Z18
+	VPDPBUSD      Z16, Z18, Z0
+	VPDPBUSD      Z17, Z18, Z1
+	VPBROADCASTD  (DX)(BX*1), Z18
+	VPDPBUSD      Z16, Z18, Z2
+	VPDPBUSD      Z17, Z18, Z3
+	VPBROADCASTD  (DX)(BX*2), Z18
+	VPDPBUSD      Z16, Z18, Z4
+	VPDPBUSD      Z17, Z18, Z5
+	VPBROADCASTD  (DX)(SI*1), Z18
+	VPDPBUSD      Z16, Z18, Z6
+	VPDPBUSD      Z17, Z18, Z7
+	VPBROADCASTD  (DX)(BX*4), Z18
+	VPDPBUSD      Z16, Z18, Z8
+	VPDPBUSD      Z17, Z18, Z9
+	VPBROADCASTD  (DI), Z18
+	VPDPBUSD      Z16, Z18, Z10
+	VPDPBUSD      Z17, Z18, Z11
+	VPBROADCASTD  (DI)(BX*1), Z18
+	VPDPBUSD      Z16, Z18, Z12
+	VPDPBUSD      Z17, Z18, Z13
+	VPBROADCASTD  (DI)(BX*2), Z18
+	VPDPBUSD      Z16, Z18, Z14
+	VPDPBUSD      Z17, Z18, Z15
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	DECQ          R8
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z16
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z16, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z16, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z16, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z16
+	VPSRAVD       352(AX), Z0, Z17
+	VPANDD        480(AX), Z17, Z17
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z17, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z17
+	VPANDD        544(AX), Z17, Z17
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z17, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z17
+	VPANDD        480(AX), Z17, Z17
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z17, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z17
+	VPANDD        544(AX), Z17, Z17
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z17, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z16, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       416(AX), Z9, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       416(AX), Z11, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z16, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       416(AX), Z13, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       416(AX), Z15, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z16, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	ADDQ    $+1024, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x08, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x9AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x9AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x9AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -728,7 +1965,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -742,80 +1979,355 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8     (AX), Z18
-	VMOVDQU8     64(AX), Z19
-	VPBROADCASTD (DX), Z20
-	VPDPBUSD     Z18, Z20, Z0
-	VPDPBUSD     Z19, Z20, Z1
-	VPBROADCASTD (DX)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z2
-	VPDPBUSD     Z19, Z20, Z3
-	VPBROADCASTD (DX)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z4
-	VPDPBUSD     Z19, Z20, Z5
-	VPBROADCASTD (DX)(SI*1), Z20
-	VPDPBUSD     Z18, Z20, Z6
-	VPDPBUSD     Z19, Z20, Z7
-	VPBROADCASTD (DX)(BX*4), Z20
-	VPDPBUSD     Z18, Z20, Z8
-	VPDPBUSD     Z19, Z20, Z9
-	VPBROADCASTD (DI), Z20
-	VPDPBUSD     Z18, Z20, Z10
-	VPDPBUSD     Z19, Z20, Z11
-	VPBROADCASTD (DI)(BX*1), Z20
-	VPDPBUSD     Z18, Z20, Z12
-	VPDPBUSD     Z19, Z20, Z13
-	VPBROADCASTD (DI)(BX*2), Z20
-	VPDPBUSD     Z18, Z20, Z14
-	VPDPBUSD     Z19, Z20, Z15
-	VPBROADCASTD (DI)(SI*1), Z20
-	VPDPBUSD     Z18, Z20, Z16
-	VPDPBUSD     Z19, Z20, Z17
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	DECQ         R8
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	ADDQ         $+1152, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x09, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z18
+	VMOVDQU8      64(AX), Z19
+	VPBROADCASTD  (DX), Z20
+	VPDPBUSD      Z18, Z20, Z0
+	VPDPBUSD      Z19, Z20, Z1
+	VPBROADCASTD  (DX)(BX*1), Z20
+	VPDPBUSD      Z18, Z20, Z2
+	VPDPBUSD      Z19, Z20, Z3
+	VPBROADCASTD  (DX)(BX*2), Z20
+	VPDPBUSD      Z18, Z20, Z4
+	VPDPBUSD      Z19, Z20, Z5
+	VPBROADCASTD  (DX)(SI*1), Z20
+	VPDPBUSD      Z18, Z20, Z6
+	VPDPBUSD      Z19, Z20, Z7
+	VPBROADCASTD  (DX)(BX*4), Z20
+	VPDPBUSD      Z18, Z20, Z8
+	VPDPBUSD      Z19, Z20, Z9
+	VPBROADCASTD  (DI), Z20
+	VPDPBUSD      Z18, Z20, Z10
+	VPDPBUSD      Z19, Z20, Z11
+	VPBROADCASTD  (DI)(BX*1), Z20
+	VPDPBUSD      Z18, Z20, Z12
+	VPDPBUSD      Z19, Z20, Z13
+	VPBROADCASTD  (DI)(BX*2), Z20
+	VPDPBUSD      Z18, Z20, Z14
+	VPDPBUSD      Z19, Z20, Z15
+	VPBROADCASTD  (DI)(SI*1), Z20
+	VPDPBUSD      Z18, Z20, Z16
+	VPDPBUSD      Z19, Z20, Z17
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	DECQ          R8
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z18
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z18, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z18, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z18, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z18, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z18, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z18
+	VPSRAVD       352(AX), Z0, Z19
+	VPANDD        480(AX), Z19, Z19
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z19, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z19
+	VPANDD        544(AX), Z19, Z19
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z19, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z19
+	VPANDD        480(AX), Z19, Z19
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z19, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z19
+	VPANDD        544(AX), Z19, Z19
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z19, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z18, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z18, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       416(AX), Z9, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       416(AX), Z11, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z18, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       416(AX), Z13, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       416(AX), Z15, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z18, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       416(AX), Z17, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z18, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	ADDQ    $+1152, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x09, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x10AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x10AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x10AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -847,7 +2359,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -861,85 +2373,384 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8     (AX), Z20
-	VMOVDQU8     64(AX), Z21
-	VPBROADCASTD (DX), Z22
-	VPDPBUSD     Z20, Z22, Z0
-	VPDPBUSD     Z21, Z22, Z1
-	VPBROADCASTD (DX)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z2
-	VPDPBUSD     Z21, Z22, Z3
-	VPBROADCASTD (DX)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z4
-	VPDPBUSD     Z21, Z22, Z5
-	VPBROADCASTD (DX)(SI*1), Z22
-	VPDPBUSD     Z20, Z22, Z6
-	VPDPBUSD     Z21, Z22, Z7
-	VPBROADCASTD (DX)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z8
-	VPDPBUSD     Z21, Z22, Z9
-	VPBROADCASTD (DI), Z22
-	VPDPBUSD     Z20, Z22, Z10
-	VPDPBUSD     Z21, Z22, Z11
-	VPBROADCASTD (DI)(BX*1), Z22
-	VPDPBUSD     Z20, Z22, Z12
-	VPDPBUSD     Z21, Z22, Z13
-	VPBROADCASTD (DI)(BX*2), Z22
-	VPDPBUSD     Z20, Z22, Z14
-	VPDPBUSD     Z21, Z22, Z15
-	VPBROADCASTD (DI)(SI*1), Z22
-	VPDPBUSD     Z20, Z22, Z16
-	VPDPBUSD     Z21, Z22, Z17
-	VPBROADCASTD (DI)(BX*4), Z22
-	VPDPBUSD     Z20, Z22, Z18
-	VPDPBUSD     Z21, Z22, Z19
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	DECQ         R8
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	ADDQ         $+1280, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0a, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z20
+	VMOVDQU8      64(AX), Z21
+	VPBROADCASTD  (DX), Z22
+	VPDPBUSD      Z20, Z22, Z0
+	VPDPBUSD      Z21, Z22, Z1
+	VPBROADCASTD  (DX)(BX*1), Z22
+	VPDPBUSD      Z20, Z22, Z2
+	VPDPBUSD      Z21, Z22, Z3
+	VPBROADCASTD  (DX)(BX*2), Z22
+	VPDPBUSD      Z20, Z22, Z4
+	VPDPBUSD      Z21, Z22, Z5
+	VPBROADCASTD  (DX)(SI*1), Z22
+	VPDPBUSD      Z20, Z22, Z6
+	VPDPBUSD      Z21, Z22, Z7
+	VPBROADCASTD  (DX)(BX*4), Z22
+	VPDPBUSD      Z20, Z22, Z8
+	VPDPBUSD      Z21, Z22, Z9
+	VPBROADCASTD  (DI), Z22
+	VPDPBUSD      Z20, Z22, Z10
+	VPDPBUSD      Z21, Z22, Z11
+	VPBROADCASTD  (DI)(BX*1), Z22
+	VPDPBUSD      Z20, Z22, Z12
+	VPDPBUSD      Z21, Z22, Z13
+	VPBROADCASTD  (DI)(BX*2), Z22
+	VPDPBUSD      Z20, Z22, Z14
+	VPDPBUSD      Z21, Z22, Z15
+	VPBROADCASTD  (DI)(SI*1), Z22
+	VPDPBUSD      Z20, Z22, Z16
+	VPDPBUSD      Z21, Z22, Z17
+	VPBROADCASTD  (DI)(BX*4), Z22
+	VPDPBUSD      Z20, Z22, Z18
+	VPDPBUSD      Z21, Z22, Z19
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	DECQ          R8
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z20
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z20, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z20, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z20, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z20, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        288(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z20, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z20
+	VPSRAVD       352(AX), Z0, Z21
+	VPANDD        480(AX), Z21, Z21
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z21, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z21
+	VPANDD        544(AX), Z21, Z21
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z21, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z21
+	VPANDD        480(AX), Z21, Z21
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z21, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z21
+	VPANDD        544(AX), Z21, Z21
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z21, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z20, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z20, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       416(AX), Z9, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       416(AX), Z11, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z20, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       416(AX), Z13, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       416(AX), Z15, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z20, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       416(AX), Z17, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       416(AX), Z19, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z20, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	ADDQ    $+1280, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0a, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x11AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x11AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x11AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -973,7 +2784,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -989,91 +2800,420 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8     (AX), Z22
-	VMOVDQU8     64(AX), Z23
-	VPBROADCASTD (DX), Z24
-	VPDPBUSD     Z22, Z24, Z0
-	VPDPBUSD     Z23, Z24, Z1
-	VPBROADCASTD (DX)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z2
-	VPDPBUSD     Z23, Z24, Z3
-	VPBROADCASTD (DX)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z4
-	VPDPBUSD     Z23, Z24, Z5
-	VPBROADCASTD (DX)(SI*1), Z24
-	VPDPBUSD     Z22, Z24, Z6
-	VPDPBUSD     Z23, Z24, Z7
-	VPBROADCASTD (DX)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z8
-	VPDPBUSD     Z23, Z24, Z9
-	VPBROADCASTD (DI), Z24
-	VPDPBUSD     Z22, Z24, Z10
-	VPDPBUSD     Z23, Z24, Z11
-	VPBROADCASTD (DI)(BX*1), Z24
-	VPDPBUSD     Z22, Z24, Z12
-	VPDPBUSD     Z23, Z24, Z13
-	VPBROADCASTD (DI)(BX*2), Z24
-	VPDPBUSD     Z22, Z24, Z14
-	VPDPBUSD     Z23, Z24, Z15
-	VPBROADCASTD (DI)(SI*1), Z24
-	VPDPBUSD     Z22, Z24, Z16
-	VPDPBUSD     Z23, Z24, Z17
-	VPBROADCASTD (DI)(BX*4), Z24
-	VPDPBUSD     Z22, Z24, Z18
-	VPDPBUSD     Z23, Z24, Z19
-	VPBROADCASTD (R8), Z24
-	VPDPBUSD     Z22, Z24, Z20
-	VPDPBUSD     Z23, Z24, Z21
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	ADDQ         $+1408, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0b, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z22
+	VMOVDQU8      64(AX), Z23
+	VPBROADCASTD  (DX), Z24
+	VPDPBUSD      Z22, Z24, Z0
+	VPDPBUSD      Z23, Z24, Z1
+	VPBROADCASTD  (DX)(BX*1), Z24
+	VPDPBUSD      Z22, Z24, Z2
+	VPDPBUSD      Z23, Z24, Z3
+	VPBROADCASTD  (DX)(BX*2), Z24
+	VPDPBUSD      Z22, Z24, Z4
+	VPDPBUSD      Z23, Z24, Z5
+	VPBROADCASTD  (DX)(SI*1), Z24
+	VPDPBUSD      Z22, Z24, Z6
+	VPDPBUSD      Z23, Z24, Z7
+	VPBROADCASTD  (DX)(BX*4), Z24
+	VPDPBUSD      Z22, Z24, Z8
+	VPDPBUSD      Z23, Z24, Z9
+	VPBROADCASTD  (DI), Z24
+	VPDPBUSD      Z22, Z24, Z10
+	VPDPBUSD      Z23, Z24, Z11
+	VPBROADCASTD  (DI)(BX*1), Z24
+	VPDPBUSD      Z22, Z24, Z12
+	VPDPBUSD      Z23, Z24, Z13
+	VPBROADCASTD  (DI)(BX*2), Z24
+	VPDPBUSD      Z22, Z24, Z14
+	VPDPBUSD      Z23, Z24, Z15
+	VPBROADCASTD  (DI)(SI*1), Z24
+	VPDPBUSD      Z22, Z24, Z16
+	VPDPBUSD      Z23, Z24, Z17
+	VPBROADCASTD  (DI)(BX*4), Z24
+	VPDPBUSD      Z22, Z24, Z18
+	VPDPBUSD      Z23, Z24, Z19
+	VPBROADCASTD  (R8), Z24
+	VPDPBUSD      Z22, Z24, Z20
+	VPDPBUSD      Z23, Z24, Z21
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	DECQ          R9
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z22
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z22, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z22, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z22, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z22, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        288(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z22, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        288(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z22, Z20
+	VMOVDQU8      Y20, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z22
+	VPSRAVD       352(AX), Z0, Z23
+	VPANDD        480(AX), Z23, Z23
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z23, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z23
+	VPANDD        544(AX), Z23, Z23
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z23, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z23
+	VPANDD        480(AX), Z23, Z23
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z23, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z23
+	VPANDD        544(AX), Z23, Z23
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z23, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z22, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z22, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       416(AX), Z9, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       416(AX), Z11, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z22, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       416(AX), Z13, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       416(AX), Z15, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z22, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       416(AX), Z17, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       416(AX), Z19, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z22, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       416(AX), Z21, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z22, Z20
+	VMOVDQU8      Y20, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	ADDQ    $+1408, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0b, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x12AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x12AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x12AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -1109,7 +3249,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -1125,96 +3265,449 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8     (AX), Z24
-	VMOVDQU8     64(AX), Z25
-	VPBROADCASTD (DX), Z26
-	VPDPBUSD     Z24, Z26, Z0
-	VPDPBUSD     Z25, Z26, Z1
-	VPBROADCASTD (DX)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z2
-	VPDPBUSD     Z25, Z26, Z3
-	VPBROADCASTD (DX)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z4
-	VPDPBUSD     Z25, Z26, Z5
-	VPBROADCASTD (DX)(SI*1), Z26
-	VPDPBUSD     Z24, Z26, Z6
-	VPDPBUSD     Z25, Z26, Z7
-	VPBROADCASTD (DX)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z8
-	VPDPBUSD     Z25, Z26, Z9
-	VPBROADCASTD (DI), Z26
-	VPDPBUSD     Z24, Z26, Z10
-	VPDPBUSD     Z25, Z26, Z11
-	VPBROADCASTD (DI)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z12
-	VPDPBUSD     Z25, Z26, Z13
-	VPBROADCASTD (DI)(BX*2), Z26
-	VPDPBUSD     Z24, Z26, Z14
-	VPDPBUSD     Z25, Z26, Z15
-	VPBROADCASTD (DI)(SI*1), Z26
-	VPDPBUSD     Z24, Z26, Z16
-	VPDPBUSD     Z25, Z26, Z17
-	VPBROADCASTD (DI)(BX*4), Z26
-	VPDPBUSD     Z24, Z26, Z18
-	VPDPBUSD     Z25, Z26, Z19
-	VPBROADCASTD (R8), Z26
-	VPDPBUSD     Z24, Z26, Z20
-	VPDPBUSD     Z25, Z26, Z21
-	VPBROADCASTD (R8)(BX*1), Z26
-	VPDPBUSD     Z24, Z26, Z22
-	VPDPBUSD     Z25, Z26, Z23
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	VMOVUPS      Z22, 1408(AX)
-	VMOVUPS      Z23, 1472(AX)
-	ADDQ         $+1536, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0c, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z24
+	VMOVDQU8      64(AX), Z25
+	VPBROADCASTD  (DX), Z26
+	VPDPBUSD      Z24, Z26, Z0
+	VPDPBUSD      Z25, Z26, Z1
+	VPBROADCASTD  (DX)(BX*1), Z26
+	VPDPBUSD      Z24, Z26, Z2
+	VPDPBUSD      Z25, Z26, Z3
+	VPBROADCASTD  (DX)(BX*2), Z26
+	VPDPBUSD      Z24, Z26, Z4
+	VPDPBUSD      Z25, Z26, Z5
+	VPBROADCASTD  (DX)(SI*1), Z26
+	VPDPBUSD      Z24, Z26, Z6
+	VPDPBUSD      Z25, Z26, Z7
+	VPBROADCASTD  (DX)(BX*4), Z26
+	VPDPBUSD      Z24, Z26, Z8
+	VPDPBUSD      Z25, Z26, Z9
+	VPBROADCASTD  (DI), Z26
+	VPDPBUSD      Z24, Z26, Z10
+	VPDPBUSD      Z25, Z26, Z11
+	VPBROADCASTD  (DI)(BX*1), Z26
+	VPDPBUSD      Z24, Z26, Z12
+	VPDPBUSD      Z25, Z26, Z13
+	VPBROADCASTD  (DI)(BX*2), Z26
+	VPDPBUSD      Z24, Z26, Z14
+	VPDPBUSD      Z25, Z26, Z15
+	VPBROADCASTD  (DI)(SI*1), Z26
+	VPDPBUSD      Z24, Z26, Z16
+	VPDPBUSD      Z25, Z26, Z17
+	VPBROADCASTD  (DI)(BX*4), Z26
+	VPDPBUSD      Z24, Z26, Z18
+	VPDPBUSD      Z25, Z26, Z19
+	VPBROADCASTD  (R8), Z26
+	VPDPBUSD      Z24, Z26, Z20
+	VPDPBUSD      Z25, Z26, Z21
+	VPBROADCASTD  (R8)(BX*1), Z26
+	VPDPBUSD      Z24, Z26, Z22
+	VPDPBUSD      Z25, Z26, Z23
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	DECQ          R9
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z24
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z24, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z24, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z24, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z24, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        288(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z24, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        288(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        288(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z24, Z20
+	VMOVDQU8      Y20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z20, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z24
+	VPSRAVD       352(AX), Z0, Z25
+	VPANDD        480(AX), Z25, Z25
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z25, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z25
+	VPANDD        544(AX), Z25, Z25
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z25, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z25
+	VPANDD        480(AX), Z25, Z25
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z25, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z25
+	VPANDD        544(AX), Z25, Z25
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z25, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z24, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z24, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       416(AX), Z9, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       416(AX), Z11, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z24, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       416(AX), Z13, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       416(AX), Z15, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z24, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       416(AX), Z17, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       416(AX), Z19, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z24, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       416(AX), Z21, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPSRAVD       352(AX), Z22, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z22, Z22
+	VPADDD        Z0, Z22, Z22
+	VPSRAVD       416(AX), Z23, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z23, Z23
+	VPADDD        Z0, Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z24, Z20
+	VMOVDQU8      Y20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z20, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	VMOVUPS Z22, 1408(AX)
+	VMOVUPS Z23, 1472(AX)
+	ADDQ    $+1536, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0c, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x13AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x13AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x13AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -1252,7 +3745,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -1268,101 +3761,484 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8     (AX), Z26
-	VMOVDQU8     64(AX), Z27
-	VPBROADCASTD (DX), Z28
-	VPDPBUSD     Z26, Z28, Z0
-	VPDPBUSD     Z27, Z28, Z1
-	VPBROADCASTD (DX)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z2
-	VPDPBUSD     Z27, Z28, Z3
-	VPBROADCASTD (DX)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z4
-	VPDPBUSD     Z27, Z28, Z5
-	VPBROADCASTD (DX)(SI*1), Z28
-	VPDPBUSD     Z26, Z28, Z6
-	VPDPBUSD     Z27, Z28, Z7
-	VPBROADCASTD (DX)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z8
-	VPDPBUSD     Z27, Z28, Z9
-	VPBROADCASTD (DI), Z28
-	VPDPBUSD     Z26, Z28, Z10
-	VPDPBUSD     Z27, Z28, Z11
-	VPBROADCASTD (DI)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z12
-	VPDPBUSD     Z27, Z28, Z13
-	VPBROADCASTD (DI)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z14
-	VPDPBUSD     Z27, Z28, Z15
-	VPBROADCASTD (DI)(SI*1), Z28
-	VPDPBUSD     Z26, Z28, Z16
-	VPDPBUSD     Z27, Z28, Z17
-	VPBROADCASTD (DI)(BX*4), Z28
-	VPDPBUSD     Z26, Z28, Z18
-	VPDPBUSD     Z27, Z28, Z19
-	VPBROADCASTD (R8), Z28
-	VPDPBUSD     Z26, Z28, Z20
-	VPDPBUSD     Z27, Z28, Z21
-	VPBROADCASTD (R8)(BX*1), Z28
-	VPDPBUSD     Z26, Z28, Z22
-	VPDPBUSD     Z27, Z28, Z23
-	VPBROADCASTD (R8)(BX*2), Z28
-	VPDPBUSD     Z26, Z28, Z24
-	VPDPBUSD     Z27, Z28, Z25
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	VMOVUPS      Z22, 1408(AX)
-	VMOVUPS      Z23, 1472(AX)
-	VMOVUPS      Z24, 1536(AX)
-	VMOVUPS      Z25, 1600(AX)
-	ADDQ         $+1664, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0d, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z26
+	VMOVDQU8      64(AX), Z27
+	VPBROADCASTD  (DX), Z28
+	VPDPBUSD      Z26, Z28, Z0
+	VPDPBUSD      Z27, Z28, Z1
+	VPBROADCASTD  (DX)(BX*1), Z28
+	VPDPBUSD      Z26, Z28, Z2
+	VPDPBUSD      Z27, Z28, Z3
+	VPBROADCASTD  (DX)(BX*2), Z28
+	VPDPBUSD      Z26, Z28, Z4
+	VPDPBUSD      Z27, Z28, Z5
+	VPBROADCASTD  (DX)(SI*1), Z28
+	VPDPBUSD      Z26, Z28, Z6
+	VPDPBUSD      Z27, Z28, Z7
+	VPBROADCASTD  (DX)(BX*4), Z28
+	VPDPBUSD      Z26, Z28, Z8
+	VPDPBUSD      Z27, Z28, Z9
+	VPBROADCASTD  (DI), Z28
+	VPDPBUSD      Z26, Z28, Z10
+	VPDPBUSD      Z27, Z28, Z11
+	VPBROADCASTD  (DI)(BX*1), Z28
+	VPDPBUSD      Z26, Z28, Z12
+	VPDPBUSD      Z27, Z28, Z13
+	VPBROADCASTD  (DI)(BX*2), Z28
+	VPDPBUSD      Z26, Z28, Z14
+	VPDPBUSD      Z27, Z28, Z15
+	VPBROADCASTD  (DI)(SI*1), Z28
+	VPDPBUSD      Z26, Z28, Z16
+	VPDPBUSD      Z27, Z28, Z17
+	VPBROADCASTD  (DI)(BX*4), Z28
+	VPDPBUSD      Z26, Z28, Z18
+	VPDPBUSD      Z27, Z28, Z19
+	VPBROADCASTD  (R8), Z28
+	VPDPBUSD      Z26, Z28, Z20
+	VPDPBUSD      Z27, Z28, Z21
+	VPBROADCASTD  (R8)(BX*1), Z28
+	VPDPBUSD      Z26, Z28, Z22
+	VPDPBUSD      Z27, Z28, Z23
+	VPBROADCASTD  (R8)(BX*2), Z28
+	VPDPBUSD      Z26, Z28, Z24
+	VPDPBUSD      Z27, Z28, Z25
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	DECQ          R9
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z26
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z26, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z26, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z26, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z26, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        288(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z26, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        288(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        288(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z26, Z20
+	VMOVDQU8      Y20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z20, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        288(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z26, Z24
+	VMOVDQU8      Y24, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z26
+	VPSRAVD       352(AX), Z0, Z27
+	VPANDD        480(AX), Z27, Z27
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z27, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z27
+	VPANDD        544(AX), Z27, Z27
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z27, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z27
+	VPANDD        480(AX), Z27, Z27
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z27, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z27
+	VPANDD        544(AX), Z27, Z27
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z27, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z26, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z26, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       416(AX), Z9, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       416(AX), Z11, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z26, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       416(AX), Z13, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       416(AX), Z15, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z26, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       416(AX), Z17, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       416(AX), Z19, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z26, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       416(AX), Z21, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPSRAVD       352(AX), Z22, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z22, Z22
+	VPADDD        Z0, Z22, Z22
+	VPSRAVD       416(AX), Z23, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z23, Z23
+	VPADDD        Z0, Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z26, Z20
+	VMOVDQU8      Y20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z20, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z24, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z24, Z24
+	VPADDD        Z0, Z24, Z24
+	VPSRAVD       416(AX), Z25, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z25, Z25
+	VPADDD        Z0, Z25, Z25
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z26, Z24
+	VMOVDQU8      Y24, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	VMOVUPS Z22, 1408(AX)
+	VMOVUPS Z23, 1472(AX)
+	VMOVUPS Z24, 1536(AX)
+	VMOVUPS Z25, 1600(AX)
+	ADDQ    $+1664, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0d, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x32x14AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x32x14AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x32x14AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -1402,7 +4278,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -1418,106 +4294,513 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8     (AX), Z28
-	VMOVDQU8     64(AX), Z29
-	VPBROADCASTD (DX), Z30
-	VPDPBUSD     Z28, Z30, Z0
-	VPDPBUSD     Z29, Z30, Z1
-	VPBROADCASTD (DX)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z2
-	VPDPBUSD     Z29, Z30, Z3
-	VPBROADCASTD (DX)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z4
-	VPDPBUSD     Z29, Z30, Z5
-	VPBROADCASTD (DX)(SI*1), Z30
-	VPDPBUSD     Z28, Z30, Z6
-	VPDPBUSD     Z29, Z30, Z7
-	VPBROADCASTD (DX)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z8
-	VPDPBUSD     Z29, Z30, Z9
-	VPBROADCASTD (DI), Z30
-	VPDPBUSD     Z28, Z30, Z10
-	VPDPBUSD     Z29, Z30, Z11
-	VPBROADCASTD (DI)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z12
-	VPDPBUSD     Z29, Z30, Z13
-	VPBROADCASTD (DI)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z14
-	VPDPBUSD     Z29, Z30, Z15
-	VPBROADCASTD (DI)(SI*1), Z30
-	VPDPBUSD     Z28, Z30, Z16
-	VPDPBUSD     Z29, Z30, Z17
-	VPBROADCASTD (DI)(BX*4), Z30
-	VPDPBUSD     Z28, Z30, Z18
-	VPDPBUSD     Z29, Z30, Z19
-	VPBROADCASTD (R8), Z30
-	VPDPBUSD     Z28, Z30, Z20
-	VPDPBUSD     Z29, Z30, Z21
-	VPBROADCASTD (R8)(BX*1), Z30
-	VPDPBUSD     Z28, Z30, Z22
-	VPDPBUSD     Z29, Z30, Z23
-	VPBROADCASTD (R8)(BX*2), Z30
-	VPDPBUSD     Z28, Z30, Z24
-	VPDPBUSD     Z29, Z30, Z25
-	VPBROADCASTD (R8)(SI*1), Z30
-	VPDPBUSD     Z28, Z30, Z26
-	VPDPBUSD     Z29, Z30, Z27
-	ADDQ         $+128, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	VMOVUPS      Z22, 1408(AX)
-	VMOVUPS      Z23, 1472(AX)
-	VMOVUPS      Z24, 1536(AX)
-	VMOVUPS      Z25, 1600(AX)
-	VMOVUPS      Z26, 1664(AX)
-	VMOVUPS      Z27, 1728(AX)
-	ADDQ         $+1792, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0e, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z28
+	VMOVDQU8      64(AX), Z29
+	VPBROADCASTD  (DX), Z30
+	VPDPBUSD      Z28, Z30, Z0
+	VPDPBUSD      Z29, Z30, Z1
+	VPBROADCASTD  (DX)(BX*1), Z30
+	VPDPBUSD      Z28, Z30, Z2
+	VPDPBUSD      Z29, Z30, Z3
+	VPBROADCASTD  (DX)(BX*2), Z30
+	VPDPBUSD      Z28, Z30, Z4
+	VPDPBUSD      Z29, Z30, Z5
+	VPBROADCASTD  (DX)(SI*1), Z30
+	VPDPBUSD      Z28, Z30, Z6
+	VPDPBUSD      Z29, Z30, Z7
+	VPBROADCASTD  (DX)(BX*4), Z30
+	VPDPBUSD      Z28, Z30, Z8
+	VPDPBUSD      Z29, Z30, Z9
+	VPBROADCASTD  (DI), Z30
+	VPDPBUSD      Z28, Z30, Z10
+	VPDPBUSD      Z29, Z30, Z11
+	VPBROADCASTD  (DI)(BX*1), Z30
+	VPDPBUSD      Z28, Z30, Z12
+	VPDPBUSD      Z29, Z30, Z13
+	VPBROADCASTD  (DI)(BX*2), Z30
+	VPDPBUSD      Z28, Z30, Z14
+	VPDPBUSD      Z29, Z30, Z15
+	VPBROADCASTD  (DI)(SI*1), Z30
+	VPDPBUSD      Z28, Z30, Z16
+	VPDPBUSD      Z29, Z30, Z17
+	VPBROADCASTD  (DI)(BX*4), Z30
+	VPDPBUSD      Z28, Z30, Z18
+	VPDPBUSD      Z29, Z30, Z19
+	VPBROADCASTD  (R8), Z30
+	VPDPBUSD      Z28, Z30, Z20
+	VPDPBUSD      Z29, Z30, Z21
+	VPBROADCASTD  (R8)(BX*1), Z30
+	VPDPBUSD      Z28, Z30, Z22
+	VPDPBUSD      Z29, Z30, Z23
+	VPBROADCASTD  (R8)(BX*2), Z30
+	VPDPBUSD      Z28, Z30, Z24
+	VPDPBUSD      Z29, Z30, Z25
+	VPBROADCASTD  (R8)(SI*1), Z30
+	VPDPBUSD      Z28, Z30, Z26
+	VPDPBUSD      Z29, Z30, Z27
+	ADDQ          $+128, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	DECQ          R9
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z28
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z28, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z28, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z28, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z28, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        288(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z28, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        288(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        288(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z28, Z20
+	VMOVDQU8      Y20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z20, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        288(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VCVTDQ2PS     Z26, Z26
+	VMULPS        224(AX), Z26, Z26
+	VCVTPS2DQ     Z26, Z26
+	VCVTDQ2PS     Z27, Z27
+	VMULPS        288(AX), Z27, Z27
+	VCVTPS2DQ     Z27, Z27
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKSSDW     Z27, Z26, Z26
+	VPADDSW       736(AX), Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z28, Z24
+	VMOVDQU8      Y24, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z24, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z28
+	VPSRAVD       352(AX), Z0, Z29
+	VPANDD        480(AX), Z29, Z29
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z29, Z0, Z0
+	VPSRAVD       416(AX), Z1, Z29
+	VPANDD        544(AX), Z29, Z29
+	VPSRAVD       672(AX), Z1, Z1
+	VPADDD        Z29, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z29
+	VPANDD        480(AX), Z29, Z29
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z29, Z2, Z2
+	VPSRAVD       416(AX), Z3, Z29
+	VPANDD        544(AX), Z29, Z29
+	VPSRAVD       672(AX), Z3, Z3
+	VPADDD        Z29, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z28, Z0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       416(AX), Z5, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       416(AX), Z7, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z28, Z4
+	VMOVDQU8      Y4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       416(AX), Z9, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       416(AX), Z11, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z28, Z8
+	VMOVDQU8      Y8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       416(AX), Z13, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       416(AX), Z15, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z28, Z12
+	VMOVDQU8      Y12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       416(AX), Z17, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       416(AX), Z19, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z28, Z16
+	VMOVDQU8      Y16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       416(AX), Z21, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPSRAVD       352(AX), Z22, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z22, Z22
+	VPADDD        Z0, Z22, Z22
+	VPSRAVD       416(AX), Z23, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z23, Z23
+	VPADDD        Z0, Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z28, Z20
+	VMOVDQU8      Y20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z20, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z24, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z24, Z24
+	VPADDD        Z0, Z24, Z24
+	VPSRAVD       416(AX), Z25, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z25, Z25
+	VPADDD        Z0, Z25, Z25
+	VPSRAVD       352(AX), Z26, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z26, Z26
+	VPADDD        Z0, Z26, Z26
+	VPSRAVD       416(AX), Z27, Z0
+	VPANDD        544(AX), Z0, Z0
+	VPSRAVD       672(AX), Z27, Z27
+	VPADDD        Z0, Z27, Z27
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKSSDW     Z27, Z26, Z26
+	VPADDSW       736(AX), Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z28, Z24
+	VMOVDQU8      Y24, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z24, Y0
+	VMOVDQU8      Y0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	VMOVUPS Z22, 1408(AX)
+	VMOVUPS Z23, 1472(AX)
+	VMOVUPS Z24, 1536(AX)
+	VMOVUPS Z25, 1600(AX)
+	VMOVUPS Z26, 1664(AX)
+	VMOVUPS Z27, 1728(AX)
+	ADDQ    $+1792, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0e, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x1AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x1AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x1AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -1530,7 +4813,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -1549,28 +4832,80 @@ quad:
 	DECQ         BX
 	JNZ          quad
 	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
+	CMPQ         CX, 24(SP)
 	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	ADDQ         $+64, 8(SP)
 	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x01, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU32    tileS8Order<>+0(SB), Z1
+	VCVTDQ2PS    Z0, Z0
+	VMULPS       224(AX), Z0, Z0
+	VCVTPS2DQ    Z0, Z0
+	VPACKSSDW    Z0, Z0, Z0
+	VPADDSW      736(AX), Z0, Z0
+	VPACKUSWB    Z0, Z0, Z0
+	VPMAXUB      800(AX), Z0, Z0
+	VPMINUB      864(AX), Z0, Z0
+	VPERMD       Z0, Z1, Z0
+	VMOVDQU8     X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU32 tileS8Order<>+0(SB), Z1
+	VPSRAVD   352(AX), Z0, Z2
+	VPANDD    480(AX), Z2, Z2
+	VPSRAVD   608(AX), Z0, Z0
+	VPADDD    Z2, Z0, Z0
+	VPACKSSDW Z0, Z0, Z0
+	VPADDSW   736(AX), Z0, Z0
+	VPACKUSWB Z0, Z0, Z0
+	VPMAXUB   800(AX), Z0, Z0
+	VPMINUB   864(AX), Z0, Z0
+	VPERMD    Z0, Z1, Z0
+	VMOVDQU8  X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    $+64, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x01, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x2AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x2AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x2AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -1584,7 +4919,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -1595,39 +4930,104 @@ tap:
 	MOVQ 152(SI), SI
 
 quad:
-	VMOVDQU8     (AX), Z2
-	VPBROADCASTD (DX), Z3
-	VPDPBUSD     Z2, Z3, Z0
-	VPBROADCASTD (DX)(BX*1), Z3
-	VPDPBUSD     Z2, Z3, Z1
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	DECQ         SI
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	ADDQ         $+128, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x02, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z2
+	VPBROADCASTD  (DX), Z3
+	VPDPBUSD      Z2, Z3, Z0
+	VPBROADCASTD  (DX)(BX*1), Z3
+	VPDPBUSD      Z2, Z3, Z1
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	DECQ          SI
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z2
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKUSWB     Z0, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z2, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z2
+	VPSRAVD       352(AX), Z0, Z3
+	VPANDD        480(AX), Z3, Z3
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z3, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z3
+	VPANDD        480(AX), Z3, Z3
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z3, Z1, Z1
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKUSWB     Z0, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z2, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    $+128, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x02, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x3AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x3AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x3AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -1642,7 +5042,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -1653,42 +5053,124 @@ tap:
 	MOVQ 152(SI), SI
 
 quad:
-	VMOVDQU8     (AX), Z3
-	VPBROADCASTD (DX), Z4
-	VPDPBUSD     Z3, Z4, Z0
-	VPBROADCASTD (DX)(BX*1), Z4
-	VPDPBUSD     Z3, Z4, Z1
-	VPBROADCASTD (DX)(BX*2), Z4
-	VPDPBUSD     Z3, Z4, Z2
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	DECQ         SI
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	ADDQ         $+192, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x03, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z3
+	VPBROADCASTD  (DX), Z4
+	VPDPBUSD      Z3, Z4, Z0
+	VPBROADCASTD  (DX)(BX*1), Z4
+	VPDPBUSD      Z3, Z4, Z1
+	VPBROADCASTD  (DX)(BX*2), Z4
+	VPDPBUSD      Z3, Z4, Z2
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	DECQ          SI
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z3
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z3, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z3
+	VPSRAVD       352(AX), Z0, Z4
+	VPANDD        480(AX), Z4, Z4
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z4, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z4
+	VPANDD        480(AX), Z4, Z4
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z4, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z4
+	VPANDD        480(AX), Z4, Z4
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z4, Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z3, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	ADDQ    $+192, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x03, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x4AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x4AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x4AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -1704,7 +5186,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -1716,45 +5198,140 @@ tap:
 	MOVQ 152(DI), DI
 
 quad:
-	VMOVDQU8     (AX), Z4
-	VPBROADCASTD (DX), Z5
-	VPDPBUSD     Z4, Z5, Z0
-	VPBROADCASTD (DX)(BX*1), Z5
-	VPDPBUSD     Z4, Z5, Z1
-	VPBROADCASTD (DX)(BX*2), Z5
-	VPDPBUSD     Z4, Z5, Z2
-	VPBROADCASTD (DX)(SI*1), Z5
-	VPDPBUSD     Z4, Z5, Z3
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	DECQ         DI
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	ADDQ         $+256, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x04, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z4
+	VPBROADCASTD  (DX), Z5
+	VPDPBUSD      Z4, Z5, Z0
+	VPBROADCASTD  (DX)(BX*1), Z5
+	VPDPBUSD      Z4, Z5, Z1
+	VPBROADCASTD  (DX)(BX*2), Z5
+	VPDPBUSD      Z4, Z5, Z2
+	VPBROADCASTD  (DX)(SI*1), Z5
+	VPDPBUSD      Z4, Z5, Z3
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	DECQ          DI
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z4
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z4, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z4
+	VPSRAVD       352(AX), Z0, Z5
+	VPANDD        480(AX), Z5, Z5
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z5, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z5
+	VPANDD        480(AX), Z5, Z5
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z5, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z5
+	VPANDD        480(AX), Z5, Z5
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z5, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z5
+	VPANDD        480(AX), Z5, Z5
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z5, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z4, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    $+256, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x04, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x5AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x5AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x5AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -1771,7 +5348,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -1783,48 +5360,166 @@ tap:
 	MOVQ 152(DI), DI
 
 quad:
-	VMOVDQU8     (AX), Z5
-	VPBROADCASTD (DX), Z6
-	VPDPBUSD     Z5, Z6, Z0
-	VPBROADCASTD (DX)(BX*1), Z6
-	VPDPBUSD     Z5, Z6, Z1
-	VPBROADCASTD (DX)(BX*2), Z6
-	VPDPBUSD     Z5, Z6, Z2
-	VPBROADCASTD (DX)(SI*1), Z6
-	VPDPBUSD     Z5, Z6, Z3
-	VPBROADCASTD (DX)(BX*4), Z6
-	VPDPBUSD     Z5, Z6, Z4
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	DECQ         DI
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	ADDQ         $+320, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x05, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z5
+	VPBROADCASTD  (DX), Z6
+	VPDPBUSD      Z5, Z6, Z0
+	VPBROADCASTD  (DX)(BX*1), Z6
+	VPDPBUSD      Z5, Z6, Z1
+	VPBROADCASTD  (DX)(BX*2), Z6
+	VPDPBUSD      Z5, Z6, Z2
+	VPBROADCASTD  (DX)(SI*1), Z6
+	VPDPBUSD      Z5, Z6, Z3
+	VPBROADCASTD  (DX)(BX*4), Z6
+	VPDPBUSD      Z5, Z6, Z4
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	DECQ          DI
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z5
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z5, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VPACKSSDW     Z4, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z5, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z5
+	VPSRAVD       352(AX), Z0, Z6
+	VPANDD        480(AX), Z6, Z6
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z6, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z6
+	VPANDD        480(AX), Z6, Z6
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z6, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z6
+	VPANDD        480(AX), Z6, Z6
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z6, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z6
+	VPANDD        480(AX), Z6, Z6
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z6, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z5, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPACKSSDW     Z4, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z5, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	ADDQ    $+320, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x05, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x6AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x6AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x6AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -1842,7 +5537,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -1856,52 +5551,183 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8     (AX), Z6
-	VPBROADCASTD (DX), Z7
-	VPDPBUSD     Z6, Z7, Z0
-	VPBROADCASTD (DX)(BX*1), Z7
-	VPDPBUSD     Z6, Z7, Z1
-	VPBROADCASTD (DX)(BX*2), Z7
-	VPDPBUSD     Z6, Z7, Z2
-	VPBROADCASTD (DX)(SI*1), Z7
-	VPDPBUSD     Z6, Z7, Z3
-	VPBROADCASTD (DX)(BX*4), Z7
-	VPDPBUSD     Z6, Z7, Z4
-	VPBROADCASTD (DI), Z7
-	VPDPBUSD     Z6, Z7, Z5
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	DECQ         R8
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	ADDQ         $+384, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x06, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z6
+	VPBROADCASTD  (DX), Z7
+	VPDPBUSD      Z6, Z7, Z0
+	VPBROADCASTD  (DX)(BX*1), Z7
+	VPDPBUSD      Z6, Z7, Z1
+	VPBROADCASTD  (DX)(BX*2), Z7
+	VPDPBUSD      Z6, Z7, Z2
+	VPBROADCASTD  (DX)(SI*1), Z7
+	VPDPBUSD      Z6, Z7, Z3
+	VPBROADCASTD  (DX)(BX*4), Z7
+	VPDPBUSD      Z6, Z7, Z4
+	VPBROADCASTD  (DI), Z7
+	VPDPBUSD      Z6, Z7, Z5
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	DECQ          R8
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z6
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z6, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z6
+	VPSRAVD       352(AX), Z0, Z7
+	VPANDD        480(AX), Z7, Z7
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z7, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z7
+	VPANDD        480(AX), Z7, Z7
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z7, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z7
+	VPANDD        480(AX), Z7, Z7
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z7, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z7
+	VPANDD        480(AX), Z7, Z7
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z7, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z6, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	ADDQ    $+384, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x06, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x7AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x7AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x7AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -1920,7 +5746,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -1934,55 +5760,203 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8     (AX), Z7
-	VPBROADCASTD (DX), Z8
-	VPDPBUSD     Z7, Z8, Z0
-	VPBROADCASTD (DX)(BX*1), Z8
-	VPDPBUSD     Z7, Z8, Z1
-	VPBROADCASTD (DX)(BX*2), Z8
-	VPDPBUSD     Z7, Z8, Z2
-	VPBROADCASTD (DX)(SI*1), Z8
-	VPDPBUSD     Z7, Z8, Z3
-	VPBROADCASTD (DX)(BX*4), Z8
-	VPDPBUSD     Z7, Z8, Z4
-	VPBROADCASTD (DI), Z8
-	VPDPBUSD     Z7, Z8, Z5
-	VPBROADCASTD (DI)(BX*1), Z8
-	VPDPBUSD     Z7, Z8, Z6
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	DECQ         R8
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	ADDQ         $+448, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x07, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z7
+	VPBROADCASTD  (DX), Z8
+	VPDPBUSD      Z7, Z8, Z0
+	VPBROADCASTD  (DX)(BX*1), Z8
+	VPDPBUSD      Z7, Z8, Z1
+	VPBROADCASTD  (DX)(BX*2), Z8
+	VPDPBUSD      Z7, Z8, Z2
+	VPBROADCASTD  (DX)(SI*1), Z8
+	VPDPBUSD      Z7, Z8, Z3
+	VPBROADCASTD  (DX)(BX*4), Z8
+	VPDPBUSD      Z7, Z8, Z4
+	VPBROADCASTD  (DI), Z8
+	VPDPBUSD      Z7, Z8, Z5
+	VPBROADCASTD  (DI)(BX*1), Z8
+	VPDPBUSD      Z7, Z8, Z6
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	DECQ          R8
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z7
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z7, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z6, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z7, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z7
+	VPSRAVD       352(AX), Z0, Z8
+	VPANDD        480(AX), Z8, Z8
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z8, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z8
+	VPANDD        480(AX), Z8, Z8
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z8, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z8
+	VPANDD        480(AX), Z8, Z8
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z8, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z8
+	VPANDD        480(AX), Z8, Z8
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z8, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z7, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z6, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z7, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	ADDQ    $+448, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x07, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x8AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x8AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x8AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -2002,7 +5976,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -2016,58 +5990,219 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8     (AX), Z8
-	VPBROADCASTD (DX), Z9
-	VPDPBUSD     Z8, Z9, Z0
-	VPBROADCASTD (DX)(BX*1), Z9
-	VPDPBUSD     Z8, Z9, Z1
-	VPBROADCASTD (DX)(BX*2), Z9
-	VPDPBUSD     Z8, Z9, Z2
-	VPBROADCASTD (DX)(SI*1), Z9
-	VPDPBUSD     Z8, Z9, Z3
-	VPBROADCASTD (DX)(BX*4), Z9
-	VPDPBUSD     Z8, Z9, Z4
-	VPBROADCASTD (DI), Z9
-	VPDPBUSD     Z8, Z9, Z5
-	VPBROADCASTD (DI)(BX*1), Z9
-	VPDPBUSD     Z8, Z9, Z6
-	VPBROADCASTD (DI)(BX*2), Z9
-	VPDPBUSD     Z8, Z9, Z7
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	DECQ         R8
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	ADDQ         $+512, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x08, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z8
+	VPBROADCASTD  (DX), Z9
+	VPDPBUSD      Z8, Z9, Z0
+	VPBROADCASTD  (DX)(BX*1), Z9
+	VPDPBUSD      Z8, Z9, Z1
+	VPBROADCASTD  (DX)(BX*2), Z9
+	VPDPBUSD      Z8, Z9, Z2
+	VPBROADCASTD  (DX)(SI*1), Z9
+	VPDPBUSD      Z8, Z9, Z3
+	VPBROADCASTD  (DX)(BX*4), Z9
+	VPDPBUSD      Z8, Z9, Z4
+	VPBROADCASTD  (DI), Z9
+	VPDPBUSD      Z8, Z9, Z5
+	VPBROADCASTD  (DI)(BX*1), Z9
+	VPDPBUSD      Z8, Z9, Z6
+	VPBROADCASTD  (DI)(BX*2), Z9
+	VPDPBUSD      Z8, Z9, Z7
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	DECQ          R8
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z8, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z8, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z8
+	VPSRAVD       352(AX), Z0, Z9
+	VPANDD        480(AX), Z9, Z9
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z9, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z9
+	VPANDD        480(AX), Z9, Z9
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z9, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z9
+	VPANDD        480(AX), Z9, Z9
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z9, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z9
+	VPANDD        480(AX), Z9, Z9
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z9, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z8, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z8, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	ADDQ    $+512, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x08, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x9AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x9AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x9AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -2088,7 +6223,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -2102,61 +6237,245 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8     (AX), Z9
-	VPBROADCASTD (DX), Z10
-	VPDPBUSD     Z9, Z10, Z0
-	VPBROADCASTD (DX)(BX*1), Z10
-	VPDPBUSD     Z9, Z10, Z1
-	VPBROADCASTD (DX)(BX*2), Z10
-	VPDPBUSD     Z9, Z10, Z2
-	VPBROADCASTD (DX)(SI*1), Z10
-	VPDPBUSD     Z9, Z10, Z3
-	VPBROADCASTD (DX)(BX*4), Z10
-	VPDPBUSD     Z9, Z10, Z4
-	VPBROADCASTD (DI), Z10
-	VPDPBUSD     Z9, Z10, Z5
-	VPBROADCASTD (DI)(BX*1), Z10
-	VPDPBUSD     Z9, Z10, Z6
-	VPBROADCASTD (DI)(BX*2), Z10
-	VPDPBUSD     Z9, Z10, Z7
-	VPBROADCASTD (DI)(SI*1), Z10
-	VPDPBUSD     Z9, Z10, Z8
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	DECQ         R8
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	ADDQ         $+576, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x09, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z9
+	VPBROADCASTD  (DX), Z10
+	VPDPBUSD      Z9, Z10, Z0
+	VPBROADCASTD  (DX)(BX*1), Z10
+	VPDPBUSD      Z9, Z10, Z1
+	VPBROADCASTD  (DX)(BX*2), Z10
+	VPDPBUSD      Z9, Z10, Z2
+	VPBROADCASTD  (DX)(SI*1), Z10
+	VPDPBUSD      Z9, Z10, Z3
+	VPBROADCASTD  (DX)(BX*4), Z10
+	VPDPBUSD      Z9, Z10, Z4
+	VPBROADCASTD  (DI), Z10
+	VPDPBUSD      Z9, Z10, Z5
+	VPBROADCASTD  (DI)(BX*1), Z10
+	VPDPBUSD      Z9, Z10, Z6
+	VPBROADCASTD  (DI)(BX*2), Z10
+	VPDPBUSD      Z9, Z10, Z7
+	VPBROADCASTD  (DI)(SI*1), Z10
+	VPDPBUSD      Z9, Z10, Z8
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	DECQ          R8
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z9
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z9, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z9, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z9, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z9
+	VPSRAVD       352(AX), Z0, Z10
+	VPANDD        480(AX), Z10, Z10
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z10, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z10
+	VPANDD        480(AX), Z10, Z10
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z10, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z10
+	VPANDD        480(AX), Z10, Z10
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z10, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z10
+	VPANDD        480(AX), Z10, Z10
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z10, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z9, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z9, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPACKSSDW     Z8, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z9, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	ADDQ    $+576, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x09, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x10AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x10AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x10AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -2178,7 +6497,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -2192,64 +6511,261 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8     (AX), Z10
-	VPBROADCASTD (DX), Z11
-	VPDPBUSD     Z10, Z11, Z0
-	VPBROADCASTD (DX)(BX*1), Z11
-	VPDPBUSD     Z10, Z11, Z1
-	VPBROADCASTD (DX)(BX*2), Z11
-	VPDPBUSD     Z10, Z11, Z2
-	VPBROADCASTD (DX)(SI*1), Z11
-	VPDPBUSD     Z10, Z11, Z3
-	VPBROADCASTD (DX)(BX*4), Z11
-	VPDPBUSD     Z10, Z11, Z4
-	VPBROADCASTD (DI), Z11
-	VPDPBUSD     Z10, Z11, Z5
-	VPBROADCASTD (DI)(BX*1), Z11
-	VPDPBUSD     Z10, Z11, Z6
-	VPBROADCASTD (DI)(BX*2), Z11
-	VPDPBUSD     Z10, Z11, Z7
-	VPBROADCASTD (DI)(SI*1), Z11
-	VPDPBUSD     Z10, Z11, Z8
-	VPBROADCASTD (DI)(BX*4), Z11
-	VPDPBUSD     Z10, Z11, Z9
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	DECQ         R8
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	ADDQ         $+640, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0a, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z10
+	VPBROADCASTD  (DX), Z11
+	VPDPBUSD      Z10, Z11, Z0
+	VPBROADCASTD  (DX)(BX*1), Z11
+	VPDPBUSD      Z10, Z11, Z1
+	VPBROADCASTD  (DX)(BX*2), Z11
+	VPDPBUSD      Z10, Z11, Z2
+	VPBROADCASTD  (DX)(SI*1), Z11
+	VPDPBUSD      Z10, Z11, Z3
+	VPBROADCASTD  (DX)(BX*4), Z11
+	VPDPBUSD      Z10, Z11, Z4
+	VPBROADCASTD  (DI), Z11
+	VPDPBUSD      Z10, Z11, Z5
+	VPBROADCASTD  (DI)(BX*1), Z11
+	VPDPBUSD      Z10, Z11, Z6
+	VPBROADCASTD  (DI)(BX*2), Z11
+	VPDPBUSD      Z10, Z11, Z7
+	VPBROADCASTD  (DI)(SI*1), Z11
+	VPDPBUSD      Z10, Z11, Z8
+	VPBROADCASTD  (DI)(BX*4), Z11
+	VPDPBUSD      Z10, Z11, Z9
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	DECQ          R8
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z10
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z10, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z10, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z10, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z10
+	VPSRAVD       352(AX), Z0, Z11
+	VPANDD        480(AX), Z11, Z11
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z11, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z11
+	VPANDD        480(AX), Z11, Z11
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z11, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z11
+	VPANDD        480(AX), Z11, Z11
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z11, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z11
+	VPANDD        480(AX), Z11, Z11
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z11, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z10, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z10, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z10, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	ADDQ    $+640, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0a, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x11AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x11AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x11AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -2272,7 +6788,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -2288,68 +6804,282 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8     (AX), Z11
-	VPBROADCASTD (DX), Z12
-	VPDPBUSD     Z11, Z12, Z0
-	VPBROADCASTD (DX)(BX*1), Z12
-	VPDPBUSD     Z11, Z12, Z1
-	VPBROADCASTD (DX)(BX*2), Z12
-	VPDPBUSD     Z11, Z12, Z2
-	VPBROADCASTD (DX)(SI*1), Z12
-	VPDPBUSD     Z11, Z12, Z3
-	VPBROADCASTD (DX)(BX*4), Z12
-	VPDPBUSD     Z11, Z12, Z4
-	VPBROADCASTD (DI), Z12
-	VPDPBUSD     Z11, Z12, Z5
-	VPBROADCASTD (DI)(BX*1), Z12
-	VPDPBUSD     Z11, Z12, Z6
-	VPBROADCASTD (DI)(BX*2), Z12
-	VPDPBUSD     Z11, Z12, Z7
-	VPBROADCASTD (DI)(SI*1), Z12
-	VPDPBUSD     Z11, Z12, Z8
-	VPBROADCASTD (DI)(BX*4), Z12
-	VPDPBUSD     Z11, Z12, Z9
-	VPBROADCASTD (R8), Z12
-	VPDPBUSD     Z11, Z12, Z10
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	ADDQ         $+704, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0b, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z11
+	VPBROADCASTD  (DX), Z12
+	VPDPBUSD      Z11, Z12, Z0
+	VPBROADCASTD  (DX)(BX*1), Z12
+	VPDPBUSD      Z11, Z12, Z1
+	VPBROADCASTD  (DX)(BX*2), Z12
+	VPDPBUSD      Z11, Z12, Z2
+	VPBROADCASTD  (DX)(SI*1), Z12
+	VPDPBUSD      Z11, Z12, Z3
+	VPBROADCASTD  (DX)(BX*4), Z12
+	VPDPBUSD      Z11, Z12, Z4
+	VPBROADCASTD  (DI), Z12
+	VPDPBUSD      Z11, Z12, Z5
+	VPBROADCASTD  (DI)(BX*1), Z12
+	VPDPBUSD      Z11, Z12, Z6
+	VPBROADCASTD  (DI)(BX*2), Z12
+	VPDPBUSD      Z11, Z12, Z7
+	VPBROADCASTD  (DI)(SI*1), Z12
+	VPDPBUSD      Z11, Z12, Z8
+	VPBROADCASTD  (DI)(BX*4), Z12
+	VPDPBUSD      Z11, Z12, Z9
+	VPBROADCASTD  (R8), Z12
+	VPDPBUSD      Z11, Z12, Z10
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	DECQ          R9
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z11
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z11, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z11, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z10, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z11, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z11
+	VPSRAVD       352(AX), Z0, Z12
+	VPANDD        480(AX), Z12, Z12
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z12, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z12
+	VPANDD        480(AX), Z12, Z12
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z12, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z12
+	VPANDD        480(AX), Z12, Z12
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z12, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z12
+	VPANDD        480(AX), Z12, Z12
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z12, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z11, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z11, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z10, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z11, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	ADDQ    $+704, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0b, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x12AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x12AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x12AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -2373,7 +7103,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -2389,71 +7119,298 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8     (AX), Z12
-	VPBROADCASTD (DX), Z13
-	VPDPBUSD     Z12, Z13, Z0
-	VPBROADCASTD (DX)(BX*1), Z13
-	VPDPBUSD     Z12, Z13, Z1
-	VPBROADCASTD (DX)(BX*2), Z13
-	VPDPBUSD     Z12, Z13, Z2
-	VPBROADCASTD (DX)(SI*1), Z13
-	VPDPBUSD     Z12, Z13, Z3
-	VPBROADCASTD (DX)(BX*4), Z13
-	VPDPBUSD     Z12, Z13, Z4
-	VPBROADCASTD (DI), Z13
-	VPDPBUSD     Z12, Z13, Z5
-	VPBROADCASTD (DI)(BX*1), Z13
-	VPDPBUSD     Z12, Z13, Z6
-	VPBROADCASTD (DI)(BX*2), Z13
-	VPDPBUSD     Z12, Z13, Z7
-	VPBROADCASTD (DI)(SI*1), Z13
-	VPDPBUSD     Z12, Z13, Z8
-	VPBROADCASTD (DI)(BX*4), Z13
-	VPDPBUSD     Z12, Z13, Z9
-	VPBROADCASTD (R8), Z13
-	VPDPBUSD     Z12, Z13, Z10
-	VPBROADCASTD (R8)(BX*1), Z13
-	VPDPBUSD     Z12, Z13, Z11
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	ADDQ         $+768, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0c, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z12
+	VPBROADCASTD  (DX), Z13
+	VPDPBUSD      Z12, Z13, Z0
+	VPBROADCASTD  (DX)(BX*1), Z13
+	VPDPBUSD      Z12, Z13, Z1
+	VPBROADCASTD  (DX)(BX*2), Z13
+	VPDPBUSD      Z12, Z13, Z2
+	VPBROADCASTD  (DX)(SI*1), Z13
+	VPDPBUSD      Z12, Z13, Z3
+	VPBROADCASTD  (DX)(BX*4), Z13
+	VPDPBUSD      Z12, Z13, Z4
+	VPBROADCASTD  (DI), Z13
+	VPDPBUSD      Z12, Z13, Z5
+	VPBROADCASTD  (DI)(BX*1), Z13
+	VPDPBUSD      Z12, Z13, Z6
+	VPBROADCASTD  (DI)(BX*2), Z13
+	VPDPBUSD      Z12, Z13, Z7
+	VPBROADCASTD  (DI)(SI*1), Z13
+	VPDPBUSD      Z12, Z13, Z8
+	VPBROADCASTD  (DI)(BX*4), Z13
+	VPDPBUSD      Z12, Z13, Z9
+	VPBROADCASTD  (R8), Z13
+	VPDPBUSD      Z12, Z13, Z10
+	VPBROADCASTD  (R8)(BX*1), Z13
+	VPDPBUSD      Z12, Z13, Z11
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	DECQ          R9
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z12
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z12, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z12, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z12
+	VPSRAVD       352(AX), Z0, Z13
+	VPANDD        480(AX), Z13, Z13
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z13, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z13
+	VPANDD        480(AX), Z13, Z13
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z13, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z13
+	VPANDD        480(AX), Z13, Z13
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z13, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z13
+	VPANDD        480(AX), Z13, Z13
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z13, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z12, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z12, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	ADDQ    $+768, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0c, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x13AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x13AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x13AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -2478,7 +7435,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -2494,74 +7451,324 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8     (AX), Z13
-	VPBROADCASTD (DX), Z14
-	VPDPBUSD     Z13, Z14, Z0
-	VPBROADCASTD (DX)(BX*1), Z14
-	VPDPBUSD     Z13, Z14, Z1
-	VPBROADCASTD (DX)(BX*2), Z14
-	VPDPBUSD     Z13, Z14, Z2
-	VPBROADCASTD (DX)(SI*1), Z14
-	VPDPBUSD     Z13, Z14, Z3
-	VPBROADCASTD (DX)(BX*4), Z14
-	VPDPBUSD     Z13, Z14, Z4
-	VPBROADCASTD (DI), Z14
-	VPDPBUSD     Z13, Z14, Z5
-	VPBROADCASTD (DI)(BX*1), Z14
-	VPDPBUSD     Z13, Z14, Z6
-	VPBROADCASTD (DI)(BX*2), Z14
-	VPDPBUSD     Z13, Z14, Z7
-	VPBROADCASTD (DI)(SI*1), Z14
-	VPDPBUSD     Z13, Z14, Z8
-	VPBROADCASTD (DI)(BX*4), Z14
-	VPDPBUSD     Z13, Z14, Z9
-	VPBROADCASTD (R8), Z14
-	VPDPBUSD     Z13, Z14, Z10
-	VPBROADCASTD (R8)(BX*1), Z14
-	VPDPBUSD     Z13, Z14, Z11
-	VPBROADCASTD (R8)(BX*2), Z14
-	VPDPBUSD     Z13, Z14, Z12
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	ADDQ         $+832, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0d, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z13
+	VPBROADCASTD  (DX), Z14
+	VPDPBUSD      Z13, Z14, Z0
+	VPBROADCASTD  (DX)(BX*1), Z14
+	VPDPBUSD      Z13, Z14, Z1
+	VPBROADCASTD  (DX)(BX*2), Z14
+	VPDPBUSD      Z13, Z14, Z2
+	VPBROADCASTD  (DX)(SI*1), Z14
+	VPDPBUSD      Z13, Z14, Z3
+	VPBROADCASTD  (DX)(BX*4), Z14
+	VPDPBUSD      Z13, Z14, Z4
+	VPBROADCASTD  (DI), Z14
+	VPDPBUSD      Z13, Z14, Z5
+	VPBROADCASTD  (DI)(BX*1), Z14
+	VPDPBUSD      Z13, Z14, Z6
+	VPBROADCASTD  (DI)(BX*2), Z14
+	VPDPBUSD      Z13, Z14, Z7
+	VPBROADCASTD  (DI)(SI*1), Z14
+	VPDPBUSD      Z13, Z14, Z8
+	VPBROADCASTD  (DI)(BX*4), Z14
+	VPDPBUSD      Z13, Z14, Z9
+	VPBROADCASTD  (R8), Z14
+	VPDPBUSD      Z13, Z14, Z10
+	VPBROADCASTD  (R8)(BX*1), Z14
+	VPDPBUSD      Z13, Z14, Z11
+	VPBROADCASTD  (R8)(BX*2), Z14
+	VPDPBUSD      Z13, Z14, Z12
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	DECQ          R9
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z13
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z13, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z13, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z13, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VPACKSSDW     Z12, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z13, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z13
+	VPSRAVD       352(AX), Z0, Z14
+	VPANDD        480(AX), Z14, Z14
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z14, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z14
+	VPANDD        480(AX), Z14, Z14
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z14, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z14
+	VPANDD        480(AX), Z14, Z14
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z14, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z14
+	VPANDD        480(AX), Z14, Z14
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z14, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z13, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z13, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z13, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPACKSSDW     Z12, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z13, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	ADDQ    $+832, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0d, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x14AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x14AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x14AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -2587,7 +7794,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -2603,77 +7810,340 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8     (AX), Z14
-	VPBROADCASTD (DX), Z15
-	VPDPBUSD     Z14, Z15, Z0
-	VPBROADCASTD (DX)(BX*1), Z15
-	VPDPBUSD     Z14, Z15, Z1
-	VPBROADCASTD (DX)(BX*2), Z15
-	VPDPBUSD     Z14, Z15, Z2
-	VPBROADCASTD (DX)(SI*1), Z15
-	VPDPBUSD     Z14, Z15, Z3
-	VPBROADCASTD (DX)(BX*4), Z15
-	VPDPBUSD     Z14, Z15, Z4
-	VPBROADCASTD (DI), Z15
-	VPDPBUSD     Z14, Z15, Z5
-	VPBROADCASTD (DI)(BX*1), Z15
-	VPDPBUSD     Z14, Z15, Z6
-	VPBROADCASTD (DI)(BX*2), Z15
-	VPDPBUSD     Z14, Z15, Z7
-	VPBROADCASTD (DI)(SI*1), Z15
-	VPDPBUSD     Z14, Z15, Z8
-	VPBROADCASTD (DI)(BX*4), Z15
-	VPDPBUSD     Z14, Z15, Z9
-	VPBROADCASTD (R8), Z15
-	VPDPBUSD     Z14, Z15, Z10
-	VPBROADCASTD (R8)(BX*1), Z15
-	VPDPBUSD     Z14, Z15, Z11
-	VPBROADCASTD (R8)(BX*2), Z15
-	VPDPBUSD     Z14, Z15, Z12
-	VPBROADCASTD (R8)(SI*1), Z15
-	VPDPBUSD     Z14, Z15, Z13
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	ADDQ         $+896, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0e, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z14
+	VPBROADCASTD  (DX), Z15
+	VPDPBUSD      Z14, Z15, Z0
+	VPBROADCASTD  (DX)(BX*1), Z15
+	VPDPBUSD      Z14, Z15, Z1
+	VPBROADCASTD  (DX)(BX*2), Z15
+	VPDPBUSD      Z14, Z15, Z2
+	VPBROADCASTD  (DX)(SI*1), Z15
+	VPDPBUSD      Z14, Z15, Z3
+	VPBROADCASTD  (DX)(BX*4), Z15
+	VPDPBUSD      Z14, Z15, Z4
+	VPBROADCASTD  (DI), Z15
+	VPDPBUSD      Z14, Z15, Z5
+	VPBROADCASTD  (DI)(BX*1), Z15
+	VPDPBUSD      Z14, Z15, Z6
+	VPBROADCASTD  (DI)(BX*2), Z15
+	VPDPBUSD      Z14, Z15, Z7
+	VPBROADCASTD  (DI)(SI*1), Z15
+	VPDPBUSD      Z14, Z15, Z8
+	VPBROADCASTD  (DI)(BX*4), Z15
+	VPDPBUSD      Z14, Z15, Z9
+	VPBROADCASTD  (R8), Z15
+	VPDPBUSD      Z14, Z15, Z10
+	VPBROADCASTD  (R8)(BX*1), Z15
+	VPDPBUSD      Z14, Z15, Z11
+	VPBROADCASTD  (R8)(BX*2), Z15
+	VPDPBUSD      Z14, Z15, Z12
+	VPBROADCASTD  (R8)(SI*1), Z15
+	VPDPBUSD      Z14, Z15, Z13
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	DECQ          R9
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z14
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z14, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z14, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z14, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z14, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z14
+	VPSRAVD       352(AX), Z0, Z15
+	VPANDD        480(AX), Z15, Z15
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z15, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z15
+	VPANDD        480(AX), Z15, Z15
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z15, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z15
+	VPANDD        480(AX), Z15, Z15
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z15, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z15
+	VPANDD        480(AX), Z15, Z15
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z15, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z14, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z14, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z14, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z14, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	ADDQ    $+896, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0e, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x15AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x15AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x15AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -2700,7 +8170,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -2716,80 +8186,360 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8     (AX), Z15
-	VPBROADCASTD (DX), Z16
-	VPDPBUSD     Z15, Z16, Z0
-	VPBROADCASTD (DX)(BX*1), Z16
-	VPDPBUSD     Z15, Z16, Z1
-	VPBROADCASTD (DX)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z2
-	VPBROADCASTD (DX)(SI*1), Z16
-	VPDPBUSD     Z15, Z16, Z3
-	VPBROADCASTD (DX)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z4
-	VPBROADCASTD (DI), Z16
-	VPDPBUSD     Z15, Z16, Z5
-	VPBROADCASTD (DI)(BX*1), Z16
-	VPDPBUSD     Z15, Z16, Z6
-	VPBROADCASTD (DI)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z7
-	VPBROADCASTD (DI)(SI*1), Z16
-	VPDPBUSD     Z15, Z16, Z8
-	VPBROADCASTD (DI)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z9
-	VPBROADCASTD (R8), Z16
-	VPDPBUSD     Z15, Z16, Z10
-	VPBROADCASTD (R8)(BX*1), Z16
-	VPDPBUSD     Z15, Z16, Z11
-	VPBROADCASTD (R8)(BX*2), Z16
-	VPDPBUSD     Z15, Z16, Z12
-	VPBROADCASTD (R8)(SI*1), Z16
-	VPDPBUSD     Z15, Z16, Z13
-	VPBROADCASTD (R8)(BX*4), Z16
-	VPDPBUSD     Z15, Z16, Z14
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	ADDQ         $+960, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x0f, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z15
+	VPBROADCASTD  (DX), Z16
+	VPDPBUSD      Z15, Z16, Z0
+	VPBROADCASTD  (DX)(BX*1), Z16
+	VPDPBUSD      Z15, Z16, Z1
+	VPBROADCASTD  (DX)(BX*2), Z16
+	VPDPBUSD      Z15, Z16, Z2
+	VPBROADCASTD  (DX)(SI*1), Z16
+	VPDPBUSD      Z15, Z16, Z3
+	VPBROADCASTD  (DX)(BX*4), Z16
+	VPDPBUSD      Z15, Z16, Z4
+	VPBROADCASTD  (DI), Z16
+	VPDPBUSD      Z15, Z16, Z5
+	VPBROADCASTD  (DI)(BX*1), Z16
+	VPDPBUSD      Z15, Z16, Z6
+	VPBROADCASTD  (DI)(BX*2), Z16
+	VPDPBUSD      Z15, Z16, Z7
+	VPBROADCASTD  (DI)(SI*1), Z16
+	VPDPBUSD      Z15, Z16, Z8
+	VPBROADCASTD  (DI)(BX*4), Z16
+	VPDPBUSD      Z15, Z16, Z9
+	VPBROADCASTD  (R8), Z16
+	VPDPBUSD      Z15, Z16, Z10
+	VPBROADCASTD  (R8)(BX*1), Z16
+	VPDPBUSD      Z15, Z16, Z11
+	VPBROADCASTD  (R8)(BX*2), Z16
+	VPDPBUSD      Z15, Z16, Z12
+	VPBROADCASTD  (R8)(SI*1), Z16
+	VPDPBUSD      Z15, Z16, Z13
+	VPBROADCASTD  (R8)(BX*4), Z16
+	VPDPBUSD      Z15, Z16, Z14
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	DECQ          R9
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z15
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z15, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z15, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z15, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z15, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z15
+	VPSRAVD       352(AX), Z0, Z16
+	VPANDD        480(AX), Z16, Z16
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z16, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z16
+	VPANDD        480(AX), Z16, Z16
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z16, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z16
+	VPANDD        480(AX), Z16, Z16
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z16, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z16
+	VPANDD        480(AX), Z16, Z16
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z16, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z15, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z15, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z15, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z15, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	ADDQ    $+960, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0f, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x16AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x16AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x16AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -2817,7 +8567,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -2835,84 +8585,377 @@ tap:
 	MOVQ 152(R10), R10
 
 quad:
-	VMOVDQU8     (AX), Z16
-	VPBROADCASTD (DX), Z17
-	VPDPBUSD     Z16, Z17, Z0
-	VPBROADCASTD (DX)(BX*1), Z17
-	VPDPBUSD     Z16, Z17, Z1
-	VPBROADCASTD (DX)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z2
-	VPBROADCASTD (DX)(SI*1), Z17
-	VPDPBUSD     Z16, Z17, Z3
-	VPBROADCASTD (DX)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z4
-	VPBROADCASTD (DI), Z17
-	VPDPBUSD     Z16, Z17, Z5
-	VPBROADCASTD (DI)(BX*1), Z17
-	VPDPBUSD     Z16, Z17, Z6
-	VPBROADCASTD (DI)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z7
-	VPBROADCASTD (DI)(SI*1), Z17
-	VPDPBUSD     Z16, Z17, Z8
-	VPBROADCASTD (DI)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z9
-	VPBROADCASTD (R8), Z17
-	VPDPBUSD     Z16, Z17, Z10
-	VPBROADCASTD (R8)(BX*1), Z17
-	VPDPBUSD     Z16, Z17, Z11
-	VPBROADCASTD (R8)(BX*2), Z17
-	VPDPBUSD     Z16, Z17, Z12
-	VPBROADCASTD (R8)(SI*1), Z17
-	VPDPBUSD     Z16, Z17, Z13
-	VPBROADCASTD (R8)(BX*4), Z17
-	VPDPBUSD     Z16, Z17, Z14
-	VPBROADCASTD (R9), Z17
-	VPDPBUSD     Z16, Z17, Z15
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	DECQ         R10
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	ADDQ         $+1024, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x10, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z16
+	VPBROADCASTD  (DX), Z17
+	VPDPBUSD      Z16, Z17, Z0
+	VPBROADCASTD  (DX)(BX*1), Z17
+	VPDPBUSD      Z16, Z17, Z1
+	VPBROADCASTD  (DX)(BX*2), Z17
+	VPDPBUSD      Z16, Z17, Z2
+	VPBROADCASTD  (DX)(SI*1), Z17
+	VPDPBUSD      Z16, Z17, Z3
+	VPBROADCASTD  (DX)(BX*4), Z17
+	VPDPBUSD      Z16, Z17, Z4
+	VPBROADCASTD  (DI), Z17
+	VPDPBUSD      Z16, Z17, Z5
+	VPBROADCASTD  (DI)(BX*1), Z17
+	VPDPBUSD      Z16, Z17, Z6
+	VPBROADCASTD  (DI)(BX*2), Z17
+	VPDPBUSD      Z16, Z17, Z7
+	VPBROADCASTD  (DI)(SI*1), Z17
+	VPDPBUSD      Z16, Z17, Z8
+	VPBROADCASTD  (DI)(BX*4), Z17
+	VPDPBUSD      Z16, Z17, Z9
+	VPBROADCASTD  (R8), Z17
+	VPDPBUSD      Z16, Z17, Z10
+	VPBROADCASTD  (R8)(BX*1), Z17
+	VPDPBUSD      Z16, Z17, Z11
+	VPBROADCASTD  (R8)(BX*2), Z17
+	VPDPBUSD      Z16, Z17, Z12
+	VPBROADCASTD  (R8)(SI*1), Z17
+	VPDPBUSD      Z16, Z17, Z13
+	VPBROADCASTD  (R8)(BX*4), Z17
+	VPDPBUSD      Z16, Z17, Z14
+	VPBROADCASTD  (R9), Z17
+	VPDPBUSD      Z16, Z17, Z15
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	DECQ          R10
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z16
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z16, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z16, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z16, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z16
+	VPSRAVD       352(AX), Z0, Z17
+	VPANDD        480(AX), Z17, Z17
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z17, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z17
+	VPANDD        480(AX), Z17, Z17
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z17, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z17
+	VPANDD        480(AX), Z17, Z17
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z17, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z17
+	VPANDD        480(AX), Z17, Z17
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z17, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z16, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z16, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z16, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	ADDQ    $+1024, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x10, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x17AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x17AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x17AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -2941,7 +8984,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -2959,87 +9002,403 @@ tap:
 	MOVQ 152(R10), R10
 
 quad:
-	VMOVDQU8     (AX), Z17
-	VPBROADCASTD (DX), Z18
-	VPDPBUSD     Z17, Z18, Z0
-	VPBROADCASTD (DX)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z1
-	VPBROADCASTD (DX)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z2
-	VPBROADCASTD (DX)(SI*1), Z18
-	VPDPBUSD     Z17, Z18, Z3
-	VPBROADCASTD (DX)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z4
-	VPBROADCASTD (DI), Z18
-	VPDPBUSD     Z17, Z18, Z5
-	VPBROADCASTD (DI)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z6
-	VPBROADCASTD (DI)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z7
-	VPBROADCASTD (DI)(SI*1), Z18
-	VPDPBUSD     Z17, Z18, Z8
-	VPBROADCASTD (DI)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z9
-	VPBROADCASTD (R8), Z18
-	VPDPBUSD     Z17, Z18, Z10
-	VPBROADCASTD (R8)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z11
-	VPBROADCASTD (R8)(BX*2), Z18
-	VPDPBUSD     Z17, Z18, Z12
-	VPBROADCASTD (R8)(SI*1), Z18
-	VPDPBUSD     Z17, Z18, Z13
-	VPBROADCASTD (R8)(BX*4), Z18
-	VPDPBUSD     Z17, Z18, Z14
-	VPBROADCASTD (R9), Z18
-	VPDPBUSD     Z17, Z18, Z15
-	VPBROADCASTD (R9)(BX*1), Z18
-	VPDPBUSD     Z17, Z18, Z16
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	DECQ         R10
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	ADDQ         $+1088, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x11, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z17
+	VPBROADCASTD  (DX), Z18
+	VPDPBUSD      Z17, Z18, Z0
+	VPBROADCASTD  (DX)(BX*1), Z18
+	VPDPBUSD      Z17, Z18, Z1
+	VPBROADCASTD  (DX)(BX*2), Z18
+	VPDPBUSD      Z17, Z18, Z2
+	VPBROADCASTD  (DX)(SI*1), Z18
+	VPDPBUSD      Z17, Z18, Z3
+	VPBROADCASTD  (DX)(BX*4), Z18
+	VPDPBUSD      Z17, Z18, Z4
+	VPBROADCASTD  (DI), Z18
+	VPDPBUSD      Z17, Z18, Z5
+	VPBROADCASTD  (DI)(BX*1), Z18
+	VPDPBUSD      Z17, Z18, Z6
+	VPBROADCASTD  (DI)(BX*2), Z18
+	VPDPBUSD      Z17, Z18, Z7
+	VPBROADCASTD  (DI)(SI*1), Z18
+	VPDPBUSD      Z17, Z18, Z8
+	VPBROADCASTD  (DI)(BX*4), Z18
+	VPDPBUSD      Z17, Z18, Z9
+	VPBROADCASTD  (R8), Z18
+	VPDPBUSD      Z17, Z18, Z10
+	VPBROADCASTD  (R8)(BX*1), Z18
+	VPDPBUSD      Z17, Z18, Z11
+	VPBROADCASTD  (R8)(BX*2), Z18
+	VPDPBUSD      Z17, Z18, Z12
+	VPBROADCASTD  (R8)(SI*1), Z18
+	VPDPBUSD      Z17, Z18, Z13
+	VPBROADCASTD  (R8)(BX*4), Z18
+	VPDPBUSD      Z17, Z18, Z14
+	VPBROADCASTD  (R9), Z18
+	VPDPBUSD      Z17, Z18, Z15
+	VPBROADCASTD  (R9)(BX*1), Z18
+	VPDPBUSD      Z17, Z18, Z16
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	DECQ          R10
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z17
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z17, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z17, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z17, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z17, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VPACKSSDW     Z16, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z17, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z17
+	VPSRAVD       352(AX), Z0, Z18
+	VPANDD        480(AX), Z18, Z18
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z18, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z18
+	VPANDD        480(AX), Z18, Z18
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z18, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z18
+	VPANDD        480(AX), Z18, Z18
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z18, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z18
+	VPANDD        480(AX), Z18, Z18
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z18, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z17, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z17, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z17, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z17, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPACKSSDW     Z16, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z17, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	ADDQ    $+1088, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x11, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x18AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x18AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x18AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -3069,7 +9428,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -3087,90 +9446,419 @@ tap:
 	MOVQ 152(R10), R10
 
 quad:
-	VMOVDQU8     (AX), Z18
-	VPBROADCASTD (DX), Z19
-	VPDPBUSD     Z18, Z19, Z0
-	VPBROADCASTD (DX)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z1
-	VPBROADCASTD (DX)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z2
-	VPBROADCASTD (DX)(SI*1), Z19
-	VPDPBUSD     Z18, Z19, Z3
-	VPBROADCASTD (DX)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z4
-	VPBROADCASTD (DI), Z19
-	VPDPBUSD     Z18, Z19, Z5
-	VPBROADCASTD (DI)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z6
-	VPBROADCASTD (DI)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z7
-	VPBROADCASTD (DI)(SI*1), Z19
-	VPDPBUSD     Z18, Z19, Z8
-	VPBROADCASTD (DI)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z9
-	VPBROADCASTD (R8), Z19
-	VPDPBUSD     Z18, Z19, Z10
-	VPBROADCASTD (R8)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z11
-	VPBROADCASTD (R8)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z12
-	VPBROADCASTD (R8)(SI*1), Z19
-	VPDPBUSD     Z18, Z19, Z13
-	VPBROADCASTD (R8)(BX*4), Z19
-	VPDPBUSD     Z18, Z19, Z14
-	VPBROADCASTD (R9), Z19
-	VPDPBUSD     Z18, Z19, Z15
-	VPBROADCASTD (R9)(BX*1), Z19
-	VPDPBUSD     Z18, Z19, Z16
-	VPBROADCASTD (R9)(BX*2), Z19
-	VPDPBUSD     Z18, Z19, Z17
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	DECQ         R10
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	ADDQ         $+1152, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x12, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z18
+	VPBROADCASTD  (DX), Z19
+	VPDPBUSD      Z18, Z19, Z0
+	VPBROADCASTD  (DX)(BX*1), Z19
+	VPDPBUSD      Z18, Z19, Z1
+	VPBROADCASTD  (DX)(BX*2), Z19
+	VPDPBUSD      Z18, Z19, Z2
+	VPBROADCASTD  (DX)(SI*1), Z19
+	VPDPBUSD      Z18, Z19, Z3
+	VPBROADCASTD  (DX)(BX*4), Z19
+	VPDPBUSD      Z18, Z19, Z4
+	VPBROADCASTD  (DI), Z19
+	VPDPBUSD      Z18, Z19, Z5
+	VPBROADCASTD  (DI)(BX*1), Z19
+	VPDPBUSD      Z18, Z19, Z6
+	VPBROADCASTD  (DI)(BX*2), Z19
+	VPDPBUSD      Z18, Z19, Z7
+	VPBROADCASTD  (DI)(SI*1), Z19
+	VPDPBUSD      Z18, Z19, Z8
+	VPBROADCASTD  (DI)(BX*4), Z19
+	VPDPBUSD      Z18, Z19, Z9
+	VPBROADCASTD  (R8), Z19
+	VPDPBUSD      Z18, Z19, Z10
+	VPBROADCASTD  (R8)(BX*1), Z19
+	VPDPBUSD      Z18, Z19, Z11
+	VPBROADCASTD  (R8)(BX*2), Z19
+	VPDPBUSD      Z18, Z19, Z12
+	VPBROADCASTD  (R8)(SI*1), Z19
+	VPDPBUSD      Z18, Z19, Z13
+	VPBROADCASTD  (R8)(BX*4), Z19
+	VPDPBUSD      Z18, Z19, Z14
+	VPBROADCASTD  (R9), Z19
+	VPDPBUSD      Z18, Z19, Z15
+	VPBROADCASTD  (R9)(BX*1), Z19
+	VPDPBUSD      Z18, Z19, Z16
+	VPBROADCASTD  (R9)(BX*2), Z19
+	VPDPBUSD      Z18, Z19, Z17
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	DECQ          R10
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z18
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z18, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z18, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z18, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z18, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z18, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z18
+	VPSRAVD       352(AX), Z0, Z19
+	VPANDD        480(AX), Z19, Z19
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z19, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z19
+	VPANDD        480(AX), Z19, Z19
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z19, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z19
+	VPANDD        480(AX), Z19, Z19
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z19, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z19
+	VPANDD        480(AX), Z19, Z19
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z19, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z18, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z18, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z18, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z18, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z18, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	ADDQ    $+1152, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x12, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x19AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x19AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x19AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -3201,7 +9889,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -3219,93 +9907,439 @@ tap:
 	MOVQ 152(R10), R10
 
 quad:
-	VMOVDQU8     (AX), Z19
-	VPBROADCASTD (DX), Z20
-	VPDPBUSD     Z19, Z20, Z0
-	VPBROADCASTD (DX)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z1
-	VPBROADCASTD (DX)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z2
-	VPBROADCASTD (DX)(SI*1), Z20
-	VPDPBUSD     Z19, Z20, Z3
-	VPBROADCASTD (DX)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z4
-	VPBROADCASTD (DI), Z20
-	VPDPBUSD     Z19, Z20, Z5
-	VPBROADCASTD (DI)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z6
-	VPBROADCASTD (DI)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z7
-	VPBROADCASTD (DI)(SI*1), Z20
-	VPDPBUSD     Z19, Z20, Z8
-	VPBROADCASTD (DI)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z9
-	VPBROADCASTD (R8), Z20
-	VPDPBUSD     Z19, Z20, Z10
-	VPBROADCASTD (R8)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z11
-	VPBROADCASTD (R8)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z12
-	VPBROADCASTD (R8)(SI*1), Z20
-	VPDPBUSD     Z19, Z20, Z13
-	VPBROADCASTD (R8)(BX*4), Z20
-	VPDPBUSD     Z19, Z20, Z14
-	VPBROADCASTD (R9), Z20
-	VPDPBUSD     Z19, Z20, Z15
-	VPBROADCASTD (R9)(BX*1), Z20
-	VPDPBUSD     Z19, Z20, Z16
-	VPBROADCASTD (R9)(BX*2), Z20
-	VPDPBUSD     Z19, Z20, Z17
-	VPBROADCASTD (R9)(SI*1), Z20
-	VPDPBUSD     Z19, Z20, Z18
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	DECQ         R10
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	ADDQ         $+1216, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x13, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z19
+	VPBROADCASTD  (DX), Z20
+	VPDPBUSD      Z19, Z20, Z0
+	VPBROADCASTD  (DX)(BX*1), Z20
+	VPDPBUSD      Z19, Z20, Z1
+	VPBROADCASTD  (DX)(BX*2), Z20
+	VPDPBUSD      Z19, Z20, Z2
+	VPBROADCASTD  (DX)(SI*1), Z20
+	VPDPBUSD      Z19, Z20, Z3
+	VPBROADCASTD  (DX)(BX*4), Z20
+	VPDPBUSD      Z19, Z20, Z4
+	VPBROADCASTD  (DI), Z20
+	VPDPBUSD      Z19, Z20, Z5
+	VPBROADCASTD  (DI)(BX*1), Z20
+	VPDPBUSD      Z19, Z20, Z6
+	VPBROADCASTD  (DI)(BX*2), Z20
+	VPDPBUSD      Z19, Z20, Z7
+	VPBROADCASTD  (DI)(SI*1), Z20
+	VPDPBUSD      Z19, Z20, Z8
+	VPBROADCASTD  (DI)(BX*4), Z20
+	VPDPBUSD      Z19, Z20, Z9
+	VPBROADCASTD  (R8), Z20
+	VPDPBUSD      Z19, Z20, Z10
+	VPBROADCASTD  (R8)(BX*1), Z20
+	VPDPBUSD      Z19, Z20, Z11
+	VPBROADCASTD  (R8)(BX*2), Z20
+	VPDPBUSD      Z19, Z20, Z12
+	VPBROADCASTD  (R8)(SI*1), Z20
+	VPDPBUSD      Z19, Z20, Z13
+	VPBROADCASTD  (R8)(BX*4), Z20
+	VPDPBUSD      Z19, Z20, Z14
+	VPBROADCASTD  (R9), Z20
+	VPDPBUSD      Z19, Z20, Z15
+	VPBROADCASTD  (R9)(BX*1), Z20
+	VPDPBUSD      Z19, Z20, Z16
+	VPBROADCASTD  (R9)(BX*2), Z20
+	VPDPBUSD      Z19, Z20, Z17
+	VPBROADCASTD  (R9)(SI*1), Z20
+	VPDPBUSD      Z19, Z20, Z18
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	DECQ          R10
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z19
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z19, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z19, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z19, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z19, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z18, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z19, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z19
+	VPSRAVD       352(AX), Z0, Z20
+	VPANDD        480(AX), Z20, Z20
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z20, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z20
+	VPANDD        480(AX), Z20, Z20
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z20, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z20
+	VPANDD        480(AX), Z20, Z20
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z20, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z20
+	VPANDD        480(AX), Z20, Z20
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z20, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z19, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z19, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z19, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z19, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z18, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z19, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	ADDQ    $+1216, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x13, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x20AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x20AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x20AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -3337,7 +10371,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -3355,96 +10389,455 @@ tap:
 	MOVQ 152(R10), R10
 
 quad:
-	VMOVDQU8     (AX), Z20
-	VPBROADCASTD (DX), Z21
-	VPDPBUSD     Z20, Z21, Z0
-	VPBROADCASTD (DX)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z1
-	VPBROADCASTD (DX)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z2
-	VPBROADCASTD (DX)(SI*1), Z21
-	VPDPBUSD     Z20, Z21, Z3
-	VPBROADCASTD (DX)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z4
-	VPBROADCASTD (DI), Z21
-	VPDPBUSD     Z20, Z21, Z5
-	VPBROADCASTD (DI)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z6
-	VPBROADCASTD (DI)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z7
-	VPBROADCASTD (DI)(SI*1), Z21
-	VPDPBUSD     Z20, Z21, Z8
-	VPBROADCASTD (DI)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z9
-	VPBROADCASTD (R8), Z21
-	VPDPBUSD     Z20, Z21, Z10
-	VPBROADCASTD (R8)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z11
-	VPBROADCASTD (R8)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z12
-	VPBROADCASTD (R8)(SI*1), Z21
-	VPDPBUSD     Z20, Z21, Z13
-	VPBROADCASTD (R8)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z14
-	VPBROADCASTD (R9), Z21
-	VPDPBUSD     Z20, Z21, Z15
-	VPBROADCASTD (R9)(BX*1), Z21
-	VPDPBUSD     Z20, Z21, Z16
-	VPBROADCASTD (R9)(BX*2), Z21
-	VPDPBUSD     Z20, Z21, Z17
-	VPBROADCASTD (R9)(SI*1), Z21
-	VPDPBUSD     Z20, Z21, Z18
-	VPBROADCASTD (R9)(BX*4), Z21
-	VPDPBUSD     Z20, Z21, Z19
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	DECQ         R10
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	ADDQ         $+1280, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x14, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z20
+	VPBROADCASTD  (DX), Z21
+	VPDPBUSD      Z20, Z21, Z0
+	VPBROADCASTD  (DX)(BX*1), Z21
+	VPDPBUSD      Z20, Z21, Z1
+	VPBROADCASTD  (DX)(BX*2), Z21
+	VPDPBUSD      Z20, Z21, Z2
+	VPBROADCASTD  (DX)(SI*1), Z21
+	VPDPBUSD      Z20, Z21, Z3
+	VPBROADCASTD  (DX)(BX*4), Z21
+	VPDPBUSD      Z20, Z21, Z4
+	VPBROADCASTD  (DI), Z21
+	VPDPBUSD      Z20, Z21, Z5
+	VPBROADCASTD  (DI)(BX*1), Z21
+	VPDPBUSD      Z20, Z21, Z6
+	VPBROADCASTD  (DI)(BX*2), Z21
+	VPDPBUSD      Z20, Z21, Z7
+	VPBROADCASTD  (DI)(SI*1), Z21
+	VPDPBUSD      Z20, Z21, Z8
+	VPBROADCASTD  (DI)(BX*4), Z21
+	VPDPBUSD      Z20, Z21, Z9
+	VPBROADCASTD  (R8), Z21
+	VPDPBUSD      Z20, Z21, Z10
+	VPBROADCASTD  (R8)(BX*1), Z21
+	VPDPBUSD      Z20, Z21, Z11
+	VPBROADCASTD  (R8)(BX*2), Z21
+	VPDPBUSD      Z20, Z21, Z12
+	VPBROADCASTD  (R8)(SI*1), Z21
+	VPDPBUSD      Z20, Z21, Z13
+	VPBROADCASTD  (R8)(BX*4), Z21
+	VPDPBUSD      Z20, Z21, Z14
+	VPBROADCASTD  (R9), Z21
+	VPDPBUSD      Z20, Z21, Z15
+	VPBROADCASTD  (R9)(BX*1), Z21
+	VPDPBUSD      Z20, Z21, Z16
+	VPBROADCASTD  (R9)(BX*2), Z21
+	VPDPBUSD      Z20, Z21, Z17
+	VPBROADCASTD  (R9)(SI*1), Z21
+	VPDPBUSD      Z20, Z21, Z18
+	VPBROADCASTD  (R9)(BX*4), Z21
+	VPDPBUSD      Z20, Z21, Z19
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	DECQ          R10
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z20
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z20, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z20, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z20, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z20, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z20, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z20
+	VPSRAVD       352(AX), Z0, Z21
+	VPANDD        480(AX), Z21, Z21
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z21, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z21
+	VPANDD        480(AX), Z21, Z21
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z21, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z21
+	VPANDD        480(AX), Z21, Z21
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z21, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z21
+	VPANDD        480(AX), Z21, Z21
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z21, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z20, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z20, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z20, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z20, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       352(AX), Z19, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z20, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	ADDQ    $+1280, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x14, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x21AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x21AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x21AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -3477,7 +10870,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -3497,100 +10890,482 @@ tap:
 	MOVQ 152(R11), R11
 
 quad:
-	VMOVDQU8     (AX), Z21
-	VPBROADCASTD (DX), Z22
-	VPDPBUSD     Z21, Z22, Z0
-	VPBROADCASTD (DX)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z1
-	VPBROADCASTD (DX)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z2
-	VPBROADCASTD (DX)(SI*1), Z22
-	VPDPBUSD     Z21, Z22, Z3
-	VPBROADCASTD (DX)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z4
-	VPBROADCASTD (DI), Z22
-	VPDPBUSD     Z21, Z22, Z5
-	VPBROADCASTD (DI)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z6
-	VPBROADCASTD (DI)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z7
-	VPBROADCASTD (DI)(SI*1), Z22
-	VPDPBUSD     Z21, Z22, Z8
-	VPBROADCASTD (DI)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z9
-	VPBROADCASTD (R8), Z22
-	VPDPBUSD     Z21, Z22, Z10
-	VPBROADCASTD (R8)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z11
-	VPBROADCASTD (R8)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z12
-	VPBROADCASTD (R8)(SI*1), Z22
-	VPDPBUSD     Z21, Z22, Z13
-	VPBROADCASTD (R8)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z14
-	VPBROADCASTD (R9), Z22
-	VPDPBUSD     Z21, Z22, Z15
-	VPBROADCASTD (R9)(BX*1), Z22
-	VPDPBUSD     Z21, Z22, Z16
-	VPBROADCASTD (R9)(BX*2), Z22
-	VPDPBUSD     Z21, Z22, Z17
-	VPBROADCASTD (R9)(SI*1), Z22
-	VPDPBUSD     Z21, Z22, Z18
-	VPBROADCASTD (R9)(BX*4), Z22
-	VPDPBUSD     Z21, Z22, Z19
-	VPBROADCASTD (R10), Z22
-	VPDPBUSD     Z21, Z22, Z20
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	ADDQ         $+1344, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x15, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z21
+	VPBROADCASTD  (DX), Z22
+	VPDPBUSD      Z21, Z22, Z0
+	VPBROADCASTD  (DX)(BX*1), Z22
+	VPDPBUSD      Z21, Z22, Z1
+	VPBROADCASTD  (DX)(BX*2), Z22
+	VPDPBUSD      Z21, Z22, Z2
+	VPBROADCASTD  (DX)(SI*1), Z22
+	VPDPBUSD      Z21, Z22, Z3
+	VPBROADCASTD  (DX)(BX*4), Z22
+	VPDPBUSD      Z21, Z22, Z4
+	VPBROADCASTD  (DI), Z22
+	VPDPBUSD      Z21, Z22, Z5
+	VPBROADCASTD  (DI)(BX*1), Z22
+	VPDPBUSD      Z21, Z22, Z6
+	VPBROADCASTD  (DI)(BX*2), Z22
+	VPDPBUSD      Z21, Z22, Z7
+	VPBROADCASTD  (DI)(SI*1), Z22
+	VPDPBUSD      Z21, Z22, Z8
+	VPBROADCASTD  (DI)(BX*4), Z22
+	VPDPBUSD      Z21, Z22, Z9
+	VPBROADCASTD  (R8), Z22
+	VPDPBUSD      Z21, Z22, Z10
+	VPBROADCASTD  (R8)(BX*1), Z22
+	VPDPBUSD      Z21, Z22, Z11
+	VPBROADCASTD  (R8)(BX*2), Z22
+	VPDPBUSD      Z21, Z22, Z12
+	VPBROADCASTD  (R8)(SI*1), Z22
+	VPDPBUSD      Z21, Z22, Z13
+	VPBROADCASTD  (R8)(BX*4), Z22
+	VPDPBUSD      Z21, Z22, Z14
+	VPBROADCASTD  (R9), Z22
+	VPDPBUSD      Z21, Z22, Z15
+	VPBROADCASTD  (R9)(BX*1), Z22
+	VPDPBUSD      Z21, Z22, Z16
+	VPBROADCASTD  (R9)(BX*2), Z22
+	VPDPBUSD      Z21, Z22, Z17
+	VPBROADCASTD  (R9)(SI*1), Z22
+	VPDPBUSD      Z21, Z22, Z18
+	VPBROADCASTD  (R9)(BX*4), Z22
+	VPDPBUSD      Z21, Z22, Z19
+	VPBROADCASTD  (R10), Z22
+	VPDPBUSD      Z21, Z22, Z20
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	ADDQ          $0x04, R10
+	DECQ          R11
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z21
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z21, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z21, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z21, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z21, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z21, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VPACKSSDW     Z20, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z21, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z21
+	VPSRAVD       352(AX), Z0, Z22
+	VPANDD        480(AX), Z22, Z22
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z22, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z22
+	VPANDD        480(AX), Z22, Z22
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z22, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z22
+	VPANDD        480(AX), Z22, Z22
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z22, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z22
+	VPANDD        480(AX), Z22, Z22
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z22, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z21, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z21, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z21, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z21, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       352(AX), Z19, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z21, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPACKSSDW     Z20, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z21, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	ADDQ    $+1344, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x15, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x22AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x22AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x22AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -3624,7 +11399,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -3644,103 +11419,498 @@ tap:
 	MOVQ 152(R11), R11
 
 quad:
-	VMOVDQU8     (AX), Z22
-	VPBROADCASTD (DX), Z23
-	VPDPBUSD     Z22, Z23, Z0
-	VPBROADCASTD (DX)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z1
-	VPBROADCASTD (DX)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z2
-	VPBROADCASTD (DX)(SI*1), Z23
-	VPDPBUSD     Z22, Z23, Z3
-	VPBROADCASTD (DX)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z4
-	VPBROADCASTD (DI), Z23
-	VPDPBUSD     Z22, Z23, Z5
-	VPBROADCASTD (DI)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z6
-	VPBROADCASTD (DI)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z7
-	VPBROADCASTD (DI)(SI*1), Z23
-	VPDPBUSD     Z22, Z23, Z8
-	VPBROADCASTD (DI)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z9
-	VPBROADCASTD (R8), Z23
-	VPDPBUSD     Z22, Z23, Z10
-	VPBROADCASTD (R8)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z11
-	VPBROADCASTD (R8)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z12
-	VPBROADCASTD (R8)(SI*1), Z23
-	VPDPBUSD     Z22, Z23, Z13
-	VPBROADCASTD (R8)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z14
-	VPBROADCASTD (R9), Z23
-	VPDPBUSD     Z22, Z23, Z15
-	VPBROADCASTD (R9)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z16
-	VPBROADCASTD (R9)(BX*2), Z23
-	VPDPBUSD     Z22, Z23, Z17
-	VPBROADCASTD (R9)(SI*1), Z23
-	VPDPBUSD     Z22, Z23, Z18
-	VPBROADCASTD (R9)(BX*4), Z23
-	VPDPBUSD     Z22, Z23, Z19
-	VPBROADCASTD (R10), Z23
-	VPDPBUSD     Z22, Z23, Z20
-	VPBROADCASTD (R10)(BX*1), Z23
-	VPDPBUSD     Z22, Z23, Z21
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	ADDQ         $+1408, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x16, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z22
+	VPBROADCASTD  (DX), Z23
+	VPDPBUSD      Z22, Z23, Z0
+	VPBROADCASTD  (DX)(BX*1), Z23
+	VPDPBUSD      Z22, Z23, Z1
+	VPBROADCASTD  (DX)(BX*2), Z23
+	VPDPBUSD      Z22, Z23, Z2
+	VPBROADCASTD  (DX)(SI*1), Z23
+	VPDPBUSD      Z22, Z23, Z3
+	VPBROADCASTD  (DX)(BX*4), Z23
+	VPDPBUSD      Z22, Z23, Z4
+	VPBROADCASTD  (DI), Z23
+	VPDPBUSD      Z22, Z23, Z5
+	VPBROADCASTD  (DI)(BX*1), Z23
+	VPDPBUSD      Z22, Z23, Z6
+	VPBROADCASTD  (DI)(BX*2), Z23
+	VPDPBUSD      Z22, Z23, Z7
+	VPBROADCASTD  (DI)(SI*1), Z23
+	VPDPBUSD      Z22, Z23, Z8
+	VPBROADCASTD  (DI)(BX*4), Z23
+	VPDPBUSD      Z22, Z23, Z9
+	VPBROADCASTD  (R8), Z23
+	VPDPBUSD      Z22, Z23, Z10
+	VPBROADCASTD  (R8)(BX*1), Z23
+	VPDPBUSD      Z22, Z23, Z11
+	VPBROADCASTD  (R8)(BX*2), Z23
+	VPDPBUSD      Z22, Z23, Z12
+	VPBROADCASTD  (R8)(SI*1), Z23
+	VPDPBUSD      Z22, Z23, Z13
+	VPBROADCASTD  (R8)(BX*4), Z23
+	VPDPBUSD      Z22, Z23, Z14
+	VPBROADCASTD  (R9), Z23
+	VPDPBUSD      Z22, Z23, Z15
+	VPBROADCASTD  (R9)(BX*1), Z23
+	VPDPBUSD      Z22, Z23, Z16
+	VPBROADCASTD  (R9)(BX*2), Z23
+	VPDPBUSD      Z22, Z23, Z17
+	VPBROADCASTD  (R9)(SI*1), Z23
+	VPDPBUSD      Z22, Z23, Z18
+	VPBROADCASTD  (R9)(BX*4), Z23
+	VPDPBUSD      Z22, Z23, Z19
+	VPBROADCASTD  (R10), Z23
+	VPDPBUSD      Z22, Z23, Z20
+	VPBROADCASTD  (R10)(BX*1), Z23
+	VPDPBUSD      Z22, Z23, Z21
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	ADDQ          $0x04, R10
+	DECQ          R11
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z22
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z22, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z22, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z22, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z22, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z22, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z22, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z22
+	VPSRAVD       352(AX), Z0, Z23
+	VPANDD        480(AX), Z23, Z23
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z23, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z23
+	VPANDD        480(AX), Z23, Z23
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z23, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z23
+	VPANDD        480(AX), Z23, Z23
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z23, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z23
+	VPANDD        480(AX), Z23, Z23
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z23, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z22, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z22, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z22, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z22, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       352(AX), Z19, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z22, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       352(AX), Z21, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z22, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	ADDQ    $+1408, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x16, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x23AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x23AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x23AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -3775,7 +11945,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -3795,106 +11965,518 @@ tap:
 	MOVQ 152(R11), R11
 
 quad:
-	VMOVDQU8     (AX), Z23
-	VPBROADCASTD (DX), Z24
-	VPDPBUSD     Z23, Z24, Z0
-	VPBROADCASTD (DX)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z1
-	VPBROADCASTD (DX)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z2
-	VPBROADCASTD (DX)(SI*1), Z24
-	VPDPBUSD     Z23, Z24, Z3
-	VPBROADCASTD (DX)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z4
-	VPBROADCASTD (DI), Z24
-	VPDPBUSD     Z23, Z24, Z5
-	VPBROADCASTD (DI)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z6
-	VPBROADCASTD (DI)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z7
-	VPBROADCASTD (DI)(SI*1), Z24
-	VPDPBUSD     Z23, Z24, Z8
-	VPBROADCASTD (DI)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z9
-	VPBROADCASTD (R8), Z24
-	VPDPBUSD     Z23, Z24, Z10
-	VPBROADCASTD (R8)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z11
-	VPBROADCASTD (R8)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z12
-	VPBROADCASTD (R8)(SI*1), Z24
-	VPDPBUSD     Z23, Z24, Z13
-	VPBROADCASTD (R8)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z14
-	VPBROADCASTD (R9), Z24
-	VPDPBUSD     Z23, Z24, Z15
-	VPBROADCASTD (R9)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z16
-	VPBROADCASTD (R9)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z17
-	VPBROADCASTD (R9)(SI*1), Z24
-	VPDPBUSD     Z23, Z24, Z18
-	VPBROADCASTD (R9)(BX*4), Z24
-	VPDPBUSD     Z23, Z24, Z19
-	VPBROADCASTD (R10), Z24
-	VPDPBUSD     Z23, Z24, Z20
-	VPBROADCASTD (R10)(BX*1), Z24
-	VPDPBUSD     Z23, Z24, Z21
-	VPBROADCASTD (R10)(BX*2), Z24
-	VPDPBUSD     Z23, Z24, Z22
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	VMOVUPS      Z22, 1408(AX)
-	ADDQ         $+1472, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x17, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z23
+	VPBROADCASTD  (DX), Z24
+	VPDPBUSD      Z23, Z24, Z0
+	VPBROADCASTD  (DX)(BX*1), Z24
+	VPDPBUSD      Z23, Z24, Z1
+	VPBROADCASTD  (DX)(BX*2), Z24
+	VPDPBUSD      Z23, Z24, Z2
+	VPBROADCASTD  (DX)(SI*1), Z24
+	VPDPBUSD      Z23, Z24, Z3
+	VPBROADCASTD  (DX)(BX*4), Z24
+	VPDPBUSD      Z23, Z24, Z4
+	VPBROADCASTD  (DI), Z24
+	VPDPBUSD      Z23, Z24, Z5
+	VPBROADCASTD  (DI)(BX*1), Z24
+	VPDPBUSD      Z23, Z24, Z6
+	VPBROADCASTD  (DI)(BX*2), Z24
+	VPDPBUSD      Z23, Z24, Z7
+	VPBROADCASTD  (DI)(SI*1), Z24
+	VPDPBUSD      Z23, Z24, Z8
+	VPBROADCASTD  (DI)(BX*4), Z24
+	VPDPBUSD      Z23, Z24, Z9
+	VPBROADCASTD  (R8), Z24
+	VPDPBUSD      Z23, Z24, Z10
+	VPBROADCASTD  (R8)(BX*1), Z24
+	VPDPBUSD      Z23, Z24, Z11
+	VPBROADCASTD  (R8)(BX*2), Z24
+	VPDPBUSD      Z23, Z24, Z12
+	VPBROADCASTD  (R8)(SI*1), Z24
+	VPDPBUSD      Z23, Z24, Z13
+	VPBROADCASTD  (R8)(BX*4), Z24
+	VPDPBUSD      Z23, Z24, Z14
+	VPBROADCASTD  (R9), Z24
+	VPDPBUSD      Z23, Z24, Z15
+	VPBROADCASTD  (R9)(BX*1), Z24
+	VPDPBUSD      Z23, Z24, Z16
+	VPBROADCASTD  (R9)(BX*2), Z24
+	VPDPBUSD      Z23, Z24, Z17
+	VPBROADCASTD  (R9)(SI*1), Z24
+	VPDPBUSD      Z23, Z24, Z18
+	VPBROADCASTD  (R9)(BX*4), Z24
+	VPDPBUSD      Z23, Z24, Z19
+	VPBROADCASTD  (R10), Z24
+	VPDPBUSD      Z23, Z24, Z20
+	VPBROADCASTD  (R10)(BX*1), Z24
+	VPDPBUSD      Z23, Z24, Z21
+	VPBROADCASTD  (R10)(BX*2), Z24
+	VPDPBUSD      Z23, Z24, Z22
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	ADDQ          $0x04, R10
+	DECQ          R11
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z23
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z23, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z23, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z23, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z23, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z23, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z22, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z23, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z23
+	VPSRAVD       352(AX), Z0, Z24
+	VPANDD        480(AX), Z24, Z24
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z24, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z24
+	VPANDD        480(AX), Z24, Z24
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z24, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z24
+	VPANDD        480(AX), Z24, Z24
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z24, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z24
+	VPANDD        480(AX), Z24, Z24
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z24, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z23, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z23, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z23, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z23, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       352(AX), Z19, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z23, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       352(AX), Z21, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPSRAVD       352(AX), Z22, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z22, Z22
+	VPADDD        Z0, Z22, Z22
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z22, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z23, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	VMOVUPS Z22, 1408(AX)
+	ADDQ    $+1472, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x17, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x24AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x24AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x24AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -3930,7 +12512,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -3950,109 +12532,534 @@ tap:
 	MOVQ 152(R11), R11
 
 quad:
-	VMOVDQU8     (AX), Z24
-	VPBROADCASTD (DX), Z25
-	VPDPBUSD     Z24, Z25, Z0
-	VPBROADCASTD (DX)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z1
-	VPBROADCASTD (DX)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z2
-	VPBROADCASTD (DX)(SI*1), Z25
-	VPDPBUSD     Z24, Z25, Z3
-	VPBROADCASTD (DX)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z4
-	VPBROADCASTD (DI), Z25
-	VPDPBUSD     Z24, Z25, Z5
-	VPBROADCASTD (DI)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z6
-	VPBROADCASTD (DI)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z7
-	VPBROADCASTD (DI)(SI*1), Z25
-	VPDPBUSD     Z24, Z25, Z8
-	VPBROADCASTD (DI)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z9
-	VPBROADCASTD (R8), Z25
-	VPDPBUSD     Z24, Z25, Z10
-	VPBROADCASTD (R8)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z11
-	VPBROADCASTD (R8)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z12
-	VPBROADCASTD (R8)(SI*1), Z25
-	VPDPBUSD     Z24, Z25, Z13
-	VPBROADCASTD (R8)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z14
-	VPBROADCASTD (R9), Z25
-	VPDPBUSD     Z24, Z25, Z15
-	VPBROADCASTD (R9)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z16
-	VPBROADCASTD (R9)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z17
-	VPBROADCASTD (R9)(SI*1), Z25
-	VPDPBUSD     Z24, Z25, Z18
-	VPBROADCASTD (R9)(BX*4), Z25
-	VPDPBUSD     Z24, Z25, Z19
-	VPBROADCASTD (R10), Z25
-	VPDPBUSD     Z24, Z25, Z20
-	VPBROADCASTD (R10)(BX*1), Z25
-	VPDPBUSD     Z24, Z25, Z21
-	VPBROADCASTD (R10)(BX*2), Z25
-	VPDPBUSD     Z24, Z25, Z22
-	VPBROADCASTD (R10)(SI*1), Z25
-	VPDPBUSD     Z24, Z25, Z23
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	VMOVUPS      Z22, 1408(AX)
-	VMOVUPS      Z23, 1472(AX)
-	ADDQ         $+1536, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x18, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z24
+	VPBROADCASTD  (DX), Z25
+	VPDPBUSD      Z24, Z25, Z0
+	VPBROADCASTD  (DX)(BX*1), Z25
+	VPDPBUSD      Z24, Z25, Z1
+	VPBROADCASTD  (DX)(BX*2), Z25
+	VPDPBUSD      Z24, Z25, Z2
+	VPBROADCASTD  (DX)(SI*1), Z25
+	VPDPBUSD      Z24, Z25, Z3
+	VPBROADCASTD  (DX)(BX*4), Z25
+	VPDPBUSD      Z24, Z25, Z4
+	VPBROADCASTD  (DI), Z25
+	VPDPBUSD      Z24, Z25, Z5
+	VPBROADCASTD  (DI)(BX*1), Z25
+	VPDPBUSD      Z24, Z25, Z6
+	VPBROADCASTD  (DI)(BX*2), Z25
+	VPDPBUSD      Z24, Z25, Z7
+	VPBROADCASTD  (DI)(SI*1), Z25
+	VPDPBUSD      Z24, Z25, Z8
+	VPBROADCASTD  (DI)(BX*4), Z25
+	VPDPBUSD      Z24, Z25, Z9
+	VPBROADCASTD  (R8), Z25
+	VPDPBUSD      Z24, Z25, Z10
+	VPBROADCASTD  (R8)(BX*1), Z25
+	VPDPBUSD      Z24, Z25, Z11
+	VPBROADCASTD  (R8)(BX*2), Z25
+	VPDPBUSD      Z24, Z25, Z12
+	VPBROADCASTD  (R8)(SI*1), Z25
+	VPDPBUSD      Z24, Z25, Z13
+	VPBROADCASTD  (R8)(BX*4), Z25
+	VPDPBUSD      Z24, Z25, Z14
+	VPBROADCASTD  (R9), Z25
+	VPDPBUSD      Z24, Z25, Z15
+	VPBROADCASTD  (R9)(BX*1), Z25
+	VPDPBUSD      Z24, Z25, Z16
+	VPBROADCASTD  (R9)(BX*2), Z25
+	VPDPBUSD      Z24, Z25, Z17
+	VPBROADCASTD  (R9)(SI*1), Z25
+	VPDPBUSD      Z24, Z25, Z18
+	VPBROADCASTD  (R9)(BX*4), Z25
+	VPDPBUSD      Z24, Z25, Z19
+	VPBROADCASTD  (R10), Z25
+	VPDPBUSD      Z24, Z25, Z20
+	VPBROADCASTD  (R10)(BX*1), Z25
+	VPDPBUSD      Z24, Z25, Z21
+	VPBROADCASTD  (R10)(BX*2), Z25
+	VPDPBUSD      Z24, Z25, Z22
+	VPBROADCASTD  (R10)(SI*1), Z25
+	VPDPBUSD      Z24, Z25, Z23
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	ADDQ          $0x04, R10
+	DECQ          R11
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z24
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z24, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z24, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z24, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z24, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z24, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        224(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z24, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z24
+	VPSRAVD       352(AX), Z0, Z25
+	VPANDD        480(AX), Z25, Z25
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z25, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z25
+	VPANDD        480(AX), Z25, Z25
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z25, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z25
+	VPANDD        480(AX), Z25, Z25
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z25, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z25
+	VPANDD        480(AX), Z25, Z25
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z25, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z24, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z24, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z24, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z24, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       352(AX), Z19, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z24, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       352(AX), Z21, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPSRAVD       352(AX), Z22, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z22, Z22
+	VPADDD        Z0, Z22, Z22
+	VPSRAVD       352(AX), Z23, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z23, Z23
+	VPADDD        Z0, Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z24, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	VMOVUPS Z22, 1408(AX)
+	VMOVUPS Z23, 1472(AX)
+	ADDQ    $+1536, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x18, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x25AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x25AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x25AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -4089,7 +13096,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -4109,112 +13116,560 @@ tap:
 	MOVQ 152(R11), R11
 
 quad:
-	VMOVDQU8     (AX), Z25
-	VPBROADCASTD (DX), Z26
-	VPDPBUSD     Z25, Z26, Z0
-	VPBROADCASTD (DX)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z1
-	VPBROADCASTD (DX)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z2
-	VPBROADCASTD (DX)(SI*1), Z26
-	VPDPBUSD     Z25, Z26, Z3
-	VPBROADCASTD (DX)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z4
-	VPBROADCASTD (DI), Z26
-	VPDPBUSD     Z25, Z26, Z5
-	VPBROADCASTD (DI)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z6
-	VPBROADCASTD (DI)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z7
-	VPBROADCASTD (DI)(SI*1), Z26
-	VPDPBUSD     Z25, Z26, Z8
-	VPBROADCASTD (DI)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z9
-	VPBROADCASTD (R8), Z26
-	VPDPBUSD     Z25, Z26, Z10
-	VPBROADCASTD (R8)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z11
-	VPBROADCASTD (R8)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z12
-	VPBROADCASTD (R8)(SI*1), Z26
-	VPDPBUSD     Z25, Z26, Z13
-	VPBROADCASTD (R8)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z14
-	VPBROADCASTD (R9), Z26
-	VPDPBUSD     Z25, Z26, Z15
-	VPBROADCASTD (R9)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z16
-	VPBROADCASTD (R9)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z17
-	VPBROADCASTD (R9)(SI*1), Z26
-	VPDPBUSD     Z25, Z26, Z18
-	VPBROADCASTD (R9)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z19
-	VPBROADCASTD (R10), Z26
-	VPDPBUSD     Z25, Z26, Z20
-	VPBROADCASTD (R10)(BX*1), Z26
-	VPDPBUSD     Z25, Z26, Z21
-	VPBROADCASTD (R10)(BX*2), Z26
-	VPDPBUSD     Z25, Z26, Z22
-	VPBROADCASTD (R10)(SI*1), Z26
-	VPDPBUSD     Z25, Z26, Z23
-	VPBROADCASTD (R10)(BX*4), Z26
-	VPDPBUSD     Z25, Z26, Z24
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	VMOVUPS      Z22, 1408(AX)
-	VMOVUPS      Z23, 1472(AX)
-	VMOVUPS      Z24, 1536(AX)
-	ADDQ         $+1600, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x19, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z25
+	VPBROADCASTD  (DX), Z26
+	VPDPBUSD      Z25, Z26, Z0
+	VPBROADCASTD  (DX)(BX*1), Z26
+	VPDPBUSD      Z25, Z26, Z1
+	VPBROADCASTD  (DX)(BX*2), Z26
+	VPDPBUSD      Z25, Z26, Z2
+	VPBROADCASTD  (DX)(SI*1), Z26
+	VPDPBUSD      Z25, Z26, Z3
+	VPBROADCASTD  (DX)(BX*4), Z26
+	VPDPBUSD      Z25, Z26, Z4
+	VPBROADCASTD  (DI), Z26
+	VPDPBUSD      Z25, Z26, Z5
+	VPBROADCASTD  (DI)(BX*1), Z26
+	VPDPBUSD      Z25, Z26, Z6
+	VPBROADCASTD  (DI)(BX*2), Z26
+	VPDPBUSD      Z25, Z26, Z7
+	VPBROADCASTD  (DI)(SI*1), Z26
+	VPDPBUSD      Z25, Z26, Z8
+	VPBROADCASTD  (DI)(BX*4), Z26
+	VPDPBUSD      Z25, Z26, Z9
+	VPBROADCASTD  (R8), Z26
+	VPDPBUSD      Z25, Z26, Z10
+	VPBROADCASTD  (R8)(BX*1), Z26
+	VPDPBUSD      Z25, Z26, Z11
+	VPBROADCASTD  (R8)(BX*2), Z26
+	VPDPBUSD      Z25, Z26, Z12
+	VPBROADCASTD  (R8)(SI*1), Z26
+	VPDPBUSD      Z25, Z26, Z13
+	VPBROADCASTD  (R8)(BX*4), Z26
+	VPDPBUSD      Z25, Z26, Z14
+	VPBROADCASTD  (R9), Z26
+	VPDPBUSD      Z25, Z26, Z15
+	VPBROADCASTD  (R9)(BX*1), Z26
+	VPDPBUSD      Z25, Z26, Z16
+	VPBROADCASTD  (R9)(BX*2), Z26
+	VPDPBUSD      Z25, Z26, Z17
+	VPBROADCASTD  (R9)(SI*1), Z26
+	VPDPBUSD      Z25, Z26, Z18
+	VPBROADCASTD  (R9)(BX*4), Z26
+	VPDPBUSD      Z25, Z26, Z19
+	VPBROADCASTD  (R10), Z26
+	VPDPBUSD      Z25, Z26, Z20
+	VPBROADCASTD  (R10)(BX*1), Z26
+	VPDPBUSD      Z25, Z26, Z21
+	VPBROADCASTD  (R10)(BX*2), Z26
+	VPDPBUSD      Z25, Z26, Z22
+	VPBROADCASTD  (R10)(SI*1), Z26
+	VPDPBUSD      Z25, Z26, Z23
+	VPBROADCASTD  (R10)(BX*4), Z26
+	VPDPBUSD      Z25, Z26, Z24
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	ADDQ          $0x04, R10
+	DECQ          R11
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z25
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z25, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z25, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z25, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z25, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z25, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        224(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z25, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VPACKSSDW     Z24, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z25, Z24
+	VMOVDQU8      X24, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z25
+	VPSRAVD       352(AX), Z0, Z26
+	VPANDD        480(AX), Z26, Z26
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z26, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z26
+	VPANDD        480(AX), Z26, Z26
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z26, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z26
+	VPANDD        480(AX), Z26, Z26
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z26, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z26
+	VPANDD        480(AX), Z26, Z26
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z26, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z25, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z25, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z25, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z25, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       352(AX), Z19, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z25, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       352(AX), Z21, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPSRAVD       352(AX), Z22, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z22, Z22
+	VPADDD        Z0, Z22, Z22
+	VPSRAVD       352(AX), Z23, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z23, Z23
+	VPADDD        Z0, Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z25, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z24, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z24, Z24
+	VPADDD        Z0, Z24, Z24
+	VPACKSSDW     Z24, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z25, Z24
+	VMOVDQU8      X24, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	VMOVUPS Z22, 1408(AX)
+	VMOVUPS Z23, 1472(AX)
+	VMOVUPS Z24, 1536(AX)
+	ADDQ    $+1600, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x19, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x26AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x26AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x26AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -4252,7 +13707,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -4274,116 +13729,577 @@ tap:
 	MOVQ 152(R12), R12
 
 quad:
-	VMOVDQU8     (AX), Z26
-	VPBROADCASTD (DX), Z27
-	VPDPBUSD     Z26, Z27, Z0
-	VPBROADCASTD (DX)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z1
-	VPBROADCASTD (DX)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z2
-	VPBROADCASTD (DX)(SI*1), Z27
-	VPDPBUSD     Z26, Z27, Z3
-	VPBROADCASTD (DX)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z4
-	VPBROADCASTD (DI), Z27
-	VPDPBUSD     Z26, Z27, Z5
-	VPBROADCASTD (DI)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z6
-	VPBROADCASTD (DI)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z7
-	VPBROADCASTD (DI)(SI*1), Z27
-	VPDPBUSD     Z26, Z27, Z8
-	VPBROADCASTD (DI)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z9
-	VPBROADCASTD (R8), Z27
-	VPDPBUSD     Z26, Z27, Z10
-	VPBROADCASTD (R8)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z11
-	VPBROADCASTD (R8)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z12
-	VPBROADCASTD (R8)(SI*1), Z27
-	VPDPBUSD     Z26, Z27, Z13
-	VPBROADCASTD (R8)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z14
-	VPBROADCASTD (R9), Z27
-	VPDPBUSD     Z26, Z27, Z15
-	VPBROADCASTD (R9)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z16
-	VPBROADCASTD (R9)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z17
-	VPBROADCASTD (R9)(SI*1), Z27
-	VPDPBUSD     Z26, Z27, Z18
-	VPBROADCASTD (R9)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z19
-	VPBROADCASTD (R10), Z27
-	VPDPBUSD     Z26, Z27, Z20
-	VPBROADCASTD (R10)(BX*1), Z27
-	VPDPBUSD     Z26, Z27, Z21
-	VPBROADCASTD (R10)(BX*2), Z27
-	VPDPBUSD     Z26, Z27, Z22
-	VPBROADCASTD (R10)(SI*1), Z27
-	VPDPBUSD     Z26, Z27, Z23
-	VPBROADCASTD (R10)(BX*4), Z27
-	VPDPBUSD     Z26, Z27, Z24
-	VPBROADCASTD (R11), Z27
-	VPDPBUSD     Z26, Z27, Z25
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	ADDQ         $0x04, R10
-	ADDQ         $0x04, R11
-	DECQ         R12
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	VMOVUPS      Z22, 1408(AX)
-	VMOVUPS      Z23, 1472(AX)
-	VMOVUPS      Z24, 1536(AX)
-	VMOVUPS      Z25, 1600(AX)
-	ADDQ         $+1664, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x1a, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z26
+	VPBROADCASTD  (DX), Z27
+	VPDPBUSD      Z26, Z27, Z0
+	VPBROADCASTD  (DX)(BX*1), Z27
+	VPDPBUSD      Z26, Z27, Z1
+	VPBROADCASTD  (DX)(BX*2), Z27
+	VPDPBUSD      Z26, Z27, Z2
+	VPBROADCASTD  (DX)(SI*1), Z27
+	VPDPBUSD      Z26, Z27, Z3
+	VPBROADCASTD  (DX)(BX*4), Z27
+	VPDPBUSD      Z26, Z27, Z4
+	VPBROADCASTD  (DI), Z27
+	VPDPBUSD      Z26, Z27, Z5
+	VPBROADCASTD  (DI)(BX*1), Z27
+	VPDPBUSD      Z26, Z27, Z6
+	VPBROADCASTD  (DI)(BX*2), Z27
+	VPDPBUSD      Z26, Z27, Z7
+	VPBROADCASTD  (DI)(SI*1), Z27
+	VPDPBUSD      Z26, Z27, Z8
+	VPBROADCASTD  (DI)(BX*4), Z27
+	VPDPBUSD      Z26, Z27, Z9
+	VPBROADCASTD  (R8), Z27
+	VPDPBUSD      Z26, Z27, Z10
+	VPBROADCASTD  (R8)(BX*1), Z27
+	VPDPBUSD      Z26, Z27, Z11
+	VPBROADCASTD  (R8)(BX*2), Z27
+	VPDPBUSD      Z26, Z27, Z12
+	VPBROADCASTD  (R8)(SI*1), Z27
+	VPDPBUSD      Z26, Z27, Z13
+	VPBROADCASTD  (R8)(BX*4), Z27
+	VPDPBUSD      Z26, Z27, Z14
+	VPBROADCASTD  (R9), Z27
+	VPDPBUSD      Z26, Z27, Z15
+	VPBROADCASTD  (R9)(BX*1), Z27
+	VPDPBUSD      Z26, Z27, Z16
+	VPBROADCASTD  (R9)(BX*2), Z27
+	VPDPBUSD      Z26, Z27, Z17
+	VPBROADCASTD  (R9)(SI*1), Z27
+	VPDPBUSD      Z26, Z27, Z18
+	VPBROADCASTD  (R9)(BX*4), Z27
+	VPDPBUSD      Z26, Z27, Z19
+	VPBROADCASTD  (R10), Z27
+	VPDPBUSD      Z26, Z27, Z20
+	VPBROADCASTD  (R10)(BX*1), Z27
+	VPDPBUSD      Z26, Z27, Z21
+	VPBROADCASTD  (R10)(BX*2), Z27
+	VPDPBUSD      Z26, Z27, Z22
+	VPBROADCASTD  (R10)(SI*1), Z27
+	VPDPBUSD      Z26, Z27, Z23
+	VPBROADCASTD  (R10)(BX*4), Z27
+	VPDPBUSD      Z26, Z27, Z24
+	VPBROADCASTD  (R11), Z27
+	VPDPBUSD      Z26, Z27, Z25
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	ADDQ          $0x04, R10
+	ADDQ          $0x04, R11
+	DECQ          R12
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z26
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z26, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z26, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z26, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z26, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z26, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        224(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z26, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        224(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z26, Z24
+	VMOVDQU8      X24, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z26
+	VPSRAVD       352(AX), Z0, Z27
+	VPANDD        480(AX), Z27, Z27
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z27, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z27
+	VPANDD        480(AX), Z27, Z27
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z27, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z27
+	VPANDD        480(AX), Z27, Z27
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z27, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z27
+	VPANDD        480(AX), Z27, Z27
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z27, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z26, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z26, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z26, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z26, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       352(AX), Z19, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z26, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       352(AX), Z21, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPSRAVD       352(AX), Z22, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z22, Z22
+	VPADDD        Z0, Z22, Z22
+	VPSRAVD       352(AX), Z23, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z23, Z23
+	VPADDD        Z0, Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z26, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z24, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z24, Z24
+	VPADDD        Z0, Z24, Z24
+	VPSRAVD       352(AX), Z25, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z25, Z25
+	VPADDD        Z0, Z25, Z25
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z26, Z24
+	VMOVDQU8      X24, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	VMOVUPS Z22, 1408(AX)
+	VMOVUPS Z23, 1472(AX)
+	VMOVUPS Z24, 1536(AX)
+	VMOVUPS Z25, 1600(AX)
+	ADDQ    $+1664, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x1a, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x27AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x27AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x27AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -4422,7 +14338,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -4444,119 +14360,597 @@ tap:
 	MOVQ 152(R12), R12
 
 quad:
-	VMOVDQU8     (AX), Z27
-	VPBROADCASTD (DX), Z28
-	VPDPBUSD     Z27, Z28, Z0
-	VPBROADCASTD (DX)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z1
-	VPBROADCASTD (DX)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z2
-	VPBROADCASTD (DX)(SI*1), Z28
-	VPDPBUSD     Z27, Z28, Z3
-	VPBROADCASTD (DX)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z4
-	VPBROADCASTD (DI), Z28
-	VPDPBUSD     Z27, Z28, Z5
-	VPBROADCASTD (DI)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z6
-	VPBROADCASTD (DI)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z7
-	VPBROADCASTD (DI)(SI*1), Z28
-	VPDPBUSD     Z27, Z28, Z8
-	VPBROADCASTD (DI)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z9
-	VPBROADCASTD (R8), Z28
-	VPDPBUSD     Z27, Z28, Z10
-	VPBROADCASTD (R8)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z11
-	VPBROADCASTD (R8)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z12
-	VPBROADCASTD (R8)(SI*1), Z28
-	VPDPBUSD     Z27, Z28, Z13
-	VPBROADCASTD (R8)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z14
-	VPBROADCASTD (R9), Z28
-	VPDPBUSD     Z27, Z28, Z15
-	VPBROADCASTD (R9)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z16
-	VPBROADCASTD (R9)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z17
-	VPBROADCASTD (R9)(SI*1), Z28
-	VPDPBUSD     Z27, Z28, Z18
-	VPBROADCASTD (R9)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z19
-	VPBROADCASTD (R10), Z28
-	VPDPBUSD     Z27, Z28, Z20
-	VPBROADCASTD (R10)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z21
-	VPBROADCASTD (R10)(BX*2), Z28
-	VPDPBUSD     Z27, Z28, Z22
-	VPBROADCASTD (R10)(SI*1), Z28
-	VPDPBUSD     Z27, Z28, Z23
-	VPBROADCASTD (R10)(BX*4), Z28
-	VPDPBUSD     Z27, Z28, Z24
-	VPBROADCASTD (R11), Z28
-	VPDPBUSD     Z27, Z28, Z25
-	VPBROADCASTD (R11)(BX*1), Z28
-	VPDPBUSD     Z27, Z28, Z26
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	ADDQ         $0x04, R10
-	ADDQ         $0x04, R11
-	DECQ         R12
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	VMOVUPS      Z22, 1408(AX)
-	VMOVUPS      Z23, 1472(AX)
-	VMOVUPS      Z24, 1536(AX)
-	VMOVUPS      Z25, 1600(AX)
-	VMOVUPS      Z26, 1664(AX)
-	ADDQ         $+1728, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x1b, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z27
+	VPBROADCASTD  (DX), Z28
+	VPDPBUSD      Z27, Z28, Z0
+	VPBROADCASTD  (DX)(BX*1), Z28
+	VPDPBUSD      Z27, Z28, Z1
+	VPBROADCASTD  (DX)(BX*2), Z28
+	VPDPBUSD      Z27, Z28, Z2
+	VPBROADCASTD  (DX)(SI*1), Z28
+	VPDPBUSD      Z27, Z28, Z3
+	VPBROADCASTD  (DX)(BX*4), Z28
+	VPDPBUSD      Z27, Z28, Z4
+	VPBROADCASTD  (DI), Z28
+	VPDPBUSD      Z27, Z28, Z5
+	VPBROADCASTD  (DI)(BX*1), Z28
+	VPDPBUSD      Z27, Z28, Z6
+	VPBROADCASTD  (DI)(BX*2), Z28
+	VPDPBUSD      Z27, Z28, Z7
+	VPBROADCASTD  (DI)(SI*1), Z28
+	VPDPBUSD      Z27, Z28, Z8
+	VPBROADCASTD  (DI)(BX*4), Z28
+	VPDPBUSD      Z27, Z28, Z9
+	VPBROADCASTD  (R8), Z28
+	VPDPBUSD      Z27, Z28, Z10
+	VPBROADCASTD  (R8)(BX*1), Z28
+	VPDPBUSD      Z27, Z28, Z11
+	VPBROADCASTD  (R8)(BX*2), Z28
+	VPDPBUSD      Z27, Z28, Z12
+	VPBROADCASTD  (R8)(SI*1), Z28
+	VPDPBUSD      Z27, Z28, Z13
+	VPBROADCASTD  (R8)(BX*4), Z28
+	VPDPBUSD      Z27, Z28, Z14
+	VPBROADCASTD  (R9), Z28
+	VPDPBUSD      Z27, Z28, Z15
+	VPBROADCASTD  (R9)(BX*1), Z28
+	VPDPBUSD      Z27, Z28, Z16
+	VPBROADCASTD  (R9)(BX*2), Z28
+	VPDPBUSD      Z27, Z28, Z17
+	VPBROADCASTD  (R9)(SI*1), Z28
+	VPDPBUSD      Z27, Z28, Z18
+	VPBROADCASTD  (R9)(BX*4), Z28
+	VPDPBUSD      Z27, Z28, Z19
+	VPBROADCASTD  (R10), Z28
+	VPDPBUSD      Z27, Z28, Z20
+	VPBROADCASTD  (R10)(BX*1), Z28
+	VPDPBUSD      Z27, Z28, Z21
+	VPBROADCASTD  (R10)(BX*2), Z28
+	VPDPBUSD      Z27, Z28, Z22
+	VPBROADCASTD  (R10)(SI*1), Z28
+	VPDPBUSD      Z27, Z28, Z23
+	VPBROADCASTD  (R10)(BX*4), Z28
+	VPDPBUSD      Z27, Z28, Z24
+	VPBROADCASTD  (R11), Z28
+	VPDPBUSD      Z27, Z28, Z25
+	VPBROADCASTD  (R11)(BX*1), Z28
+	VPDPBUSD      Z27, Z28, Z26
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	ADDQ          $0x04, R10
+	ADDQ          $0x04, R11
+	DECQ          R12
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z27
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z27, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z27, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z27, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z27, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z27, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        224(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z27, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        224(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VCVTDQ2PS     Z26, Z26
+	VMULPS        224(AX), Z26, Z26
+	VCVTPS2DQ     Z26, Z26
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKSSDW     Z26, Z26, Z26
+	VPADDSW       736(AX), Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z27, Z24
+	VMOVDQU8      X24, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z27
+	VPSRAVD       352(AX), Z0, Z28
+	VPANDD        480(AX), Z28, Z28
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z28, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z28
+	VPANDD        480(AX), Z28, Z28
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z28, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z28
+	VPANDD        480(AX), Z28, Z28
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z28, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z28
+	VPANDD        480(AX), Z28, Z28
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z28, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z27, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z27, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z27, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z27, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       352(AX), Z19, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z27, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       352(AX), Z21, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPSRAVD       352(AX), Z22, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z22, Z22
+	VPADDD        Z0, Z22, Z22
+	VPSRAVD       352(AX), Z23, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z23, Z23
+	VPADDD        Z0, Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z27, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z24, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z24, Z24
+	VPADDD        Z0, Z24, Z24
+	VPSRAVD       352(AX), Z25, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z25, Z25
+	VPADDD        Z0, Z25, Z25
+	VPSRAVD       352(AX), Z26, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z26, Z26
+	VPADDD        Z0, Z26, Z26
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKSSDW     Z26, Z26, Z26
+	VPADDSW       736(AX), Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z27, Z24
+	VMOVDQU8      X24, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	VMOVUPS Z22, 1408(AX)
+	VMOVUPS Z23, 1472(AX)
+	VMOVUPS Z24, 1536(AX)
+	VMOVUPS Z25, 1600(AX)
+	VMOVUPS Z26, 1664(AX)
+	ADDQ    $+1728, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x1b, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x28AVX512(a *tileArgsS8)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
-TEXT ·tileS8x16x28AVX512(SB), NOSPLIT, $24-8
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
+TEXT ·tileS8x16x28AVX512(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -4596,7 +14990,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -4618,116 +15012,604 @@ tap:
 	MOVQ 152(R12), R12
 
 quad:
-	VMOVDQU8     (AX), Z28
-	VPBROADCASTD (DX), Z29
-	VPDPBUSD     Z28, Z29, Z0
-	VPBROADCASTD (DX)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z1
-	VPBROADCASTD (DX)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z2
-	VPBROADCASTD (DX)(SI*1), Z29
-	VPDPBUSD     Z28, Z29, Z3
-	VPBROADCASTD (DX)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z4
-	VPBROADCASTD (DI), Z29
-	VPDPBUSD     Z28, Z29, Z5
-	VPBROADCASTD (DI)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z6
-	VPBROADCASTD (DI)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z7
-	VPBROADCASTD (DI)(SI*1), Z29
-	VPDPBUSD     Z28, Z29, Z8
-	VPBROADCASTD (DI)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z9
-	VPBROADCASTD (R8), Z29
-	VPDPBUSD     Z28, Z29, Z10
-	VPBROADCASTD (R8)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z11
-	VPBROADCASTD (R8)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z12
-	VPBROADCASTD (R8)(SI*1), Z29
-	VPDPBUSD     Z28, Z29, Z13
-	VPBROADCASTD (R8)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z14
-	VPBROADCASTD (R9), Z29
-	VPDPBUSD     Z28, Z29, Z15
-	VPBROADCASTD (R9)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z16
-	VPBROADCASTD (R9)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z17
-	VPBROADCASTD (R9)(SI*1), Z29
-	VPDPBUSD     Z28, Z29, Z18
-	VPBROADCASTD (R9)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z19
-	VPBROADCASTD (R10), Z29
-	VPDPBUSD     Z28, Z29, Z20
-	VPBROADCASTD (R10)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z21
-	VPBROADCASTD (R10)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z22
-	VPBROADCASTD (R10)(SI*1), Z29
-	VPDPBUSD     Z28, Z29, Z23
-	VPBROADCASTD (R10)(BX*4), Z29
-	VPDPBUSD     Z28, Z29, Z24
-	VPBROADCASTD (R11), Z29
-	VPDPBUSD     Z28, Z29, Z25
-	VPBROADCASTD (R11)(BX*1), Z29
-	VPDPBUSD     Z28, Z29, Z26
-	VPBROADCASTD (R11)(BX*2), Z29
-	VPDPBUSD     Z28, Z29, Z27
-	ADDQ         $+64, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	ADDQ         $0x04, R10
-	ADDQ         $0x04, R11
-	DECQ         R12
-	JNZ          quad
-	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
-	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	VMOVUPS      Z22, 1408(AX)
-	VMOVUPS      Z23, 1472(AX)
-	VMOVUPS      Z24, 1536(AX)
-	VMOVUPS      Z25, 1600(AX)
-	VMOVUPS      Z26, 1664(AX)
-	VMOVUPS      Z27, 1728(AX)
-	ADDQ         $+1792, 8(SP)
-	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x1c, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	VMOVDQU8      (AX), Z28
+	VPBROADCASTD  (DX), Z29
+	VPDPBUSD      Z28, Z29, Z0
+	VPBROADCASTD  (DX)(BX*1), Z29
+	VPDPBUSD      Z28, Z29, Z1
+	VPBROADCASTD  (DX)(BX*2), Z29
+	VPDPBUSD      Z28, Z29, Z2
+	VPBROADCASTD  (DX)(SI*1), Z29
+	VPDPBUSD      Z28, Z29, Z3
+	VPBROADCASTD  (DX)(BX*4), Z29
+	VPDPBUSD      Z28, Z29, Z4
+	VPBROADCASTD  (DI), Z29
+	VPDPBUSD      Z28, Z29, Z5
+	VPBROADCASTD  (DI)(BX*1), Z29
+	VPDPBUSD      Z28, Z29, Z6
+	VPBROADCASTD  (DI)(BX*2), Z29
+	VPDPBUSD      Z28, Z29, Z7
+	VPBROADCASTD  (DI)(SI*1), Z29
+	VPDPBUSD      Z28, Z29, Z8
+	VPBROADCASTD  (DI)(BX*4), Z29
+	VPDPBUSD      Z28, Z29, Z9
+	VPBROADCASTD  (R8), Z29
+	VPDPBUSD      Z28, Z29, Z10
+	VPBROADCASTD  (R8)(BX*1), Z29
+	VPDPBUSD      Z28, Z29, Z11
+	VPBROADCASTD  (R8)(BX*2), Z29
+	VPDPBUSD      Z28, Z29, Z12
+	VPBROADCASTD  (R8)(SI*1), Z29
+	VPDPBUSD      Z28, Z29, Z13
+	VPBROADCASTD  (R8)(BX*4), Z29
+	VPDPBUSD      Z28, Z29, Z14
+	VPBROADCASTD  (R9), Z29
+	VPDPBUSD      Z28, Z29, Z15
+	VPBROADCASTD  (R9)(BX*1), Z29
+	VPDPBUSD      Z28, Z29, Z16
+	VPBROADCASTD  (R9)(BX*2), Z29
+	VPDPBUSD      Z28, Z29, Z17
+	VPBROADCASTD  (R9)(SI*1), Z29
+	VPDPBUSD      Z28, Z29, Z18
+	VPBROADCASTD  (R9)(BX*4), Z29
+	VPDPBUSD      Z28, Z29, Z19
+	VPBROADCASTD  (R10), Z29
+	VPDPBUSD      Z28, Z29, Z20
+	VPBROADCASTD  (R10)(BX*1), Z29
+	VPDPBUSD      Z28, Z29, Z21
+	VPBROADCASTD  (R10)(BX*2), Z29
+	VPDPBUSD      Z28, Z29, Z22
+	VPBROADCASTD  (R10)(SI*1), Z29
+	VPDPBUSD      Z28, Z29, Z23
+	VPBROADCASTD  (R10)(BX*4), Z29
+	VPDPBUSD      Z28, Z29, Z24
+	VPBROADCASTD  (R11), Z29
+	VPDPBUSD      Z28, Z29, Z25
+	VPBROADCASTD  (R11)(BX*1), Z29
+	VPDPBUSD      Z28, Z29, Z26
+	VPBROADCASTD  (R11)(BX*2), Z29
+	VPDPBUSD      Z28, Z29, Z27
+	ADDQ          $+64, AX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, DI
+	ADDQ          $0x04, R8
+	ADDQ          $0x04, R9
+	ADDQ          $0x04, R10
+	ADDQ          $0x04, R11
+	DECQ          R12
+	JNZ           quad
+	ADDQ          $0x08, CX
+	CMPQ          CX, 24(SP)
+	JNE           tap
+	MOVQ          a+0(FP), AX
+	MOVQ          184(AX), AX
+	CMPQ          AX, $0x00
+	JE            sums
+	CMPQ          AX, $0x01
+	JNE           shift
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z28
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z28, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z28, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z28, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z28, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z28, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        224(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z28, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        224(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VCVTDQ2PS     Z26, Z26
+	VMULPS        224(AX), Z26, Z26
+	VCVTPS2DQ     Z26, Z26
+	VCVTDQ2PS     Z27, Z27
+	VMULPS        224(AX), Z27, Z27
+	VCVTPS2DQ     Z27, Z27
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKSSDW     Z27, Z26, Z26
+	VPADDSW       736(AX), Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z28, Z24
+	VMOVDQU8      X24, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+shift:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	VMOVDQU32     tileS8Order<>+0(SB), Z28
+	VPSRAVD       352(AX), Z0, Z29
+	VPANDD        480(AX), Z29, Z29
+	VPSRAVD       608(AX), Z0, Z0
+	VPADDD        Z29, Z0, Z0
+	VPSRAVD       352(AX), Z1, Z29
+	VPANDD        480(AX), Z29, Z29
+	VPSRAVD       608(AX), Z1, Z1
+	VPADDD        Z29, Z1, Z1
+	VPSRAVD       352(AX), Z2, Z29
+	VPANDD        480(AX), Z29, Z29
+	VPSRAVD       608(AX), Z2, Z2
+	VPADDD        Z29, Z2, Z2
+	VPSRAVD       352(AX), Z3, Z29
+	VPANDD        480(AX), Z29, Z29
+	VPSRAVD       608(AX), Z3, Z3
+	VPADDD        Z29, Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPADDSW       736(AX), Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPADDSW       736(AX), Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPMAXUB       800(AX), Z0, Z0
+	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z28, Z0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z4, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z4, Z4
+	VPADDD        Z0, Z4, Z4
+	VPSRAVD       352(AX), Z5, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z5, Z5
+	VPADDD        Z0, Z5, Z5
+	VPSRAVD       352(AX), Z6, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z6, Z6
+	VPADDD        Z0, Z6, Z6
+	VPSRAVD       352(AX), Z7, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z7, Z7
+	VPADDD        Z0, Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPADDSW       736(AX), Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPADDSW       736(AX), Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPMAXUB       800(AX), Z4, Z4
+	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z28, Z4
+	VMOVDQU8      X4, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z8, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z8, Z8
+	VPADDD        Z0, Z8, Z8
+	VPSRAVD       352(AX), Z9, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z9, Z9
+	VPADDD        Z0, Z9, Z9
+	VPSRAVD       352(AX), Z10, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z10, Z10
+	VPADDD        Z0, Z10, Z10
+	VPSRAVD       352(AX), Z11, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z11, Z11
+	VPADDD        Z0, Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPADDSW       736(AX), Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPADDSW       736(AX), Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPMAXUB       800(AX), Z8, Z8
+	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z28, Z8
+	VMOVDQU8      X8, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z12, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z12, Z12
+	VPADDD        Z0, Z12, Z12
+	VPSRAVD       352(AX), Z13, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z13, Z13
+	VPADDD        Z0, Z13, Z13
+	VPSRAVD       352(AX), Z14, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z14, Z14
+	VPADDD        Z0, Z14, Z14
+	VPSRAVD       352(AX), Z15, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z15, Z15
+	VPADDD        Z0, Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPADDSW       736(AX), Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPADDSW       736(AX), Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPMAXUB       800(AX), Z12, Z12
+	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z28, Z12
+	VMOVDQU8      X12, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z16, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z16, Z16
+	VPADDD        Z0, Z16, Z16
+	VPSRAVD       352(AX), Z17, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z17, Z17
+	VPADDD        Z0, Z17, Z17
+	VPSRAVD       352(AX), Z18, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z18, Z18
+	VPADDD        Z0, Z18, Z18
+	VPSRAVD       352(AX), Z19, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z19, Z19
+	VPADDD        Z0, Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPADDSW       736(AX), Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPADDSW       736(AX), Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPMAXUB       800(AX), Z16, Z16
+	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z28, Z16
+	VMOVDQU8      X16, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z20, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z20, Z20
+	VPADDD        Z0, Z20, Z20
+	VPSRAVD       352(AX), Z21, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z21, Z21
+	VPADDD        Z0, Z21, Z21
+	VPSRAVD       352(AX), Z22, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z22, Z22
+	VPADDD        Z0, Z22, Z22
+	VPSRAVD       352(AX), Z23, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z23, Z23
+	VPADDD        Z0, Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPADDSW       736(AX), Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPADDSW       736(AX), Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPMAXUB       800(AX), Z20, Z20
+	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z28, Z20
+	VMOVDQU8      X20, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VPSRAVD       352(AX), Z24, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z24, Z24
+	VPADDD        Z0, Z24, Z24
+	VPSRAVD       352(AX), Z25, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z25, Z25
+	VPADDD        Z0, Z25, Z25
+	VPSRAVD       352(AX), Z26, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z26, Z26
+	VPADDD        Z0, Z26, Z26
+	VPSRAVD       352(AX), Z27, Z0
+	VPANDD        480(AX), Z0, Z0
+	VPSRAVD       608(AX), Z27, Z27
+	VPADDD        Z0, Z27, Z27
+	VPACKSSDW     Z25, Z24, Z24
+	VPADDSW       736(AX), Z24, Z24
+	VPACKSSDW     Z27, Z26, Z26
+	VPADDSW       736(AX), Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
+	VPMAXUB       800(AX), Z24, Z24
+	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z28, Z24
+	VMOVDQU8      X24, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z24, X0
+	VMOVDQU8      X0, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	VMOVUPS Z8, 512(AX)
+	VMOVUPS Z9, 576(AX)
+	VMOVUPS Z10, 640(AX)
+	VMOVUPS Z11, 704(AX)
+	VMOVUPS Z12, 768(AX)
+	VMOVUPS Z13, 832(AX)
+	VMOVUPS Z14, 896(AX)
+	VMOVUPS Z15, 960(AX)
+	VMOVUPS Z16, 1024(AX)
+	VMOVUPS Z17, 1088(AX)
+	VMOVUPS Z18, 1152(AX)
+	VMOVUPS Z19, 1216(AX)
+	VMOVUPS Z20, 1280(AX)
+	VMOVUPS Z21, 1344(AX)
+	VMOVUPS Z22, 1408(AX)
+	VMOVUPS Z23, 1472(AX)
+	VMOVUPS Z24, 1536(AX)
+	VMOVUPS Z25, 1600(AX)
+	VMOVUPS Z26, 1664(AX)
+	VMOVUPS Z27, 1728(AX)
+	ADDQ    $+1792, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x1c, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
 // func tileS8x16x1AVX2(a *tileArgsS8)
 // Requires: AVX, AVX2
-TEXT ·tileS8x16x1AVX2(SB), NOSPLIT, $24-8
+TEXT ·tileS8x16x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
@@ -4749,7 +15631,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -4781,7 +15663,7 @@ quad:
 	DECQ         BX
 	JNZ          quad
 	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
+	CMPQ         CX, 24(SP)
 	JNE          tap
 	MOVQ         8(SP), AX
 	VMOVUPS      Y0, (AX)
@@ -4797,7 +15679,7 @@ quad:
 
 // func tileS8x16x2AVX2(a *tileArgsS8)
 // Requires: AVX, AVX2
-TEXT ·tileS8x16x2AVX2(SB), NOSPLIT, $24-8
+TEXT ·tileS8x16x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
@@ -4821,7 +15703,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -4865,7 +15747,7 @@ quad:
 	DECQ         SI
 	JNZ          quad
 	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
+	CMPQ         CX, 24(SP)
 	JNE          tap
 	MOVQ         8(SP), AX
 	VMOVUPS      Y0, (AX)
@@ -4883,7 +15765,7 @@ quad:
 
 // func tileS8x16x3AVX2(a *tileArgsS8)
 // Requires: AVX, AVX2
-TEXT ·tileS8x16x3AVX2(SB), NOSPLIT, $24-8
+TEXT ·tileS8x16x3AVX2(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
@@ -4909,7 +15791,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -4965,7 +15847,7 @@ quad:
 	DECQ         SI
 	JNZ          quad
 	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
+	CMPQ         CX, 24(SP)
 	JNE          tap
 	MOVQ         8(SP), AX
 	VMOVUPS      Y0, (AX)
@@ -4985,7 +15867,7 @@ quad:
 
 // func tileS8x16x4AVX2(a *tileArgsS8)
 // Requires: AVX, AVX2
-TEXT ·tileS8x16x4AVX2(SB), NOSPLIT, $24-8
+TEXT ·tileS8x16x4AVX2(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
@@ -5013,7 +15895,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -5082,7 +15964,7 @@ quad:
 	DECQ         DI
 	JNZ          quad
 	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
+	CMPQ         CX, 24(SP)
 	JNE          tap
 	MOVQ         8(SP), AX
 	VMOVUPS      Y0, (AX)
@@ -5104,7 +15986,7 @@ quad:
 
 // func tileS8x16x5AVX2(a *tileArgsS8)
 // Requires: AVX, AVX2
-TEXT ·tileS8x16x5AVX2(SB), NOSPLIT, $24-8
+TEXT ·tileS8x16x5AVX2(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ (AX), AX
 	MOVQ AX, (SP)
@@ -5134,7 +16016,7 @@ tile:
 	MOVQ    a+0(FP), DX
 	MOVQ    128(DX), DX
 	LEAQ    (CX)(DX*8), DX
-	MOVQ    DX, 16(SP)
+	MOVQ    DX, 24(SP)
 
 tap:
 	MOVQ (CX), DX
@@ -5215,7 +16097,7 @@ quad:
 	DECQ         DI
 	JNZ          quad
 	ADDQ         $0x08, CX
-	CMPQ         CX, 16(SP)
+	CMPQ         CX, 24(SP)
 	JNE          tap
 	MOVQ         8(SP), AX
 	VMOVUPS      Y0, (AX)

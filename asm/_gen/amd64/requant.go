@@ -292,8 +292,8 @@ type requantBlock struct {
 
 // blockOrder undoes what packing does: of the 16 groups of four bytes, group
 // 4*lane+vector is channels 4*lane to 4*lane+3 of a vector.
-func blockOrder(c *Context) Mem {
-	order := c.StaticGlobal("requantBlockOrder")
+func blockOrder(c *Context, name string) Mem {
+	order := c.StaticGlobal(name)
 	c.DataAttributes(RODATA | NOPTR)
 	for i := range 16 {
 		c.AddDatum(4*i, U32(uint32(i%4*4+i/4)))
@@ -302,7 +302,7 @@ func blockOrder(c *Context) Mem {
 }
 
 func requantBlocks(c *Context) {
-	order := blockOrder(c)
+	order := blockOrder(c, "requantBlockOrder")
 	for _, width := range []int{32, 16} {
 		for _, m := range modes {
 			if m.name == "Multiplier" {

@@ -12,6 +12,9 @@ import (
 const (
 	s8Src, s8Weights, s8Weights16, s8Bias, s8Acc, s8Taps = 0, 24, 48, 72, 96, 120
 	s8SrcStep, s8Quads, s8Tiles                          = 144, 152, 160
+	s8Bytes, s8Dst, s8DstStep                            = 184, 192, 216
+	s8Scale, s8Before, s8Half, s8Shift                   = 224, 352, 480, 608
+	s8Zero, s8Lo, s8Hi                                   = 736, 800, 864
 )
 
 // tileS8 emits integer kernels of pixels by vecs vectors of channels, the
@@ -24,7 +27,7 @@ type tileS8 struct {
 
 // tilesS8 declares kernels of vecs vectors of channels and 1 to pixels pixels.
 func tilesS8(c *Context) {
-	pairs := pairMasks(c)
+	pairs, order := pairMasks(c), blockOrder(c, "tileS8Order")
 	for _, shape := range []struct {
 		simd
 		vecs, pixels int
@@ -36,7 +39,7 @@ func tilesS8(c *Context) {
 			channels := t.vecs * t.lanes
 			t.declare(fmt.Sprintf("tileS8x%dx%d", channels, m),
 				fmt.Sprintf("makes tiles of %d pixels by %d channels (see tileArgsS8).", m, channels), "tileArgsS8")
-			t.emit(pairs)
+			t.emit(pairs, order)
 		}
 	}
 }
@@ -70,11 +73,14 @@ func (r pixelRow) at(pixel int) Mem {
 
 // emit emits the body: for each tile, for each tap, for each four bytes of the pixels,
 // their broadcast times the weights of all channels.
-func (t *tileS8) emit(pairs [2]Mem) {
+func (t *tileS8) emit(pairs [2]Mem, order Mem) {
 	// General registers are few: what the inner loop does not need lives on the stack.
-	src, acc, end := t.AllocLocal(8), t.AllocLocal(8), t.AllocLocal(8)
+	src, acc, dst, end := t.AllocLocal(8), t.AllocLocal(8), t.AllocLocal(8), t.AllocLocal(8)
 	t.MOVQ(t.field(s8Src), src)
 	t.MOVQ(t.field(s8Acc), acc)
+	if t.wide() {
+		t.MOVQ(t.field(s8Dst), dst)
+	}
 	t.Label("tile")
 	bias := t.field(s8Bias)
 	t.acc = make([][]VecVirtual, t.pixels)
@@ -110,6 +116,32 @@ func (t *tileS8) emit(pairs [2]Mem) {
 	t.CMPQ(tap, end)
 	t.JNE(LabelRef("tap"))
 
+	if t.wide() {
+		mode := t.field(s8Bytes)
+		t.CMPQ(mode, Imm(0))
+		t.JE(LabelRef("sums"))
+		t.CMPQ(mode, Imm(1))
+		t.JNE(LabelRef("shift"))
+		t.storeBytes(dst, order, t.scale)
+		t.JMP(LabelRef("next"))
+		t.Label("shift")
+		t.storeBytes(dst, order, t.shift)
+		t.JMP(LabelRef("next"))
+		t.Label("sums")
+	}
+	t.storeSums(acc)
+	t.Label("next")
+	args, step := t.Load(t.Param("a"), t.GP64()), t.GP64()
+	t.IMUL3Q(Imm(uint64(t.pixels)), Mem{Base: args, Disp: s8SrcStep}, step)
+	t.ADDQ(step, src)
+	t.DECQ(Mem{Base: args, Disp: s8Tiles})
+	t.JNZ(LabelRef("tile"))
+	t.VZEROUPPER()
+	t.RET()
+}
+
+// storeSums stores the accumulators and goes past them.
+func (t *tileS8) storeSums(acc Mem) {
 	out := t.GP64()
 	t.MOVQ(acc, out)
 	for p := range t.acc {
@@ -118,13 +150,79 @@ func (t *tileS8) emit(pairs [2]Mem) {
 		}
 	}
 	t.ADDQ(I32(t.pixels*t.vecs*t.bytes()), acc)
-	args, step := t.Load(t.Param("a"), t.GP64()), t.GP64()
-	t.IMUL3Q(Imm(uint64(t.pixels)), Mem{Base: args, Disp: s8SrcStep}, step)
-	t.ADDQ(step, src)
-	t.DECQ(Mem{Base: args, Disp: s8Tiles})
-	t.JNZ(LabelRef("tile"))
-	t.VZEROUPPER()
-	t.RET()
+}
+
+// storeBytes rescales the accumulators in place, packs four at once (see blockOrder), and
+// stores the pixels' bytes and goes past them.
+func (t *tileS8) storeBytes(dst, orderTable Mem, rescale func(args Register, acc VecVirtual, v int)) {
+	args, out, step := t.Load(t.Param("a"), t.GP64()), t.GP64(), t.field(s8DstStep)
+	t.MOVQ(dst, out)
+	order := t.ZMM()
+	t.VMOVDQU32(orderTable, order)
+	perBlock := 4 / t.vecs
+	for first := 0; first < t.pixels; first += perBlock {
+		var q []VecVirtual
+		pixels := t.acc[first:min(first+perBlock, t.pixels)]
+		for _, acc := range pixels {
+			for v := range acc {
+				rescale(args, acc[v], v)
+				q = append(q, acc[v])
+			}
+		}
+		packed := t.pack(args, q)
+		t.VPERMD(packed, order, packed)
+		for i := range pixels {
+			t.VMOVDQU8(t.pixel(packed, i), Mem{Base: out})
+			t.ADDQ(step, out)
+		}
+	}
+	t.MOVQ(out, dst)
+}
+
+// pack saturates one to four vectors to bytes, adds the zero point and clamps.
+func (t *tileS8) pack(args Register, q []VecVirtual) VecVirtual {
+	last := len(q) - 1
+	for i := 0; i <= last; i += 2 {
+		t.VPACKSSDW(q[min(i+1, last)], q[i], q[i])
+		t.VPADDSW(Mem{Base: args, Disp: s8Zero}, q[i], q[i])
+	}
+	t.VPACKUSWB(q[last&^1], q[0], q[0])
+	t.VPMAXUB(Mem{Base: args, Disp: s8Lo}, q[0], q[0])
+	t.VPMINUB(Mem{Base: args, Disp: s8Hi}, q[0], q[0])
+	return q[0]
+}
+
+// pixel returns the bytes of pixel i of a packed block.
+func (t *tileS8) pixel(packed VecVirtual, i int) Register {
+	switch {
+	case t.vecs == 2 && i == 0:
+		return packed.AsY()
+	case t.vecs == 2:
+		y := t.YMM()
+		t.VEXTRACTI64X4(Imm(uint64(i)), packed, y)
+		return y
+	case i == 0:
+		return packed.AsX()
+	}
+	x := t.XMM()
+	t.VEXTRACTI32X4(Imm(uint64(i)), packed, x)
+	return x
+}
+
+// scale is the arithmetic of ByFloat for scales below 1.
+func (t *tileS8) scale(args Register, acc VecVirtual, v int) {
+	t.VCVTDQ2PS(acc, acc)
+	t.VMULPS(Mem{Base: args, Disp: s8Scale + 64*v}, acc, acc)
+	t.VCVTPS2DQ(acc, acc)
+}
+
+// shift is the arithmetic of ByShift (see rescaler.shift).
+func (t *tileS8) shift(args Register, acc VecVirtual, v int) {
+	rounding := t.ZMM()
+	t.VPSRAVD(Mem{Base: args, Disp: s8Before + 64*v}, acc, rounding)
+	t.VPANDD(Mem{Base: args, Disp: s8Half + 64*v}, rounding, rounding)
+	t.VPSRAVD(Mem{Base: args, Disp: s8Shift + 64*v}, acc, acc)
+	t.VPADDD(rounding, acc, acc)
 }
 
 func (t *tileS8) field(at int) Register {
