@@ -3,10 +3,13 @@ runs what they wrote in ONNX Runtime.
 
     python bench/quantize.py NARROW OUTPUT.md [SHARED]
 
-Writes a table: top-1, agreement with and SQNR against fp32 on the test inputs, seconds and peak memory of the whole process.
+Writes a table: top-1, agreement with and SQNR against fp32 on the test inputs; processor seconds, which other load on the
+machine hardly changes, wall seconds and peak memory. The library's seconds are those of its call alone, narrow's those of the
+whole process.
 """
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,7 +27,7 @@ MODELS = {  # name: data, calibration inputs, preprocessing
     "mobilenetv2_cifar10": ("cifar10", 500, CIFAR),
 }
 PEERS = ["MinMax", "Entropy", "Percentile"]
-OURS = ["max", "mse", "kl"]
+OURS = [["--clip", "max"], ["--clip", "mse"], ["--clip", "kl"], ["--clip", "mse", "--compensate=false"]]
 TESTS = 2000
 
 
@@ -36,6 +39,11 @@ def load(path, preprocessing, limit):
         std = np.array([0.229, 0.224, 0.225], np.float32).reshape(shape)
         x = (x * np.float32(1 / 255) - mean) / std
     return x
+
+
+def child_cpu():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def peak_rss():
@@ -56,10 +64,10 @@ def peer(method, model, data, count, preprocess, out):
         def get_next(self):
             return next(self.batches, None)
 
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     quantize_static(model, out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, weight_type=QuantType.QInt8,
                     activation_type=QuantType.QInt8, calibrate_method=getattr(CalibrationMethod, method))
-    print(json.dumps({"seconds": time.perf_counter() - start, "peak_rss_bytes": peak_rss()}))
+    print(json.dumps({"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "peak_rss_bytes": peak_rss()}))
 
 
 def run_json(*command):
@@ -82,7 +90,7 @@ def row(tool, cost, reference, got, y):
     r, q = reference.astype(np.float64), got.astype(np.float64)
     top1, agreement = 100 * (got.argmax(1) == y).mean(), 100 * (got.argmax(1) == reference.argmax(1)).mean()
     db = 10 * np.log10((r**2).sum() / ((r - q)**2).sum())
-    return f"| {tool} | {top1:.2f} | {agreement:.2f} | {db:.1f} | {cost['seconds']:.2f} | {cost['peak_rss_bytes'] / 1e6:.0f} |"
+    return f"| {tool} | {top1:.2f} | {agreement:.2f} | {db:.1f} | {cost['cpu']:.2f} | {cost['seconds']:.2f} | {cost['peak_rss_bytes'] / 1e6:.0f} |"
 
 
 def compare(narrow, shared, name, folder):
@@ -92,15 +100,15 @@ def compare(narrow, shared, name, folder):
     y = np.load(f"{shared}/data/{data}_test_y.npy")[:TESTS]
     reference, out = infer(model, x), f"{folder}/out.onnx"
     lines = [f"\n## {name}", "", f"fp32 top-1 {100 * (reference.argmax(1) == y).mean():.2f} % on {len(x)} inputs; calibrated on {count}.", "",
-             "| tool | top-1 % | agreement % | SQNR dB | seconds | peak MB |", "|---|---|---|---|---|---|"]
+             "| tool | top-1 % | agreement % | SQNR dB | CPU s | wall s | peak MB |", "|---|---|---|---|---|---|---|"]
     for method in PEERS:
         cost = run_json(sys.executable, __file__, "--peer", method, model, calib, str(count), "1" if preprocessing else "0", out)
         lines.append(row(f"onnxruntime.quantization {method}", cost, reference, infer(out, x), y))
-    for clip in OURS:
-        start = time.perf_counter()
-        cost = run_json(narrow, "quantize", model, "--calib", calib, "--limit", str(count), *preprocessing, "--clip", clip, "-o", out, "--json")
-        cost["seconds"] = time.perf_counter() - start
-        lines.append(row(f"narrow --clip {clip}", cost, reference, infer(out, x), y))
+    for choice in OURS:
+        start, cpu = time.perf_counter(), child_cpu()
+        cost = run_json(narrow, "quantize", model, "--calib", calib, "--limit", str(count), *preprocessing, *choice, "-o", out, "--json")
+        cost["seconds"], cost["cpu"] = time.perf_counter() - start, child_cpu() - cpu
+        lines.append(row("narrow " + " ".join(choice), cost, reference, infer(out, x), y))
     print("\n".join(lines), flush=True)
     return lines
 
@@ -110,7 +118,7 @@ def main(narrow, output, shared="../shared"):
         cpu = next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
     lines = ["# Quantization beside onnxruntime.quantization", "",
              f"{cpu}, {os.cpu_count()} processors; ONNX Runtime {ort.__version__}. Per-channel int8, both with their other defaults; "
-             "every file run by ONNX Runtime without graph optimization. Written by `make bench-peers`."]
+             "every file run by ONNX Runtime without graph optimization. CPU s is processor time of all threads. Written by `make bench-peers`."]
     with tempfile.TemporaryDirectory() as folder:
         for name in MODELS:
             lines += compare(os.path.abspath(narrow), shared, name, folder)
