@@ -44,8 +44,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// example builds the C program and returns its path.
-func example(t *testing.T, flags ...string) string {
+// program builds a C program with the library and returns its path.
+func program(t *testing.T, source string, flags ...string) string {
 	t.Helper()
 	if testing.Short() || runtime.GOOS != "linux" {
 		t.Skip("builds a C library")
@@ -58,10 +58,10 @@ func example(t *testing.T, flags ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "example")
-	args := append(flags, "-Wall", "-Wextra", "-Werror", "-std=c11", "-g", "-I.", "-o", program, "example/example.c", lib, "-lpthread", "-lm")
+	path := filepath.Join(t.TempDir(), "program")
+	args := append(flags, "-Wall", "-Wextra", "-Werror", "-std=c11", "-g", "-I.", "-D_GNU_SOURCE", "-o", path, source, lib, "-lpthread", "-lm")
 	command(t, gcc, args...)
-	return program
+	return path
 }
 
 func command(t *testing.T, name string, args ...string) string {
@@ -124,11 +124,11 @@ func randomInputs(n int) *tensor.Tensor {
 // TestExample runs the C program and checks that it writes the bytes that the
 // Go library writes.
 func TestExample(t *testing.T) {
-	program := example(t)
+	example := program(t, "example/example.c")
 	x := randomInputs(20)
 	model, data := caseFiles(t, x)
 	got := filepath.Join(t.TempDir(), "c.onnx")
-	out := command(t, program, model, data, got, "20", "3", "8", "8")
+	out := command(t, example, model, data, got, "20", "3", "8", "8")
 	if !strings.Contains(out, "no such file") || strings.Count(out, `"shape":[-1,4]`) != 2 {
 		t.Errorf("the program says\n%s", out)
 	}
@@ -160,7 +160,13 @@ func TestExample(t *testing.T) {
 // TestExampleSanitized runs the C program with gcc's address sanitizer: no
 // access beyond a buffer of the caller's, and no leak of C memory.
 func TestExampleSanitized(t *testing.T) {
-	program := example(t, "-fsanitize=address")
+	example := program(t, "example/example.c", "-fsanitize=address")
 	model, data := caseFiles(t, randomInputs(4))
-	command(t, program, model, data, filepath.Join(t.TempDir(), "c.onnx"), "4", "3", "8", "8")
+	command(t, example, model, data, filepath.Join(t.TempDir(), "c.onnx"), "4", "3", "8", "8")
+}
+
+// TestKernels runs a C program that compares the kernels with plain loops, under
+// the sanitizers.
+func TestKernels(t *testing.T) {
+	command(t, program(t, "testdata/kernels.c", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"))
 }

@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -14,7 +15,7 @@ type Attrs map[string]any
 // Int returns an integer attribute, or def if it is absent.
 func (a Attrs) Int(name string, def int) int {
 	if v, ok := a[name].(int64); ok {
-		return int(v)
+		return toInt(v)
 	}
 	return def
 }
@@ -43,10 +44,14 @@ func (a Attrs) Ints(name string) []int {
 	}
 	out := make([]int, len(v))
 	for i, x := range v {
-		out[i] = int(x)
+		out[i] = toInt(x)
 	}
 	return out
 }
+
+// toInt keeps v in the range of int, which may be 32 bits: files hold the
+// ends of int64 to mean "as far as it goes".
+func toInt(v int64) int { return int(min(max(v, math.MinInt), math.MaxInt)) }
 
 // Floats returns a list of floats, nil if it is absent.
 func (a Attrs) Floats(name string) []float32 {

@@ -52,7 +52,7 @@ func elementwiseIndex(c *Call, x, index []int) error {
 // eachIndexed calls f with the place in x that each element of the index at
 // input 1 names, along the axis, and the element's own place.
 func eachIndexed(c *Call, f func(at, i int)) error {
-	shape, index := c.In[0].Shape(), c.In[1].Ints()
+	shape, index := c.In[0].Shape(), indices(c.In[1])
 	axis, err := c.axis("axis", 0, len(shape))
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func tupleOffset(tuple, shape []int, size int) (int, error) {
 }
 
 func runGatherND(c *Call) error {
-	x, dst, index := c.In[0], c.out(0), c.In[1].Ints()
+	x, dst, index := c.In[0], c.out(0), indices(c.In[1])
 	batch := c.Attrs.Int("batch_dims", 0)
 	k, rest, err := tupleShapes(c.Types[0], c.Types[1], batch)
 	if err != nil {
@@ -255,7 +255,7 @@ func inferScatterND(c *Call) error {
 }
 
 func runScatterND(c *Call) error {
-	dst, index := c.In[0].Clone(), c.In[1].Ints()
+	dst, index := c.In[0].Clone(), indices(c.In[1])
 	c.Out[0] = dst
 	k, rest, err := tupleShapes(c.Types[0], c.Types[1], 0)
 	if err != nil {

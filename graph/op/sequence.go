@@ -320,7 +320,7 @@ func runReverse(c *Call) error {
 		return err
 	}
 	strides, inner := tensor.Strides(shape), tensor.Volume(shape[2:])
-	for b, n := range c.In[1].Ints() {
+	for b, n := range indices(c.In[1]) {
 		if n < 0 || n > shape[time] {
 			return badInput("length %d of %d", n, shape[time])
 		}

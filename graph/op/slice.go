@@ -316,7 +316,7 @@ func runGather(c *Call) error {
 	}
 	n := x.Shape()[axis]
 	outer, inner := tensor.Volume(x.Shape()[:axis]), tensor.Volume(x.Shape()[axis+1:])
-	index := c.In[1].Ints()
+	index := indices(c.In[1])
 	to := view{t: dst, strides: []int{len(index) * inner, 1}}
 	from := view{t: x, strides: []int{n * inner, 1}}
 	for k, i := range index {
@@ -340,3 +340,6 @@ func position(i, n int) (int, error) {
 	}
 	return i, nil
 }
+
+// indices returns the elements of an integer tensor.
+func indices(t *tensor.Tensor) []int { return mapSlice(ints64(t), toInt) }

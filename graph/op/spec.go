@@ -240,7 +240,7 @@ func (c *Call) intsInput(i int) (v []int, ok bool, err error) {
 	if t.Rank() > 1 {
 		return nil, false, badInput("input %d has shape %v, a list is needed", i, t.Shape())
 	}
-	return t.Ints(), true, nil
+	return indices(t), true, nil
 }
 
 // floatInput returns the one element of an input, def if it is omitted.
