@@ -139,10 +139,6 @@ func (b *buffer) resolve() {
 // extent is the distance from the first to behind the last element of an image.
 func (b *buffer) extent() int { return (b.h-1)*b.rowStep + (b.w-1)*b.pix + b.c }
 
-// dense reports whether the pixels of consecutive rows follow each other
-// without gap. It is known after layout.
-func (b *buffer) dense() bool { return b.pix == b.c && (b.h == 1 || b.rowStep == b.w*b.pix) }
-
 // f32 returns the image of sample s of a Float32 buffer.
 func (b *buffer) f32(c *call, s int) asm.Image[float32] {
 	return imageOf(b, c.f32, s, 0)

@@ -43,18 +43,9 @@ type call struct {
 
 // worker is what a goroutine has for itself.
 type worker struct {
-	id  int
-	f32 []float32
-	u8  []uint8
+	id int
+	u8 []uint8
 	residual
-}
-
-// floats returns n floats of scratch.
-func (w *worker) floats(n int) []float32 {
-	if cap(w.f32) < n {
-		w.f32 = make([]float32, n)
-	}
-	return w.f32[:n]
 }
 
 // bytes returns n bytes of scratch.

@@ -122,7 +122,7 @@ func (b *builder) quantizedUnary(n *graph.Node) bool {
 	y := n.Outputs[0]
 	for {
 		next := b.single(y)
-		if next == nil || b.done[next] || lowerTable[next.Op] == false || next.In(0) != y {
+		if next == nil || b.done[next] || !lowerTable[next.Op] || next.In(0) != y {
 			break
 		}
 		nodes, y = append(nodes, next), next.Outputs[0]

@@ -20,9 +20,7 @@ func RemoveIdentities(g *Graph) (int, error) {
 		if g.IsOutput(out) && (in.Node == nil || g.IsOutput(in) || !slices.Contains(g.Nodes, in.Node)) {
 			continue // an input or another output must keep its name
 		}
-		for _, reader := range uses[out] {
-			uses[in] = append(uses[in], reader)
-		}
+		uses[in] = append(uses[in], uses[out]...)
 		g.Replace(out, in)
 		count++
 	}

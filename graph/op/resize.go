@@ -15,17 +15,16 @@ var _ = register(
 // resize is what Resize is asked to do, resolved for a shape: for every
 // dimension its scale and new size.
 type resize struct {
-	scale      []float32
-	out        []int
-	roi        []float32 // start of every dimension, then end; nil for none
-	mode       string
-	transform  string
-	nearest    string
-	cubicA     float32
-	outside    float32 // value outside of the region of interest
-	exclude    bool    // weights of taps outside the input count nothing
-	antialias  bool
-	sizesGiven bool
+	scale     []float32
+	out       []int
+	roi       []float32 // start of every dimension, then end; nil for none
+	mode      string
+	transform string
+	nearest   string
+	cubicA    float32
+	outside   float32 // value outside of the region of interest
+	exclude   bool    // weights of taps outside the input count nothing
+	antialias bool
 }
 
 // newResize reads attributes and inputs in the form of the version. It returns
