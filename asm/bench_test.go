@@ -22,7 +22,11 @@ func (r *bestRate) time(iteration func()) {
 }
 
 // report reports operations per iteration as rates.
-func (r *bestRate) report(ops float64) {
-	r.b.ReportMetric(ops*float64(r.b.N)/r.b.Elapsed().Seconds()/1e9, "GOP/s")
-	r.b.ReportMetric(ops/r.best.Seconds()/1e9, "best-GOP/s")
+func (r *bestRate) report(ops float64) { r.reportAs("GOP/s", ops) }
+
+// reportAs reports work per iteration, in billions a second of the unit.
+func (r *bestRate) reportAs(unit string, work float64) {
+	r.b.ReportMetric(work*float64(r.b.N)/r.b.Elapsed().Seconds()/1e9, unit)
+	r.b.ReportMetric(work/r.best.Seconds()/1e9, "best-"+unit)
+	r.b.ReportMetric(float64(r.best.Nanoseconds()), "best-ns/op")
 }

@@ -294,10 +294,11 @@ func benchKernels(b *testing.B, op string, bytes int, prepare func(k kernel, n i
 				run := prepare(k, size.n)
 				run() // has the system give out the pages
 				b.SetBytes(int64(bytes * size.n))
+				r := newBestRate(b)
 				for b.Loop() {
-					run()
+					r.time(run)
 				}
-				b.ReportMetric(float64(size.n)*float64(b.N)/1e9/b.Elapsed().Seconds(), "Gelem/s")
+				r.reportAs("Gelem/s", float64(size.n))
 			})
 		}
 	}
@@ -360,14 +361,17 @@ func BenchmarkHistogramPlainGo(b *testing.B) {
 			b.Run(d.name+"/"+size.name, func(b *testing.B) {
 				x, counts := normalFloats(b, size.n, d.relu), make([]uint64, 2048)
 				lo, hi, inv := d.lo, float32(6), 2048/(6-d.lo)
+				r := newBestRate(b)
 				for b.Loop() {
-					for _, v := range x {
-						if v >= lo && v < hi {
-							counts[int((v-lo)*inv)]++
+					r.time(func() {
+						for _, v := range x {
+							if v >= lo && v < hi {
+								counts[int((v-lo)*inv)]++
+							}
 						}
-					}
+					})
 				}
-				b.ReportMetric(float64(len(x))*float64(b.N)/1e9/b.Elapsed().Seconds(), "Gelem/s")
+				r.reportAs("Gelem/s", float64(size.n))
 			})
 		}
 	}

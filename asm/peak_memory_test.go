@@ -23,9 +23,11 @@ func BenchmarkPeakMemory(b *testing.B) {
 				x := benchSlice[float32](b, size.n)
 				clear(x)
 				b.SetBytes(int64(4 * len(x)))
+				r := newBestRate(b)
 				for b.Loop() {
-					p.run(x)
+					r.time(func() { p.run(x) })
 				}
+				r.reportAs("GB/s", float64(4*len(x)))
 			})
 		}
 	}

@@ -37,7 +37,6 @@ except ImportError:
 
 SIZES = {"256KiB": 1 << 16, "4MiB": 1 << 20, "64MiB": 1 << 24}
 TIERS = ["avx512", "avx2"]
-BURSTS = 5  # a contender's turn is so many bursts, of which the best counts: other work on the machine interrupts few of them
 
 
 class Row:
@@ -62,31 +61,28 @@ class GoBenchmarks:
         self.binary, self.seconds = os.path.abspath(binary), seconds
 
     def time(self, name):
-        """Seconds an operation, None if there is no such benchmark here."""
+        """Seconds of the quickest operation, None if there is no such benchmark here."""
         pattern = "/".join(f"^{re.escape(part)}$" for part in name.split("/"))
         out = subprocess.run(
             [self.binary, "-test.run=^$", f"-test.bench={pattern}",
-             f"-test.benchtime={self.seconds / BURSTS}s", f"-test.count={BURSTS}"],
+             f"-test.benchtime={self.seconds}s"],
             env={**os.environ, "GOMAXPROCS": "1"}, cwd=os.path.dirname(self.binary),
             capture_output=True, text=True, check=True).stdout
-        times = re.findall(r"^Benchmark\S+\s+\d+\s+([\d.]+) ns/op", out, re.M)
-        return min(map(float, times)) * 1e-9 if times else None
+        best = re.search(r"([\d.]+) best-ns/op", out)
+        return float(best[1]) * 1e-9 if best else None
 
 
 def time_call(call, seconds):
-    """Seconds a call."""
+    """Seconds of the quickest call in so many seconds of calls."""
     call()
-    return min(burst(call, seconds / BURSTS) for _ in range(BURSTS))
-
-
-def burst(call, seconds):
-    calls, start = 0, time.perf_counter()
+    best, end = float("inf"), time.perf_counter() + seconds
     while True:
+        start = time.perf_counter()
         call()
-        calls += 1
-        elapsed = time.perf_counter() - start
-        if elapsed >= seconds:
-            return elapsed / calls
+        now = time.perf_counter()
+        best = min(best, now - start)
+        if now >= end:
+            return best
 
 
 def session(model):
@@ -298,7 +294,7 @@ def main():
     args.add_argument("binary", help="the tests of package asm, compiled")
     args.add_argument("result", help="the file to write")
     args.add_argument("--rounds", type=int, default=11)
-    args.add_argument("--seconds", type=float, default=0.025, help="of each contender in each round")
+    args.add_argument("--seconds", type=float, default=0.03, help="of each contender in each round")
     args.add_argument("--only", default="", help="rows whose title contains this")
     args = args.parse_args()
     go = GoBenchmarks(args.binary, args.seconds)
@@ -315,10 +311,11 @@ def main():
     limits = "; ".join(f"{name} {value / 1e9:.0f}" for name, value in peak.items())
     text = f"""# Kernels beside other libraries
 
-Written by `make bench-peers`. One thread each; medians of {args.rounds} rounds in which the contenders take turns,
-the best of {BURSTS} bursts of {args.seconds / BURSTS * 1000:.0f} ms each. A ratio is the median of the rounds' ratios, above 1 where narrow's best tier is faster. "Of the
+Written by `make bench-peers`. One thread each; medians of {args.rounds} rounds in which the contenders take turns of
+{args.seconds * 1000:.0f} ms; of a turn the quickest call counts, which other work on the machine did not interrupt. A ratio is the median of the rounds' ratios, above 1 where narrow's best tier is faster. "Of the
 limit" is the share of what this machine could do: its memory's bandwidth for data of that size, or its multiply-adds on
-registers alone, both measured by loops of ours in the same run. Convolutions: narrow's source image already holds its
+registers alone, both measured by loops of ours in the same run: where it is near 100%, only less memory traffic could
+be faster. Convolutions: narrow's source image already holds its
 padding, ONNX Runtime's int8 is channels-last as its own graph rewriting makes it.
 
 - Machine: {machine()}
