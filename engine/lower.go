@@ -7,7 +7,7 @@ func init() { // not an initializer: lowering a node may lower the nodes before 
 	lowerers = map[string]lowerer{
 		"QuantizeLinear": lowerQuantize, "DequantizeLinear": lowerDequantize,
 
-		"Conv": lowerConv,
+		"Conv": lowerConv, "ConvTranspose": lowerConvTranspose,
 
 		"Gemm":   lowerProduct,
 		"MatMul": lowerProduct,

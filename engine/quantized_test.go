@@ -105,6 +105,9 @@ var integerCases = map[string]func(q *qdq, x *graph.Value) *graph.Value{
 	},
 	"Conv depthwise": func(q *qdq, x *graph.Value) *graph.Value { return q.conv(x, 8, 1, 3, op.Attrs{"group": int64(8)}) },
 	"Conv grouped":   func(q *qdq, x *graph.Value) *graph.Value { return q.conv(x, 8, 4, 3, op.Attrs{"group": int64(2)}) },
+	"ConvTranspose": func(q *qdq, x *graph.Value) *graph.Value {
+		return q.node("ConvTranspose", op.Attrs{"strides": []int64{2, 3}, "pads": []int64{1, 0, 0, 1}}, x, q.weights(1, 8, 5, 3, 4))
+	},
 	"Conv+Clip": func(q *qdq, x *graph.Value) *graph.Value {
 		return q.node("Clip", nil, q.conv(x, 8, 8, 3, nil), q.constant(tensor.Scalar(float32(0))), q.constant(tensor.Scalar(float32(2))))
 	},

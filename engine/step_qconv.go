@@ -65,18 +65,19 @@ func (b *builder) setIntegerBias(a *affineNode, v *graph.Value) bool {
 	return true
 }
 
-// pack packs the weights, which the order function brings into that of a convolution.
-func (a *affineNode) pack(b *builder, kind string, spec asm.ConvSpec, arrange func(i int) int) *asm.ConvS8 {
+// pack packs n weights, which arrange brings into the order of a convolution: element arrange(i)
+// is weight i. With nil they are all in this order.
+func (a *affineNode) pack(b *builder, kind string, spec asm.ConvSpec, n int, arrange func(i int) int) *asm.ConvS8 {
 	return packedFor(b.net, a.node, kind, func() *asm.ConvS8 {
-		conv, err := a.packed(spec, arrange)
+		conv, err := a.packed(spec, n, arrange)
 		b.fail(a.node, err)
 		return conv
 	})
 }
 
-func (a *affineNode) packed(spec asm.ConvSpec, arrange func(i int) int) (*asm.ConvS8, error) {
+func (a *affineNode) packed(spec asm.ConvSpec, n int, arrange func(i int) int) (*asm.ConvS8, error) {
 	if a.weights.symmetric() {
-		return asm.PackConvS8(arranged(a.weights.s8, arrange), a.bias, a.x.zero, a.m, a.c, spec)
+		return asm.PackConvS8(arranged(a.weights.s8, n, arrange), a.bias, a.x.zero, a.m, a.c, spec)
 	}
 	zeros := narrowed[uint8](a.weights.zeros)
 	u8 := a.weights.u8
@@ -89,15 +90,15 @@ func (a *affineNode) packed(spec asm.ConvSpec, arrange func(i int) int) (*asm.Co
 			zeros[i] ^= 0x80
 		}
 	}
-	return asm.PackConvU8(arranged(u8, arrange), zeros, a.bias, a.x.zero, a.m, a.c, spec)
+	return asm.PackConvU8(arranged(u8, n, arrange), zeros, a.bias, a.x.zero, a.m, a.c, spec)
 }
 
-// arranged returns x with element arrange(i) at i; x itself for nil.
-func arranged[T any](x []T, arrange func(i int) int) []T {
+// arranged returns n elements of x, arrange(i) at i; x itself for nil.
+func arranged[T any](x []T, n int, arrange func(i int) int) []T {
 	if arrange == nil {
 		return x
 	}
-	out := make([]T, len(x))
+	out := make([]T, n)
 	for i := range out {
 		out[i] = x[arrange(i)]
 	}
@@ -143,7 +144,7 @@ func (b *builder) integerConv(n *graph.Node, in *graph.Value, x *quant, w matrix
 		b.why = "its sums do not fit 32 bits"
 		return false
 	}
-	conv := a.pack(b, "s8", win.convSpec(), nil)
+	conv := a.pack(b, "s8", win.convSpec(), tensor.Volume(w.shape), nil)
 	src := b.padded(b.form(in, x.forms, last), win.pad, uint32(x.zero))
 	e := b.epilogueOf(&a, y, fixed, fixed == nil)
 	if b.err != nil {
@@ -293,7 +294,7 @@ func (b *builder) integerProduct(n *graph.Node, p product, x *quant, w matrix, f
 	if p.transB {
 		arrange = nil
 	}
-	gemm := a.pack(b, "s8", asm.ConvSpec{KH: 1, KW: 1, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1}, arrange)
+	gemm := a.pack(b, "s8", asm.ConvSpec{KH: 1, KW: 1, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1}, p.k*p.n, arrange)
 	src := b.rows(b.form(p.a, x.forms, plain))
 	e := b.epilogueOf(&a, y, fixed, false)
 	if b.err != nil {
