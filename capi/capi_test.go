@@ -170,3 +170,26 @@ func TestExampleSanitized(t *testing.T) {
 func TestKernels(t *testing.T) {
 	command(t, program(t, "testdata/kernels.c", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"))
 }
+
+// TestDocs compiles and runs the program of docs/c.md.
+func TestDocs(t *testing.T) {
+	page, err := os.ReadFile("../docs/c.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```c\n")
+	text, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("there is no program in docs/c.md")
+	}
+	source := filepath.Join(t.TempDir(), "program.c")
+	if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	model, _ := caseFiles(t, randomInputs(1))
+	out := filepath.Join(t.TempDir(), "int8.onnx")
+	command(t, program(t, source), model, out)
+	if _, err := onnx.ReadFile(out); err != nil {
+		t.Error(err)
+	}
+}

@@ -161,17 +161,25 @@ int narrow_range_seen(narrow_handle range, double *lo, double *hi, uint64_t *cou
 
 /* Opens the fp32 ONNX model at path for quantization. options is null or a
  * JSON object with any of
- *   "clip": "mse"          how ranges of activations are cut, as in narrow_range_clip
+ *   "clip": "mse"          how ranges of activations are cut, as in narrow_range_clip;
+ *                          or "auto", the rule that does the outputs least harm
  *   "weight_bits": 8       2 to 8
  *   "act_bits": 8          4 to 8, or 16
+ *   "bits": {"conv1": [4, 8]}  bits of single nodes' weights and results
  *   "per_channel": true    one scale for each output channel of the weights
  *   "signs": true          unsigned integers where a tensor is never negative
  *   "equalize": true       balance channels between neighbouring layers
+ *   "compensate": true     round weights so that their errors cancel
+ *   "bias_correction": false  take the mean error of rounding out of the biases
+ *   "shift": false         make every rescaling a shift of bits
+ *   "no_round": false      leave out rounding and clipping, to check the pipeline
  *   "asymmetric": false    a zero point for every activation
+ *   "format": "qdq"        or "qoperator"
  *   "exclude": ["node"]    nodes to leave in float
  *   "batch": 16            inputs that calibration runs at once
  *   "threads": 0           0 for all processors
- * The values shown are what is taken if the field is absent. */
+ * The values shown, but those of bits and exclude, are what is taken if the field is
+ * absent. */
 int narrow_quantizer_open(NARROW_CONST char *path, NARROW_CONST char *options, narrow_handle *quantizer);
 
 /* Adds calibration inputs: inputs[i] points to count inputs for the model's

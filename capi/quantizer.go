@@ -7,11 +7,11 @@ package main
 import "C"
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"github.com/narrow-ml/narrow/dataset"
@@ -31,56 +31,61 @@ type quantizer struct {
 	count   int         // samples
 }
 
-// options are the fields of the JSON object; nil for the default.
+// options are the fields of the JSON object.
 type options struct {
-	Clip       *string  `json:"clip"`
-	WeightBits *int     `json:"weight_bits"`
-	ActBits    *int     `json:"act_bits"`
-	PerChannel *bool    `json:"per_channel"`
-	Signs      *bool    `json:"signs"`
-	Equalize   *bool    `json:"equalize"`
-	Asymmetric *bool    `json:"asymmetric"`
-	Exclude    []string `json:"exclude"`
-	Batch      *int     `json:"batch"`
-	Threads    int      `json:"threads"`
+	Clip           string            `json:"clip"`
+	WeightBits     int               `json:"weight_bits"`
+	ActBits        int               `json:"act_bits"`
+	Bits           map[string][2]int `json:"bits"`
+	PerChannel     bool              `json:"per_channel"`
+	Signs          bool              `json:"signs"`
+	Equalize       bool              `json:"equalize"`
+	Compensate     bool              `json:"compensate"`
+	BiasCorrection bool              `json:"bias_correction"`
+	Shift          bool              `json:"shift"`
+	NoRound        bool              `json:"no_round"`
+	Asymmetric     bool              `json:"asymmetric"`
+	Format         string            `json:"format"`
+	Exclude        []string          `json:"exclude"`
+	Batch          int               `json:"batch"`
+	Threads        int               `json:"threads"`
 }
 
 // parseOptions reads the JSON object, "" for none.
 func parseOptions(text string) ([]ptq.Option, error) {
-	if text == "" {
-		return nil, nil
-	}
-	var o options
-	d := json.NewDecoder(bytes.NewBufferString(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil {
-		return nil, argument("options: %w", err)
-	}
-	opts := []ptq.Option{ptq.WithThreads(o.Threads), ptq.WithExclude(o.Exclude...)}
-	if o.Clip != nil {
-		rule, err := ptq.ParseClip(*o.Clip)
-		if err != nil {
+	o := options{Clip: "mse", WeightBits: 8, ActBits: 8, PerChannel: true, Signs: true, Equalize: true, Compensate: true, Format: "qdq", Batch: 16}
+	if text != "" {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&o); err != nil {
 			return nil, argument("options: %w", err)
 		}
-		opts = append(opts, ptq.WithClip(rule))
 	}
-	for _, b := range []struct {
-		value  *bool
-		option func(bool) ptq.Option
-	}{{o.PerChannel, ptq.WithPerChannel}, {o.Signs, ptq.WithSigns}, {o.Equalize, ptq.WithEqualize}, {o.Asymmetric, ptq.WithAsymmetric}} {
-		if b.value != nil {
-			opts = append(opts, b.option(*b.value))
-		}
+	rule, err := ptq.ParseClip(o.Clip)
+	if err != nil {
+		return nil, argument("options: %w", err)
 	}
-	bits := [2]int{8, 8}
-	for i, v := range []*int{o.WeightBits, o.ActBits} {
-		if v != nil {
-			bits[i] = *v
-		}
+	if o.Format != "qdq" && o.Format != "qoperator" {
+		return nil, argument("options: format %q: it is qdq or qoperator", o.Format)
 	}
-	opts = append(opts, ptq.WithBits(bits[0], bits[1]))
-	if o.Batch != nil {
-		opts = append(opts, ptq.WithBatch(*o.Batch))
+	opts := []ptq.Option{
+		ptq.WithClip(rule),
+		ptq.WithBits(o.WeightBits, o.ActBits),
+		ptq.WithPerChannel(o.PerChannel),
+		ptq.WithSigns(o.Signs),
+		ptq.WithEqualize(o.Equalize),
+		ptq.WithCompensation(o.Compensate),
+		ptq.WithBiasCorrection(o.BiasCorrection),
+		ptq.WithShift(o.Shift),
+		ptq.WithNoRound(o.NoRound),
+		ptq.WithAsymmetric(o.Asymmetric),
+		ptq.WithQOperator(o.Format == "qoperator"),
+		ptq.WithExclude(o.Exclude...),
+		ptq.WithBatch(o.Batch),
+		ptq.WithThreads(o.Threads),
+	}
+	for node, b := range o.Bits {
+		opts = append(opts, ptq.WithNodeBits(node, b[0], b[1]))
 	}
 	return opts, nil
 }

@@ -58,6 +58,9 @@ func narrow_range_clip(handle C.narrow_handle, rule *C.char, bits, isSigned C.in
 		if err != nil {
 			return err
 		}
+		if clip == ptq.Auto {
+			return argument("rule auto compares outputs of a network, a range alone has none")
+		}
 		t := C.double(clip.Threshold(h, ptq.Grid{Bits: int(bits), Signed: isSigned != 0}))
 		if *lo, *hi = 0, t; isSigned != 0 {
 			*lo = -t
