@@ -95,6 +95,10 @@ func (b *builder) mapperOf(n *graph.Node) mapper {
 			asm.AffineF32(dst, x, alpha, beta)
 			asm.ClampF32(dst, dst, 0, 1)
 		}
+	case "Gelu":
+		if n.Attrs.String("approximate", "none") == "none" {
+			return gelu
+		}
 	case "Neg":
 		return func(dst, x []float32) { asm.AffineF32(dst, x, -1, 0) }
 	}
@@ -102,6 +106,14 @@ func (b *builder) mapperOf(n *graph.Node) mapper {
 		return func(dst, x []float32) { asm.ClampF32(dst, x, lo, hi) }
 	}
 	return nil
+}
+
+// gelu sets dst = x/2 * (1 + erf(x/sqrt(2))). dst is not x.
+func gelu(dst, x []float32) {
+	asm.AffineF32(dst, x, math.Sqrt2/2, 0)
+	asm.ErfF32(dst, dst)
+	asm.AffineF32(dst, dst, 0.5, 0.5)
+	asm.MulF32(dst, dst, x)
 }
 
 // lowerBinary computes Add, Sub, Mul, Div, Max and Min of two tensors of one
@@ -116,7 +128,7 @@ func lowerBinary(b *builder, n *graph.Node) bool {
 	}
 	a, c := n.In(0), n.In(1)
 	switch {
-	case b.isConst(c) && b.affineBy(n, a, c), b.isConst(a) && n.Op != "Div" && b.affineBy(n, c, a):
+	case b.isConst(c) && b.affineBy(n, a, c), b.isConst(a) && b.affineBy(n, c, a):
 		return true
 	case b.isConst(a) || b.isConst(c):
 		return false
@@ -186,6 +198,10 @@ func (b *builder) affineBy(n *graph.Node, x, k *graph.Value) bool {
 	if src == nil {
 		return false
 	}
+	if n.Op == "Div" && k == n.In(1) {
+		b.divideStep(n, src, numbers)
+		return true
+	}
 	scale, shift := make([]float32, src.c), make([]float32, src.c)
 	for i := range scale {
 		scale[i] = 1
@@ -204,6 +220,21 @@ func (b *builder) affineBy(n *graph.Node, x, k *graph.Value) bool {
 	}
 	b.affineStep(n, src, scale, shift)
 	return true
+}
+
+// divideStep computes x/numbers by channel. It divides: multiplying by the
+// reciprocal would round twice.
+func (b *builder) divideStep(n *graph.Node, src *buffer, numbers []float32) {
+	dst := b.like(n.Outputs[0], src)
+	s := rowStep(n.Op, dst, func(c *call, w *worker, s, y0, y1 int) {
+		pairs(dst.f32(c, s), src.f32(c, s), y0, y1, func(d, x []float32) {
+			for ; len(d) > 0; d, x = d[len(numbers):], x[len(numbers):] {
+				asm.DivF32(d[:len(numbers)], x[:len(numbers)], numbers)
+			}
+		})
+	})
+	s.ops = 4 * dst.h * dst.w * dst.c
+	b.add(s.of(n).reading(src))
 }
 
 // channelOrder returns x in an order in which constant k has one number for each channel, and the numbers;

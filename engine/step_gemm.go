@@ -120,6 +120,3 @@ func productStep(dst *buffer, panels int, f func(c *call, first, rows, p0, p1 in
 		},
 	}
 }
-
-// lowerMatMul computes products of two activations.
-func lowerMatMul(b *builder, n *graph.Node) bool { return false }
