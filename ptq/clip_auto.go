@@ -16,7 +16,7 @@ const autoInputs = 256
 // autoRules are the rules that [Auto] chooses from, in the order in which the first of
 // equals wins. What a value beyond the range costs is for the layers behind to say:
 // a pool that takes the largest wants it kept, a saturating function does not.
-var autoRules = []Clip{MSE, Lp(1.5), Percentile(99.99), Percentile(99.9), Lp(3), Max}
+var autoRules = []Clip{MSE, Lp(1.5), Lp(3), Percentile(99.9), Percentile(99.99), Max}
 
 // scaler chooses the scales of activations: [NormalizeActivations] or [SingleShift].
 type scaler func(g *graph.Graph, stats *Statistics, rule Clip, asymmetric bool) error

@@ -107,6 +107,8 @@ func (d *distribution) distance(a, b int, to, p float64) float64 {
 // power returns x^p, fast for the powers that people use.
 func power(x, p float64) float64 {
 	switch p {
+	case 1.5:
+		return x * math.Sqrt(x)
 	case 3:
 		return x * x * x
 	case 4:

@@ -107,8 +107,8 @@ def table(rows):
         "Five networks of our own (`testdata/scripts/networks.py`), trained on drawn pictures and sounds, exported by PyTorch at opset 11 and 17.",
         f"Both tools calibrate on the same {CALIBRATION} inputs; SQNR against fp32 over {TEST} others, in ONNX Runtime {ort.__version__} with its default",
         "optimizations, from the mean of the outputs' relative noise. onnxruntime.quantization: QDQ, per channel, Percentile 99.999, a zero point for",
-        "every activation, after its own pre-processing; `--asymmetric` gives narrow's activations one too, and `--clip auto` chooses the clipping rule by
-the outputs. Nodes, share and time are of that last run.",
+        "every activation, after its own pre-processing; `--asymmetric` gives narrow's activations one too, and `--clip auto` chooses the rule",
+        "of clipping by what it does to the outputs. Nodes, share and time are of that last run.",
         f"{platform.machine()}, {platform.system()}. Written by `make bench-networks`.",
         "",
         "| network | narrow | --asymmetric | --asymmetric --clip auto | onnxruntime.quantization | nodes on integers + in float | MACs on integers | seconds |",
