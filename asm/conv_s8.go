@@ -72,6 +72,7 @@ type tileArgsS8 struct {
 	shift        [32]int32
 	zero         [32]int16
 	lo, hi       [64]uint8
+	mask         uint32 // of the channels in use
 }
 
 var tilesS8 = pick[*tileKernelS8]("convS8", active)

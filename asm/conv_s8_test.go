@@ -319,6 +319,7 @@ func TestArgsLayoutS8(t *testing.T) {
 		{"tile.before", unsafe.Offsetof(a.before), 352}, {"tile.half", unsafe.Offsetof(a.half), 480},
 		{"tile.shift", unsafe.Offsetof(a.shift), 608}, {"tile.zero", unsafe.Offsetof(a.zero), 736},
 		{"tile.lo", unsafe.Offsetof(a.lo), 800}, {"tile.hi", unsafe.Offsetof(a.hi), 864},
+		{"tile.mask", unsafe.Offsetof(a.mask), 928},
 		{"requant.dst", unsafe.Offsetof(r.dst), 0}, {"requant.src", unsafe.Offsetof(r.src), 24},
 		{"requant.dstStep", unsafe.Offsetof(r.dstStep), 48}, {"requant.srcStep", unsafe.Offsetof(r.srcStep), 56},
 		{"requant.pixels", unsafe.Offsetof(r.pixels), 64}, {"requant.channels", unsafe.Offsetof(r.channels), 72},

@@ -9,7 +9,7 @@ var int8AMD64 = []kernel{
 	{"depthwiseS8", AVX2, 0, &depthwiseS8AVX2},
 	{"depthwiseS8", AVX512, 0, &depthwiseS8AVX512},
 	{"requantize", AVX2, 0, &requantAVX2},
-	{"requantize", AVX512, 0, &requantAVX512},
+	{"requantize", AVX512, 0, &requantKernels{requantFloatAVX512, requantMultiplierAVX512, requantShiftAVX512}},
 	{"addU8", AVX2, 0, addU8AVX2},
 	{"addU8", AVX512, 0, addU8AVX512},
 	{"maxU8", AVX2, 0, func(dst, src []uint8) {
@@ -49,34 +49,6 @@ func addU8AVX512(dst, a, b []uint8, spec *AddU8Spec) {
 	default:
 		addQuotientU8AVX512(dst, a, b, spec)
 	}
-}
-
-var requantAVX512 = requantKernels{
-	func(a *requantArgs) {
-		if a.shrinks {
-			requantBlocks(a, requantBlock32FloatAVX512, requantBlock16FloatAVX512, requantFloatAVX512)
-		} else {
-			requantFloatAVX512(a)
-		}
-	},
-	requantMultiplierAVX512,
-	func(a *requantArgs) {
-		requantBlocks(a, requantBlock32ShiftAVX512, requantBlock16ShiftAVX512, requantShiftAVX512)
-	},
-}
-
-// requantBlocks does the pixels of panels of 32 or 16 channels in blocks of 64 sums; a last
-// block overlaps the one before. any does what does not make a block.
-func requantBlocks(a *requantArgs, block32, block16, any func(*requantArgs)) {
-	block, pixels := block32, 2
-	if a.srcStep == 16 {
-		block, pixels = block16, 4
-	}
-	if a.srcStep*pixels != 64 || a.channels > a.srcStep || a.pixels < pixels || len(a.src) < a.pixels*a.srcStep {
-		any(a)
-		return
-	}
-	block(a)
 }
 
 // requantAVX2 leaves the channels beyond a multiple of 8 to the references.

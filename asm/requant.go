@@ -149,7 +149,6 @@ type requantArgs struct {
 	scale            []float32 // from the first channel on, padded
 	mul, shift       []int32
 	zero, lo, hi     int32
-	shrinks          bool // see Requant
 }
 
 // requantKernels are the row functions of a tier, by mode.
@@ -169,7 +168,7 @@ func (r *Requant) rowsBy(k *requantKernels, a *requantArgs, first int) {
 
 // setParams fills in the parameters of r from channel first on.
 func (r *Requant) setParams(a *requantArgs, first int) {
-	a.zero, a.lo, a.hi, a.shrinks = r.zero, r.lo, r.hi, r.shrinks
+	a.zero, a.lo, a.hi = r.zero, r.lo, r.hi
 	if r.mode == ByFloat {
 		a.scale = r.scale[first:]
 	} else {

@@ -33,23 +33,3 @@ func requantMultiplierAVX512(a *requantArgs)
 //
 //go:noescape
 func requantShiftAVX512(a *requantArgs)
-
-// requantBlock32FloatAVX512 is a row kernel (see requantBlocks) for at least 2 pixels.
-//
-//go:noescape
-func requantBlock32FloatAVX512(a *requantArgs)
-
-// requantBlock32ShiftAVX512 is a row kernel (see requantBlocks) for at least 2 pixels.
-//
-//go:noescape
-func requantBlock32ShiftAVX512(a *requantArgs)
-
-// requantBlock16FloatAVX512 is a row kernel (see requantBlocks) for at least 4 pixels.
-//
-//go:noescape
-func requantBlock16FloatAVX512(a *requantArgs)
-
-// requantBlock16ShiftAVX512 is a row kernel (see requantBlocks) for at least 4 pixels.
-//
-//go:noescape
-func requantBlock16ShiftAVX512(a *requantArgs)

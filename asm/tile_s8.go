@@ -10,7 +10,7 @@ func (s *s8Scratch) setTile(p *panelS8, srcStep int) {
 
 // tileBytes reports whether the tile kernels can make bytes of a panel, requantized by r, at once.
 func (f *ConvS8) tileBytes(p *panelS8, r *Requant) bool {
-	return f.kernel != nil && f.kernel.bytes && p.channels == p.width && (r.mode == ByFloat && r.shrinks || r.mode == ByShift)
+	return f.kernel != nil && f.kernel.bytes && (r.mode == ByFloat && r.shrinks || r.mode == ByShift)
 }
 
 // runTiles computes rows [y0, y1) of panel p of dst by kernels that make bytes. A flat output is
@@ -21,7 +21,7 @@ func (f *ConvS8) runTiles(s *s8Scratch, dst, src Image[uint8], p *panelS8, r *Re
 		w, y1 = w*(y1-y0), y0+1
 	}
 	s.setTile(p, step)
-	s.tile.setBytes(r, p.first, dst.PixStride)
+	s.tile.setBytes(r, p, dst.PixStride)
 	for y := y0; y < y1; y++ {
 		for x := 0; x < w; {
 			s.tile.dst = dst.Data[y*dst.RowStride+x*dst.PixStride+p.first:]
@@ -30,8 +30,9 @@ func (f *ConvS8) runTiles(s *s8Scratch, dst, src Image[uint8], p *panelS8, r *Re
 	}
 }
 
-// setBytes fills in the rescaling of channels first, first+1, ...
-func (a *tileArgsS8) setBytes(r *Requant, first, dstStep int) {
+// setBytes fills in the rescaling of a panel's channels.
+func (a *tileArgsS8) setBytes(r *Requant, p *panelS8, dstStep int) {
+	a.mask = 1<<p.channels - 1
 	a.bytes, a.dstStep = int(r.mode)+1, dstStep
 	for i := range a.lo {
 		a.lo[i], a.hi[i] = uint8(r.lo), uint8(r.hi)
@@ -40,10 +41,10 @@ func (a *tileArgsS8) setBytes(r *Requant, first, dstStep int) {
 		a.zero[i] = int16(r.zero)
 	}
 	if r.mode == ByFloat {
-		copy(a.scale[:], r.scale[first:])
+		copy(a.scale[:], r.scale[p.first:])
 		return
 	}
-	copy(a.shift[:], r.shift[first:])
+	copy(a.shift[:], r.shift[p.first:])
 	for i, n := range a.shift {
 		a.before[i], a.half[i] = n-1, min(n, 1)
 	}

@@ -101,6 +101,7 @@ quad:
 	MOVQ         216(CX), DX
 	MOVQ         16(SP), CX
 	VMOVDQU32    tileS8Order<>+0(SB), Z2
+	KMOVD        928(AX), K1
 	VCVTDQ2PS    Z0, Z0
 	VMULPS       224(AX), Z0, Z0
 	VCVTPS2DQ    Z0, Z0
@@ -113,7 +114,7 @@ quad:
 	VPMAXUB      800(AX), Z0, Z0
 	VPMINUB      864(AX), Z0, Z0
 	VPERMD       Z0, Z2, Z0
-	VMOVDQU8     Y0, (CX)
+	VMOVDQU8     Y0, K1, (CX)
 	ADDQ         DX, CX
 	MOVQ         CX, 16(SP)
 	JMP          next
@@ -124,6 +125,7 @@ shift:
 	MOVQ      216(CX), DX
 	MOVQ      16(SP), CX
 	VMOVDQU32 tileS8Order<>+0(SB), Z2
+	KMOVD     928(AX), K1
 	VPSRAVD   352(AX), Z0, Z3
 	VPANDD    480(AX), Z3, Z3
 	VPSRAVD   608(AX), Z0, Z0
@@ -138,7 +140,7 @@ shift:
 	VPMAXUB   800(AX), Z0, Z0
 	VPMINUB   864(AX), Z0, Z0
 	VPERMD    Z0, Z2, Z0
-	VMOVDQU8  Y0, (CX)
+	VMOVDQU8  Y0, K1, (CX)
 	ADDQ      DX, CX
 	MOVQ      CX, 16(SP)
 	JMP       next
@@ -222,6 +224,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z4
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -242,10 +245,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z4, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -256,6 +259,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z4
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z5
 	VPANDD        480(AX), Z5, Z5
 	VPSRAVD       608(AX), Z0, Z0
@@ -280,10 +284,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z4, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -374,6 +378,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z6
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -394,10 +399,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z6, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -411,7 +416,7 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z6, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -422,6 +427,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z6
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z7
 	VPANDD        480(AX), Z7, Z7
 	VPSRAVD       608(AX), Z0, Z0
@@ -446,10 +452,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z6, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -465,7 +471,7 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z6, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -564,6 +570,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z8
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -584,10 +591,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z8, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -609,10 +616,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z8, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -623,6 +630,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z8
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z9
 	VPANDD        480(AX), Z9, Z9
 	VPSRAVD       608(AX), Z0, Z0
@@ -647,10 +655,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z8, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -676,10 +684,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z8, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -785,6 +793,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z10
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -805,10 +814,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z10, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -830,10 +839,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z10, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -847,7 +856,7 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z10, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -858,6 +867,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z10
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z11
 	VPANDD        480(AX), Z11, Z11
 	VPSRAVD       608(AX), Z0, Z0
@@ -882,10 +892,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z10, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -911,10 +921,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z10, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -930,7 +940,7 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z10, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -1046,6 +1056,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z12
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1066,10 +1077,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z12, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -1091,10 +1102,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z12, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -1116,10 +1127,10 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z12, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -1130,6 +1141,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z12
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z13
 	VPANDD        480(AX), Z13, Z13
 	VPSRAVD       608(AX), Z0, Z0
@@ -1154,10 +1166,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z12, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -1183,10 +1195,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z12, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -1212,10 +1224,10 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z12, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -1338,6 +1350,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z14
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1358,10 +1371,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z14, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -1383,10 +1396,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z14, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -1408,10 +1421,10 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z14, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -1425,7 +1438,7 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z14, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -1436,6 +1449,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z14
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z15
 	VPANDD        480(AX), Z15, Z15
 	VPSRAVD       608(AX), Z0, Z0
@@ -1460,10 +1474,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z14, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -1489,10 +1503,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z14, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -1518,10 +1532,10 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z14, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -1537,7 +1551,7 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z14, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -1667,6 +1681,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z16
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1687,10 +1702,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z16, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -1712,10 +1727,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z16, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -1737,10 +1752,10 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z16, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -1762,10 +1777,10 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z16, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -1776,6 +1791,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z16
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z17
 	VPANDD        480(AX), Z17, Z17
 	VPSRAVD       608(AX), Z0, Z0
@@ -1800,10 +1816,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z16, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -1829,10 +1845,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z16, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -1858,10 +1874,10 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z16, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -1887,10 +1903,10 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z16, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -2027,6 +2043,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z18
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2047,10 +2064,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z18, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -2072,10 +2089,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z18, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -2097,10 +2114,10 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z18, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -2122,10 +2139,10 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z18, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -2139,7 +2156,7 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z18, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -2150,6 +2167,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z18
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z19
 	VPANDD        480(AX), Z19, Z19
 	VPSRAVD       608(AX), Z0, Z0
@@ -2174,10 +2192,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z18, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -2203,10 +2221,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z18, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -2232,10 +2250,10 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z18, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -2261,10 +2279,10 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z18, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -2280,7 +2298,7 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z18, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -2424,6 +2442,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z20
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2444,10 +2463,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z20, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -2469,10 +2488,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z20, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -2494,10 +2513,10 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z20, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -2519,10 +2538,10 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z20, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -2544,10 +2563,10 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z20, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z16, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -2558,6 +2577,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z20
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z21
 	VPANDD        480(AX), Z21, Z21
 	VPSRAVD       608(AX), Z0, Z0
@@ -2582,10 +2602,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z20, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -2611,10 +2631,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z20, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -2640,10 +2660,10 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z20, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -2669,10 +2689,10 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z20, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -2698,10 +2718,10 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z20, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z16, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -2855,6 +2875,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z22
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2875,10 +2896,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z22, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -2900,10 +2921,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z22, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -2925,10 +2946,10 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z22, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -2950,10 +2971,10 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z22, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -2975,10 +2996,10 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z22, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z16, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -2992,7 +3013,7 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z22, Z20
-	VMOVDQU8      Y20, (CX)
+	VMOVDQU8      Y20, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -3003,6 +3024,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z22
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z23
 	VPANDD        480(AX), Z23, Z23
 	VPSRAVD       608(AX), Z0, Z0
@@ -3027,10 +3049,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z22, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -3056,10 +3078,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z22, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -3085,10 +3107,10 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z22, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -3114,10 +3136,10 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z22, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -3143,10 +3165,10 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z22, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z16, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -3162,7 +3184,7 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z22, Z20
-	VMOVDQU8      Y20, (CX)
+	VMOVDQU8      Y20, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -3323,6 +3345,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z24
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -3343,10 +3366,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z24, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -3368,10 +3391,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z24, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -3393,10 +3416,10 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z24, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -3418,10 +3441,10 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z24, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -3443,10 +3466,10 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z24, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z16, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -3468,10 +3491,10 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z24, Z20
-	VMOVDQU8      Y20, (CX)
+	VMOVDQU8      Y20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z20, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -3482,6 +3505,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z24
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z25
 	VPANDD        480(AX), Z25, Z25
 	VPSRAVD       608(AX), Z0, Z0
@@ -3506,10 +3530,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z24, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -3535,10 +3559,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z24, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -3564,10 +3588,10 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z24, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -3593,10 +3617,10 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z24, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -3622,10 +3646,10 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z24, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z16, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -3651,10 +3675,10 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z24, Z20
-	VMOVDQU8      Y20, (CX)
+	VMOVDQU8      Y20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z20, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -3822,6 +3846,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z26
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -3842,10 +3867,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z26, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -3867,10 +3892,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z26, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -3892,10 +3917,10 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z26, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -3917,10 +3942,10 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z26, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -3942,10 +3967,10 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z26, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z16, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -3967,10 +3992,10 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z26, Z20
-	VMOVDQU8      Y20, (CX)
+	VMOVDQU8      Y20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z20, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z24, Z24
 	VMULPS        224(AX), Z24, Z24
@@ -3984,7 +4009,7 @@ quad:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z26, Z24
-	VMOVDQU8      Y24, (CX)
+	VMOVDQU8      Y24, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -3995,6 +4020,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z26
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z27
 	VPANDD        480(AX), Z27, Z27
 	VPSRAVD       608(AX), Z0, Z0
@@ -4019,10 +4045,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z26, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4048,10 +4074,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z26, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4077,10 +4103,10 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z26, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4106,10 +4132,10 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z26, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4135,10 +4161,10 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z26, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z16, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4164,10 +4190,10 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z26, Z20
-	VMOVDQU8      Y20, (CX)
+	VMOVDQU8      Y20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z20, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z24, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4183,7 +4209,7 @@ shift:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z26, Z24
-	VMOVDQU8      Y24, (CX)
+	VMOVDQU8      Y24, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -4358,6 +4384,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z28
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -4378,10 +4405,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z28, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -4403,10 +4430,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z28, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -4428,10 +4455,10 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z28, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -4453,10 +4480,10 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z28, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -4478,10 +4505,10 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z28, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z16, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -4503,10 +4530,10 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z28, Z20
-	VMOVDQU8      Y20, (CX)
+	VMOVDQU8      Y20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z20, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z24, Z24
 	VMULPS        224(AX), Z24, Z24
@@ -4528,10 +4555,10 @@ quad:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z28, Z24
-	VMOVDQU8      Y24, (CX)
+	VMOVDQU8      Y24, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z24, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -4542,6 +4569,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z28
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z29
 	VPANDD        480(AX), Z29, Z29
 	VPSRAVD       608(AX), Z0, Z0
@@ -4566,10 +4594,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z28, Z0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z0, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4595,10 +4623,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z28, Z4
-	VMOVDQU8      Y4, (CX)
+	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z4, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4624,10 +4652,10 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z28, Z8
-	VMOVDQU8      Y8, (CX)
+	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z8, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4653,10 +4681,10 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z28, Z12
-	VMOVDQU8      Y12, (CX)
+	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z12, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4682,10 +4710,10 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z28, Z16
-	VMOVDQU8      Y16, (CX)
+	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z16, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4711,10 +4739,10 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z28, Z20
-	VMOVDQU8      Y20, (CX)
+	VMOVDQU8      Y20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z20, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z24, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -4740,10 +4768,10 @@ shift:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z28, Z24
-	VMOVDQU8      Y24, (CX)
+	VMOVDQU8      Y24, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI64X4 $0x01, Z24, Y0
-	VMOVDQU8      Y0, (CX)
+	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -4845,6 +4873,7 @@ quad:
 	MOVQ         216(CX), DX
 	MOVQ         16(SP), CX
 	VMOVDQU32    tileS8Order<>+0(SB), Z1
+	KMOVD        928(AX), K1
 	VCVTDQ2PS    Z0, Z0
 	VMULPS       224(AX), Z0, Z0
 	VCVTPS2DQ    Z0, Z0
@@ -4854,7 +4883,7 @@ quad:
 	VPMAXUB      800(AX), Z0, Z0
 	VPMINUB      864(AX), Z0, Z0
 	VPERMD       Z0, Z1, Z0
-	VMOVDQU8     X0, (CX)
+	VMOVDQU8     X0, K1, (CX)
 	ADDQ         DX, CX
 	MOVQ         CX, 16(SP)
 	JMP          next
@@ -4865,6 +4894,7 @@ shift:
 	MOVQ      216(CX), DX
 	MOVQ      16(SP), CX
 	VMOVDQU32 tileS8Order<>+0(SB), Z1
+	KMOVD     928(AX), K1
 	VPSRAVD   352(AX), Z0, Z2
 	VPANDD    480(AX), Z2, Z2
 	VPSRAVD   608(AX), Z0, Z0
@@ -4875,7 +4905,7 @@ shift:
 	VPMAXUB   800(AX), Z0, Z0
 	VPMINUB   864(AX), Z0, Z0
 	VPERMD    Z0, Z1, Z0
-	VMOVDQU8  X0, (CX)
+	VMOVDQU8  X0, K1, (CX)
 	ADDQ      DX, CX
 	MOVQ      CX, 16(SP)
 	JMP       next
@@ -4953,6 +4983,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z2
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -4965,10 +4996,10 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z2, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -4979,6 +5010,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z2
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z3
 	VPANDD        480(AX), Z3, Z3
 	VPSRAVD       608(AX), Z0, Z0
@@ -4993,10 +5025,10 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z2, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -5078,6 +5110,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z3
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5095,13 +5128,13 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z3, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -5112,6 +5145,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z3
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z4
 	VPANDD        480(AX), Z4, Z4
 	VPSRAVD       608(AX), Z0, Z0
@@ -5132,13 +5166,13 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z3, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -5225,6 +5259,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z4
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5245,16 +5280,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z4, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -5265,6 +5300,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z4
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z5
 	VPANDD        480(AX), Z5, Z5
 	VPSRAVD       608(AX), Z0, Z0
@@ -5289,16 +5325,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z4, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -5389,6 +5425,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z5
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5409,16 +5446,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z5, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -5429,7 +5466,7 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z5, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -5440,6 +5477,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z5
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z6
 	VPANDD        480(AX), Z6, Z6
 	VPSRAVD       608(AX), Z0, Z0
@@ -5464,16 +5502,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z5, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -5485,7 +5523,7 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z5, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -5583,6 +5621,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z6
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5603,16 +5642,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z6, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -5626,10 +5665,10 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z6, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -5640,6 +5679,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z6
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z7
 	VPANDD        480(AX), Z7, Z7
 	VPSRAVD       608(AX), Z0, Z0
@@ -5664,16 +5704,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z6, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -5689,10 +5729,10 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z6, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -5794,6 +5834,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z7
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5814,16 +5855,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z7, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -5842,13 +5883,13 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z7, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -5859,6 +5900,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z7
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z8
 	VPANDD        480(AX), Z8, Z8
 	VPSRAVD       608(AX), Z0, Z0
@@ -5883,16 +5925,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z7, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -5914,13 +5956,13 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z7, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -6026,6 +6068,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z8
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6046,16 +6089,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z8, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -6077,16 +6120,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z8, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -6097,6 +6140,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z8
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z9
 	VPANDD        480(AX), Z9, Z9
 	VPSRAVD       608(AX), Z0, Z0
@@ -6121,16 +6165,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z8, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -6156,16 +6200,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z8, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -6275,6 +6319,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z9
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6295,16 +6340,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z9, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -6326,16 +6371,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z9, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -6346,7 +6391,7 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z9, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -6357,6 +6402,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z9
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z10
 	VPANDD        480(AX), Z10, Z10
 	VPSRAVD       608(AX), Z0, Z0
@@ -6381,16 +6427,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z9, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -6416,16 +6462,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z9, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -6437,7 +6483,7 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z9, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -6551,6 +6597,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z10
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6571,16 +6618,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z10, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -6602,16 +6649,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z10, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -6625,10 +6672,10 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z10, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -6639,6 +6686,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z10
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z11
 	VPANDD        480(AX), Z11, Z11
 	VPSRAVD       608(AX), Z0, Z0
@@ -6663,16 +6711,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z10, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -6698,16 +6746,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z10, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -6723,10 +6771,10 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z10, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -6847,6 +6895,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z11
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6867,16 +6916,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z11, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -6898,16 +6947,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z11, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -6926,13 +6975,13 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z11, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -6943,6 +6992,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z11
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z12
 	VPANDD        480(AX), Z12, Z12
 	VPSRAVD       608(AX), Z0, Z0
@@ -6967,16 +7017,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z11, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -7002,16 +7052,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z11, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -7033,13 +7083,13 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z11, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -7164,6 +7214,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z12
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -7184,16 +7235,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z12, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -7215,16 +7266,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z12, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -7246,16 +7297,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z12, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -7266,6 +7317,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z12
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z13
 	VPANDD        480(AX), Z13, Z13
 	VPSRAVD       608(AX), Z0, Z0
@@ -7290,16 +7342,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z12, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -7325,16 +7377,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z12, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -7360,16 +7412,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z12, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -7498,6 +7550,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z13
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -7518,16 +7571,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z13, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -7549,16 +7602,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z13, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -7580,16 +7633,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z13, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -7600,7 +7653,7 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z13, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -7611,6 +7664,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z13
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z14
 	VPANDD        480(AX), Z14, Z14
 	VPSRAVD       608(AX), Z0, Z0
@@ -7635,16 +7689,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z13, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -7670,16 +7724,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z13, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -7705,16 +7759,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z13, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -7726,7 +7780,7 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z13, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -7859,6 +7913,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z14
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -7879,16 +7934,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z14, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -7910,16 +7965,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z14, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -7941,16 +7996,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z14, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -7964,10 +8019,10 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z14, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -7978,6 +8033,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z14
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z15
 	VPANDD        480(AX), Z15, Z15
 	VPSRAVD       608(AX), Z0, Z0
@@ -8002,16 +8058,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z14, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -8037,16 +8093,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z14, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -8072,16 +8128,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z14, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -8097,10 +8153,10 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z14, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -8237,6 +8293,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z15
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -8257,16 +8314,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z15, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -8288,16 +8345,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z15, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -8319,16 +8376,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z15, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -8347,13 +8404,13 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z15, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -8364,6 +8421,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z15
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z16
 	VPANDD        480(AX), Z16, Z16
 	VPSRAVD       608(AX), Z0, Z0
@@ -8388,16 +8446,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z15, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -8423,16 +8481,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z15, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -8458,16 +8516,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z15, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -8489,13 +8547,13 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z15, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -8639,6 +8697,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z16
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -8659,16 +8718,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z16, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -8690,16 +8749,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z16, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -8721,16 +8780,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z16, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -8752,16 +8811,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z16, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -8772,6 +8831,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z16
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z17
 	VPANDD        480(AX), Z17, Z17
 	VPSRAVD       608(AX), Z0, Z0
@@ -8796,16 +8856,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z16, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -8831,16 +8891,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z16, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -8866,16 +8926,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z16, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -8901,16 +8961,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z16, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -9058,6 +9118,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z17
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -9078,16 +9139,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z17, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -9109,16 +9170,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z17, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -9140,16 +9201,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z17, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -9171,16 +9232,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z17, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -9191,7 +9252,7 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z17, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -9202,6 +9263,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z17
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z18
 	VPANDD        480(AX), Z18, Z18
 	VPSRAVD       608(AX), Z0, Z0
@@ -9226,16 +9288,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z17, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -9261,16 +9323,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z17, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -9296,16 +9358,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z17, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -9331,16 +9393,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z17, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -9352,7 +9414,7 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z17, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -9504,6 +9566,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z18
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -9524,16 +9587,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z18, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -9555,16 +9618,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z18, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -9586,16 +9649,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z18, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -9617,16 +9680,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z18, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -9640,10 +9703,10 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z18, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -9654,6 +9717,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z18
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z19
 	VPANDD        480(AX), Z19, Z19
 	VPSRAVD       608(AX), Z0, Z0
@@ -9678,16 +9742,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z18, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -9713,16 +9777,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z18, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -9748,16 +9812,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z18, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -9783,16 +9847,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z18, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -9808,10 +9872,10 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z18, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -9967,6 +10031,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z19
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -9987,16 +10052,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z19, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -10018,16 +10083,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z19, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -10049,16 +10114,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z19, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -10080,16 +10145,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z19, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -10108,13 +10173,13 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z19, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -10125,6 +10190,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z19
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z20
 	VPANDD        480(AX), Z20, Z20
 	VPSRAVD       608(AX), Z0, Z0
@@ -10149,16 +10215,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z19, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -10184,16 +10250,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z19, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -10219,16 +10285,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z19, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -10254,16 +10320,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z19, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -10285,13 +10351,13 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z19, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -10451,6 +10517,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z20
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -10471,16 +10538,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z20, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -10502,16 +10569,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z20, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -10533,16 +10600,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z20, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -10564,16 +10631,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z20, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -10595,16 +10662,16 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z20, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -10615,6 +10682,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z20
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z21
 	VPANDD        480(AX), Z21, Z21
 	VPSRAVD       608(AX), Z0, Z0
@@ -10639,16 +10707,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z20, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -10674,16 +10742,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z20, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -10709,16 +10777,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z20, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -10744,16 +10812,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z20, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -10779,16 +10847,16 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z20, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -10955,6 +11023,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z21
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -10975,16 +11044,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z21, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -11006,16 +11075,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z21, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -11037,16 +11106,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z21, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -11068,16 +11137,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z21, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -11099,16 +11168,16 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z21, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -11119,7 +11188,7 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z21, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -11130,6 +11199,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z21
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z22
 	VPANDD        480(AX), Z22, Z22
 	VPSRAVD       608(AX), Z0, Z0
@@ -11154,16 +11224,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z21, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -11189,16 +11259,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z21, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -11224,16 +11294,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z21, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -11259,16 +11329,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z21, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -11294,16 +11364,16 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z21, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -11315,7 +11385,7 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z21, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -11486,6 +11556,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z22
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -11506,16 +11577,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z22, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -11537,16 +11608,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z22, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -11568,16 +11639,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z22, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -11599,16 +11670,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z22, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -11630,16 +11701,16 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z22, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -11653,10 +11724,10 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z22, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -11667,6 +11738,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z22
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z23
 	VPANDD        480(AX), Z23, Z23
 	VPSRAVD       608(AX), Z0, Z0
@@ -11691,16 +11763,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z22, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -11726,16 +11798,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z22, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -11761,16 +11833,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z22, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -11796,16 +11868,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z22, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -11831,16 +11903,16 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z22, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -11856,10 +11928,10 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z22, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -12034,6 +12106,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z23
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -12054,16 +12127,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z23, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -12085,16 +12158,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z23, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -12116,16 +12189,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z23, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -12147,16 +12220,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z23, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -12178,16 +12251,16 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z23, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -12206,13 +12279,13 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z23, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -12223,6 +12296,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z23
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z24
 	VPANDD        480(AX), Z24, Z24
 	VPSRAVD       608(AX), Z0, Z0
@@ -12247,16 +12321,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z23, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -12282,16 +12356,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z23, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -12317,16 +12391,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z23, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -12352,16 +12426,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z23, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -12387,16 +12461,16 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z23, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -12418,13 +12492,13 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z23, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -12603,6 +12677,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z24
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -12623,16 +12698,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z24, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -12654,16 +12729,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z24, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -12685,16 +12760,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z24, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -12716,16 +12791,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z24, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -12747,16 +12822,16 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z24, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -12778,16 +12853,16 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z24, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -12798,6 +12873,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z24
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z25
 	VPANDD        480(AX), Z25, Z25
 	VPSRAVD       608(AX), Z0, Z0
@@ -12822,16 +12898,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z24, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -12857,16 +12933,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z24, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -12892,16 +12968,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z24, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -12927,16 +13003,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z24, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -12962,16 +13038,16 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z24, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -12997,16 +13073,16 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z24, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -13189,6 +13265,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z25
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -13209,16 +13286,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z25, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -13240,16 +13317,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z25, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -13271,16 +13348,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z25, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -13302,16 +13379,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z25, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -13333,16 +13410,16 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z25, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -13364,16 +13441,16 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z25, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z24, Z24
 	VMULPS        224(AX), Z24, Z24
@@ -13384,7 +13461,7 @@ quad:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z25, Z24
-	VMOVDQU8      X24, (CX)
+	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -13395,6 +13472,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z25
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z26
 	VPANDD        480(AX), Z26, Z26
 	VPSRAVD       608(AX), Z0, Z0
@@ -13419,16 +13497,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z25, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -13454,16 +13532,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z25, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -13489,16 +13567,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z25, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -13524,16 +13602,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z25, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -13559,16 +13637,16 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z25, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -13594,16 +13672,16 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z25, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z24, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -13615,7 +13693,7 @@ shift:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z25, Z24
-	VMOVDQU8      X24, (CX)
+	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -13805,6 +13883,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z26
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -13825,16 +13904,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z26, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -13856,16 +13935,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z26, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -13887,16 +13966,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z26, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -13918,16 +13997,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z26, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -13949,16 +14028,16 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z26, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -13980,16 +14059,16 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z26, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z24, Z24
 	VMULPS        224(AX), Z24, Z24
@@ -14003,10 +14082,10 @@ quad:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z26, Z24
-	VMOVDQU8      X24, (CX)
+	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -14017,6 +14096,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z26
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z27
 	VPANDD        480(AX), Z27, Z27
 	VPSRAVD       608(AX), Z0, Z0
@@ -14041,16 +14121,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z26, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14076,16 +14156,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z26, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14111,16 +14191,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z26, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14146,16 +14226,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z26, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14181,16 +14261,16 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z26, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14216,16 +14296,16 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z26, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z24, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14241,10 +14321,10 @@ shift:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z26, Z24
-	VMOVDQU8      X24, (CX)
+	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -14438,6 +14518,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z27
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -14458,16 +14539,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z27, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -14489,16 +14570,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z27, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -14520,16 +14601,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z27, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -14551,16 +14632,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z27, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -14582,16 +14663,16 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z27, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -14613,16 +14694,16 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z27, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z24, Z24
 	VMULPS        224(AX), Z24, Z24
@@ -14641,13 +14722,13 @@ quad:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z27, Z24
-	VMOVDQU8      X24, (CX)
+	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -14658,6 +14739,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z27
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z28
 	VPANDD        480(AX), Z28, Z28
 	VPSRAVD       608(AX), Z0, Z0
@@ -14682,16 +14764,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z27, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14717,16 +14799,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z27, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14752,16 +14834,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z27, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14787,16 +14869,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z27, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14822,16 +14904,16 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z27, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14857,16 +14939,16 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z27, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z24, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -14888,13 +14970,13 @@ shift:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z27, Z24
-	VMOVDQU8      X24, (CX)
+	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -15092,6 +15174,7 @@ quad:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z28
+	KMOVD         928(AX), K1
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -15112,16 +15195,16 @@ quad:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z28, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z4, Z4
 	VMULPS        224(AX), Z4, Z4
@@ -15143,16 +15226,16 @@ quad:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z28, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z8, Z8
 	VMULPS        224(AX), Z8, Z8
@@ -15174,16 +15257,16 @@ quad:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z28, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z12, Z12
 	VMULPS        224(AX), Z12, Z12
@@ -15205,16 +15288,16 @@ quad:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z28, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z16, Z16
 	VMULPS        224(AX), Z16, Z16
@@ -15236,16 +15319,16 @@ quad:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z28, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z20, Z20
 	VMULPS        224(AX), Z20, Z20
@@ -15267,16 +15350,16 @@ quad:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z28, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VCVTDQ2PS     Z24, Z24
 	VMULPS        224(AX), Z24, Z24
@@ -15298,16 +15381,16 @@ quad:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z28, Z24
-	VMOVDQU8      X24, (CX)
+	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next
@@ -15318,6 +15401,7 @@ shift:
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
 	VMOVDQU32     tileS8Order<>+0(SB), Z28
+	KMOVD         928(AX), K1
 	VPSRAVD       352(AX), Z0, Z29
 	VPANDD        480(AX), Z29, Z29
 	VPSRAVD       608(AX), Z0, Z0
@@ -15342,16 +15426,16 @@ shift:
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
 	VPERMD        Z0, Z28, Z0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z0, X1
-	VMOVDQU8      X1, (CX)
+	VMOVDQU8      X1, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z0, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z4, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -15377,16 +15461,16 @@ shift:
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
 	VPERMD        Z4, Z28, Z4
-	VMOVDQU8      X4, (CX)
+	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z4, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z8, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -15412,16 +15496,16 @@ shift:
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
 	VPERMD        Z8, Z28, Z8
-	VMOVDQU8      X8, (CX)
+	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z8, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z12, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -15447,16 +15531,16 @@ shift:
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
 	VPERMD        Z12, Z28, Z12
-	VMOVDQU8      X12, (CX)
+	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z12, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z16, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -15482,16 +15566,16 @@ shift:
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
 	VPERMD        Z16, Z28, Z16
-	VMOVDQU8      X16, (CX)
+	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z16, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z20, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -15517,16 +15601,16 @@ shift:
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
 	VPERMD        Z20, Z28, Z20
-	VMOVDQU8      X20, (CX)
+	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z20, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VPSRAVD       352(AX), Z24, Z0
 	VPANDD        480(AX), Z0, Z0
@@ -15552,16 +15636,16 @@ shift:
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
 	VPERMD        Z24, Z28, Z24
-	VMOVDQU8      X24, (CX)
+	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x01, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x02, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	VEXTRACTI32X4 $0x03, Z24, X0
-	VMOVDQU8      X0, (CX)
+	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
 	MOVQ          CX, 16(SP)
 	JMP           next

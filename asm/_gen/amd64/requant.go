@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -59,7 +57,6 @@ func requants(c *Context) {
 			r.emit()
 		}
 	})
-	requantBlocks(c)
 }
 
 func (r *rescaler) field(at int) GPVirtual {
@@ -280,136 +277,4 @@ func (r *rescaler) half(v, shift, ones, sign VecVirtual, odd bool) {
 	r.VBLENDVPD(t, r.lo, v, v)
 	r.VPCMPGTQ(r.hi, v, t)
 	r.VBLENDVPD(t, r.hi, v, v)
-}
-
-// requantBlock emits a row kernel for panels of 16 or 32 channels, at most all
-// in use: 64 sums at a time, from several pixels, packed together.
-type requantBlock struct {
-	rescaler
-	width int // channels from pixel to pixel in the source
-	mask  Register
-}
-
-// blockOrder undoes what packing does: of the 16 groups of four bytes, group
-// 4*lane+vector is channels 4*lane to 4*lane+3 of a vector.
-func blockOrder(c *Context, name string) Mem {
-	order := c.StaticGlobal(name)
-	c.DataAttributes(RODATA | NOPTR)
-	for i := range 16 {
-		c.AddDatum(4*i, U32(uint32(i%4*4+i/4)))
-	}
-	return order
-}
-
-func requantBlocks(c *Context) {
-	order := blockOrder(c, "requantBlockOrder")
-	for _, width := range []int{32, 16} {
-		for _, m := range modes {
-			if m.name == "Multiplier" {
-				continue // it has no saturating form
-			}
-			s := simd{c, 16, "AVX512"}
-			s.declare(fmt.Sprintf("requantBlock%d%s", width, m.name),
-				fmt.Sprintf("is a row kernel (see requantBlocks) for at least %d pixels.", 64/width), "requantArgs")
-			r := &requantBlock{width: width}
-			r.rescaler = rescaler{simd: s, args: c.Load(c.Param("a"), c.GP64()), at: requantFields, clamps: true}
-			m.prepare(&r.rescaler)
-			r.emit(order)
-		}
-	}
-}
-
-func (r *requantBlock) emit(orderTable Mem) {
-	zero, lo, hi, order := r.ZMM(), r.ZMM(), r.ZMM(), r.ZMM()
-	r.VPBROADCASTW(Mem{Base: r.args, Disp: r.at.zero}, zero)
-	r.VPBROADCASTB(Mem{Base: r.args, Disp: r.at.lo}, lo)
-	r.VPBROADCASTB(Mem{Base: r.args, Disp: r.at.hi}, hi)
-	r.VMOVDQU32(orderTable, order)
-	var rescale []func(VecVirtual) VecVirtual
-	for v := range r.width / 16 {
-		r.params = func(at int) VecVirtual {
-			x := r.ZMM()
-			r.VMOVUPS(Mem{Base: r.field(at), Disp: 64 * v}, x)
-			return x
-		}
-		r.load()
-		rescale = append(rescale, r.rescale)
-	}
-	bits := r.GP64()
-	r.MOVQ(I64(-1), bits)
-	r.BZHIQ(r.field(rqChannels), bits, bits)
-	r.mask = r.K()
-	r.KMOVD(bits.As32(), r.mask)
-	src, dst, step, pixels := r.field(rqSrc), r.field(rqDst), r.field(rqDstStep), r.field(rqPixels)
-
-	pixelsPerBlock := 64 / r.width
-	r.Label("block")
-	r.CMPQ(pixels, Imm(uint64(pixelsPerBlock)))
-	r.JGE(LabelRef("whole"))
-	back := r.GP64() // the last block overlaps the one before
-	r.SUBQ(Imm(uint64(pixelsPerBlock)), pixels)
-	r.MOVQ(pixels, back)
-	r.IMULQ(step, back)
-	r.ADDQ(back, dst)
-	r.IMUL3Q(U32(uint32(4*r.width)), pixels, back)
-	r.ADDQ(back, src)
-	r.MOVQ(U32(uint32(pixelsPerBlock)), pixels)
-	r.Label("whole")
-	var q [4]VecVirtual
-	for i := range q {
-		q[i] = r.ZMM()
-		r.VMOVDQU32(Mem{Base: src, Disp: 64 * i}, q[i])
-		q[i] = rescale[i%len(rescale)](q[i])
-	}
-	for i := 0; i < 4; i += 2 {
-		r.VPACKSSDW(q[i+1], q[i], q[i])
-		r.VPADDSW(zero, q[i], q[i])
-	}
-	r.VPACKUSWB(q[2], q[0], q[0])
-	r.VPMAXUB(lo, q[0], q[0])
-	r.VPMINUB(hi, q[0], q[0])
-	r.VPERMD(q[0], order, q[0])
-	r.CMPQ(Mem{Base: r.args, Disp: rqChannels}, Imm(uint64(r.width)))
-	r.JNE(LabelRef("masked"))
-	r.storePixels(q[0], dst, step, nil)
-	r.JMP(LabelRef("next"))
-	r.Label("masked")
-	r.storePixels(q[0], dst, step, r.mask)
-	r.Label("next")
-	r.ADDQ(U32(256), src)
-	r.SUBQ(Imm(uint64(pixelsPerBlock)), pixels)
-	r.JG(LabelRef("block"))
-	r.VZEROUPPER()
-	r.RET()
-}
-
-// storePixels stores the bytes of one pixel after the other and goes past them.
-func (r *requantBlock) storePixels(v VecVirtual, dst, step GPVirtual, mask Register) {
-	for i := range 64 / r.width {
-		var part Register = v.AsY()
-		if r.width == 16 {
-			part = v.AsX()
-		}
-		if i > 0 {
-			part = r.part(v, i)
-		}
-		if mask == nil {
-			r.VMOVDQU8(part, Mem{Base: dst})
-		} else {
-			r.VMOVDQU8(part, mask, Mem{Base: dst})
-		}
-		r.ADDQ(step, dst)
-	}
-}
-
-// part returns the bytes of pixel i of a block.
-func (r *requantBlock) part(v VecVirtual, i int) Register {
-	if r.width == 32 {
-		y := r.YMM()
-		r.VEXTRACTI64X4(Imm(uint64(i)), v, y)
-		return y
-	}
-	x := r.XMM()
-	r.VEXTRACTI32X4(Imm(uint64(i)), v, x)
-	return x
 }

@@ -14,7 +14,7 @@ const (
 	s8SrcStep, s8Quads, s8Tiles                          = 144, 152, 160
 	s8Bytes, s8Dst, s8DstStep                            = 184, 192, 216
 	s8Scale, s8Before, s8Half, s8Shift                   = 224, 352, 480, 608
-	s8Zero, s8Lo, s8Hi                                   = 736, 800, 864
+	s8Zero, s8Lo, s8Hi, s8Mask                           = 736, 800, 864, 928
 )
 
 // tileS8 emits integer kernels of pixels by vecs vectors of channels, the
@@ -27,7 +27,7 @@ type tileS8 struct {
 
 // tilesS8 declares kernels of vecs vectors of channels and 1 to pixels pixels.
 func tilesS8(c *Context) {
-	pairs, order := pairMasks(c), blockOrder(c, "tileS8Order")
+	pairs, order := pairMasks(c), blockOrder(c)
 	for _, shape := range []struct {
 		simd
 		vecs, pixels int
@@ -159,6 +159,8 @@ func (t *tileS8) storeBytes(dst, orderTable Mem, rescale func(args Register, acc
 	t.MOVQ(dst, out)
 	order := t.ZMM()
 	t.VMOVDQU32(orderTable, order)
+	mask := t.K()
+	t.KMOVD(Mem{Base: args, Disp: s8Mask}, mask)
 	perBlock := 4 / t.vecs
 	for first := 0; first < t.pixels; first += perBlock {
 		var q []VecVirtual
@@ -172,7 +174,7 @@ func (t *tileS8) storeBytes(dst, orderTable Mem, rescale func(args Register, acc
 		packed := t.pack(args, q)
 		t.VPERMD(packed, order, packed)
 		for i := range pixels {
-			t.VMOVDQU8(t.pixel(packed, i), Mem{Base: out})
+			t.VMOVDQU8(t.pixel(packed, i), mask, Mem{Base: out})
 			t.ADDQ(step, out)
 		}
 	}
@@ -303,4 +305,15 @@ func pairMasks(c *Context) [2]Mem {
 		}
 	}
 	return masks
+}
+
+// blockOrder undoes what packing does: of the 16 groups of four bytes, group
+// 4*lane+vector is channels 4*lane to 4*lane+3 of a vector.
+func blockOrder(c *Context) Mem {
+	order := c.StaticGlobal("tileS8Order")
+	c.DataAttributes(RODATA | NOPTR)
+	for i := range 16 {
+		c.AddDatum(4*i, U32(uint32(i%4*4+i/4)))
+	}
+	return order
 }
