@@ -83,7 +83,9 @@ func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, da
 	values := make([]*graph.Value, len(nodes))
 	for i, m := range nodes {
 		values[i] = m.input
-		m.allocate()
+		if err := m.allocate(); err != nil {
+			return err
+		}
 	}
 	err := sampleTensors(ctx, plain, values, data, compensateInputs, threads, func(batch []*tensor.Tensor) error {
 		for i, t := range batch {
@@ -107,19 +109,22 @@ func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, da
 	return group.Wait()
 }
 
-// moments are the sums of a node's inputs and of their products, for each group
-// of channels.
+// moments are the sums of a node's inputs, before and after they are brought to
+// integers, and of the products of the latter, for each group of channels.
 type moments struct {
 	*patches
 	node       *graph.Node
 	input      *graph.Value // in the graph that is run
 	compensate bool         // whether products are needed
+	grid       asm.Grid[int32]
+	rounded    []float32 // scratch: a row after the rounding of activations
 	groups     []groupMoments
 }
 
 type groupMoments struct {
 	count    int
 	sum      []float64 // of each element of a row
+	sumInt   []float64 // the same after rounding and clipping
 	products []float32 // row x row; nil if they are not needed
 	block    []float32 // rows not yet in products
 }
@@ -135,29 +140,38 @@ func (m *moments) size() int {
 	return m.patches.groups * m.row * (m.row + blockRows)
 }
 
-func (m *moments) allocate() {
+func (m *moments) allocate() error {
+	l := scalingOf(m.node.Inputs[0].Node).levels(0)
+	var err error
+	if m.grid, err = asm.NewGrid(float32(l.Scale), int32(l.Zero), int32(l.Min), int32(l.Max)); err != nil {
+		return nodeError(m.node, err)
+	}
+	m.rounded = make([]float32, m.row)
 	m.groups = make([]groupMoments, m.patches.groups)
 	for i := range m.groups {
-		m.groups[i].sum = make([]float64, m.row)
+		m.groups[i].sum, m.groups[i].sumInt = make([]float64, m.row), make([]float64, m.row)
 		if m.compensate {
 			m.groups[i].products = make([]float32, m.row*m.row)
 			m.groups[i].block = make([]float32, 0, blockRows*m.row)
 		}
 	}
+	return nil
 }
 
 // add takes in a batch of inputs.
 func (m *moments) add(t *tensor.Tensor) {
 	m.each(t, func(group int, x []float32) {
 		g := &m.groups[group]
+		m.grid.QuantizeDequantize(m.rounded, x)
 		for i, v := range x {
 			g.sum[i] += float64(v)
+			g.sumInt[i] += float64(m.rounded[i])
 		}
 		g.count++
 		if g.products == nil {
 			return
 		}
-		if g.block = append(g.block, x...); len(g.block) == cap(g.block) {
+		if g.block = append(g.block, m.rounded...); len(g.block) == cap(g.block) {
 			g.flush()
 		}
 	})
@@ -172,16 +186,16 @@ func (g *groupMoments) flush() {
 	g.block = g.block[:0]
 }
 
-// mean returns the mean of one group's inputs: zeros for a node without a bias, into
-// which a mean error could go.
-func (m *moments) mean(group int) []float64 {
-	mean := make([]float64, m.row)
+// means returns the mean of one group's inputs, before and after rounding: zeros for a
+// node without a bias, into which a mean error could go.
+func (m *moments) means(group int) (before, after []float64) {
+	before, after = make([]float64, m.row), make([]float64, m.row)
 	if g := &m.groups[group]; m.node.In(2) != nil && g.count > 0 {
-		for i, v := range g.sum {
-			mean[i] = v / float64(g.count)
+		for i := range g.sum {
+			before[i], after[i] = g.sum[i]/float64(g.count), g.sumInt[i]/float64(g.count)
 		}
 	}
-	return mean
+	return before, after
 }
 
 // covariance returns the damped covariance of one group's inputs.
@@ -212,10 +226,10 @@ func (m *moments) round() error {
 	shift := make([]float64, w.channels())
 	perGroup := w.channels() / len(m.groups)
 	for group := range m.groups {
-		mean := m.mean(group)
+		before, after := m.means(group)
 		solve := nearest
 		if m.compensate {
-			r, err := newRounder(m.covariance(group, mean))
+			r, err := newRounder(m.covariance(group, after))
 			if err != nil {
 				return err
 			}
@@ -232,7 +246,7 @@ func (m *moments) round() error {
 			l.Min = -l.Max
 			for k, q := range solve(row, l) {
 				rounded[index[k]] = float32(q)
-				shift[o] += (row[k] - q) * mean[k]
+				shift[o] += row[k]*before[k] - q*after[k]
 			}
 		}
 	}

@@ -24,10 +24,9 @@ func TestRounderTakesIndefiniteCovariance(t *testing.T) {
 }
 
 func TestConstantInputsAreDamped(t *testing.T) {
-	m := &moments{patches: &patches{row: 2, groups: 1}, compensate: true}
-	m.allocate()
+	m := &moments{patches: &patches{row: 2, groups: 1}, compensate: true, groups: make([]groupMoments, 1)}
 	g := &m.groups[0]
-	g.count, g.sum[0], g.sum[1] = 100, 1e5, 1e5
+	g.count, g.sum = 100, []float64{1e5, 1e5}
 	g.products = []float32{0.99999e8, 0.99999e8, 0.99999e8, 0.99999e8} // less than the square of the mean, by rounding
 	if _, err := newRounder(m.covariance(0, []float64{1e3, 1e3})); err != nil {
 		t.Error(err)
