@@ -64,12 +64,8 @@ func (s *Scaling) quantize(t *tensor.Tensor) (*tensor.Tensor, error) {
 	}
 	values := t.Float32s()
 	ints := make([]int, len(values))
-	inner, channels := 1, 1
-	if s.Axis >= 0 {
-		inner, channels = tensor.Volume(t.Shape()[s.Axis+1:]), t.Shape()[s.Axis]
-	}
 	for i, v := range values {
-		ints[i] = s.levels(i / inner % channels).Quantize(float64(v))
+		ints[i] = s.levels(s.index(i, t.Shape())).Quantize(float64(v))
 	}
 	return integers(ints, s.dtype(), t.Shape()), nil
 }

@@ -87,14 +87,9 @@ func (u *unrounding) scaling(n *graph.Node, s *Scaling) {
 
 // divide returns t in units of the scale.
 func (s *Scaling) divide(t *tensor.Tensor) *tensor.Tensor {
-	inner, channels := 1, 1
-	if s.Axis >= 0 {
-		inner, channels = tensor.Volume(t.Shape()[s.Axis+1:]), t.Shape()[s.Axis]
-	}
 	out := make([]float32, t.Len())
 	for i, v := range t.Float32s() {
-		c := i / inner % channels
-		out[i] = float32(float64(v) / float64(s.Scale[min(c, len(s.Scale)-1)]))
+		out[i] = float32(float64(v) / float64(s.Scale[s.index(i, t.Shape())]))
 	}
 	return tensor.From(out, t.Shape()...)
 }

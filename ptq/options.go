@@ -2,6 +2,7 @@ package ptq
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 
@@ -26,13 +27,15 @@ type config struct {
 	qoperator      bool
 	asymmetric     bool
 	exclude        []string
+	minSQNR        float64           // in dB, under which a node is left in float
+	costly         map[string]string // nodes that were found to be, with the reason
 	batch, threads int
 	progress       func(done int)
 	stats          *Statistics
 }
 
 func newConfig(options []Option) *config {
-	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, batch: 16}
+	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, batch: 16, minSQNR: math.Inf(-1)}
 	for _, o := range options {
 		o(c)
 	}
@@ -103,6 +106,15 @@ func WithExclude(nodes ...string) Option {
 	return func(c *config) { c.exclude = append(c.exclude, nodes...) }
 }
 
+// WithAutoExclude leaves nodes in float whose own signal-to-noise ratio would be under so
+// many dB.
+func WithAutoExclude(db float64) Option { return func(c *config) { c.minSQNR = db } }
+
+// leaveCostly leaves these nodes in float, for the given reasons, and looks for no more.
+func leaveCostly(nodes map[string]string) Option {
+	return func(c *config) { c.costly, c.minSQNR = nodes, math.Inf(-1) }
+}
+
 // WithBatch sets how many inputs calibration runs at once: by default 16.
 func WithBatch(n int) Option { return func(c *config) { c.batch = n } }
 
@@ -139,7 +151,9 @@ func (c *config) bitsOf(n *graph.Node) (weights, activations int) {
 	return c.weightBits, c.actBits
 }
 
-func (c *config) excluded(n *graph.Node) bool { return slices.Contains(c.exclude, n.Name) }
+func (c *config) excluded(n *graph.Node) bool {
+	return slices.Contains(c.exclude, n.Name) || c.costly[n.Name] != ""
+}
 
 // check returns what is wrong with the options for this network.
 func (c *config) check(g *graph.Graph) error {

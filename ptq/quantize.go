@@ -34,6 +34,7 @@ func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options 
 	if err != nil {
 		return nil, err
 	}
+	float := g
 	g = g.Clone()
 	if err := Prepare(g, c.opset()); err != nil {
 		return nil, err
@@ -60,6 +61,9 @@ func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options 
 	}
 	if report.Raised, err = NormalizeParameters(g, c.perChannel, c.shift); err != nil {
 		return nil, err
+	}
+	if costly := costly(g, stats, c.minSQNR); len(costly) > 0 {
+		return Quantize(ctx, float, data, append(options, leaveCostly(costly))...)
 	}
 	report.describe(g, stats)
 	if err := c.lower(ctx, g, data, report); err != nil {

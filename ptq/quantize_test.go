@@ -279,6 +279,25 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
+func TestAutoExclude(t *testing.T) {
+	g, data := residualNet(), images(t, 32, 3, 8, 8)
+	q := mustQuantize(t, g, data, WithNodeBits("conv2", 2, 8), WithAutoExclude(15))
+	if len(q.Float) != 2 || q.Float["conv2"] == "" || q.Float["softmax"] == "" {
+		t.Errorf("in float: %v", q.Float)
+	}
+	for _, n := range q.Graph.Nodes {
+		if n.Name == "conv2" && !n.In(1).IsConst() {
+			t.Error("the weights of conv2 are quantized")
+		}
+	}
+	if db := ratio(outputs(t, g, data), outputs(t, q.Graph, data)); db < 30 {
+		t.Errorf("%.1f dB", db)
+	}
+	if q := mustQuantize(t, g, data, WithAutoExclude(1)); len(q.Float) != 1 {
+		t.Errorf("with a low limit in float: %v", q.Float)
+	}
+}
+
 func TestOptionErrors(t *testing.T) {
 	data := images(t, 2, 3, 8, 8)
 	for name, o := range map[string]Option{

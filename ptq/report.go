@@ -1,6 +1,7 @@
 package ptq
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/narrow-ml/narrow/graph"
@@ -38,7 +39,7 @@ func newReport(g *graph.Graph, c *config) *Report {
 	p := planPoints(g, c.excluded)
 	for n, k := range p.kinds {
 		if k == inFloat {
-			r.Float[n.Name] = p.reasons[n]
+			r.Float[n.Name] = cmp.Or(c.costly[n.Name], p.reasons[n])
 		} else {
 			r.Nodes++
 		}

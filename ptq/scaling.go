@@ -7,6 +7,7 @@ import (
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/tensor"
 )
 
 // Operator and domain of a scaling node: one input, one output, the point
@@ -44,6 +45,14 @@ func (s *Scaling) levels(c int) Levels {
 		c = 0
 	}
 	return Levels{Scale: float64(s.Scale[c]), Zero: s.Zero, Min: s.Min(), Max: s.Max()}
+}
+
+// index returns which of the scales is that of element i of a tensor.
+func (s *Scaling) index(i int, shape []int) int {
+	if s.Axis < 0 {
+		return 0
+	}
+	return i / tensor.Volume(shape[s.Axis+1:]) % shape[s.Axis]
 }
 
 // isWeight reports whether the node scales a constant.

@@ -176,6 +176,7 @@ type optionFlags struct {
 	compensate, noRound bool
 	correctBias         bool
 	exclude             []string
+	autoExclude         float64
 	format              string
 }
 
@@ -194,6 +195,7 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.BoolVar(&o.shift, "shift", false, "make every rescaling a shift of bits")
 	f.BoolVar(&o.noRound, "no-round", false, "leave out rounding and clipping: the same network in other units, to check the pipeline")
 	f.BoolVar(&o.asymmetric, "asymmetric", false, "a zero point for every activation, not only for the network's input")
+	f.Float64Var(&o.autoExclude, "auto-exclude", 0, "leave nodes in float whose own signal-to-noise ratio would be under so many `DB`")
 	f.StringVar(&o.format, "format", "qdq", "`FORMAT` is qdq (QuantizeLinear and DequantizeLinear around operators) or qoperator (QLinearConv, ...)")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave this node in float; may be repeated (`NODE`)")
 	return f
@@ -221,6 +223,9 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		ptq.WithShift(o.shift),
 		ptq.WithNoRound(o.noRound),
 		ptq.WithExclude(o.exclude...),
+	}
+	if o.autoExclude != 0 {
+		opts = append(opts, ptq.WithAutoExclude(o.autoExclude))
 	}
 	for _, text := range o.bits {
 		node, w, a, err := parseNodeBits(text)
