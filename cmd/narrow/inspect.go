@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/onnx"
@@ -21,7 +22,7 @@ type nodeInfo struct {
 	Shape        []int  `json:"shape,omitempty"` // of the first output; -1 where it is free
 	Parameters   int64  `json:"parameters"`
 	MACs         int64  `json:"macs"`         // multiply-accumulates for one input
-	Quantization string `json:"quantization"` // "int8", "float", "not supported", or "" in a network that is quantized already
+	Quantization string `json:"quantization"` // "int8", "float", "not supported"; in a network that is quantized already "integer", "float" or "" for what only moves elements
 	Reason       string `json:"reason,omitempty"`
 }
 
@@ -41,7 +42,8 @@ func newInspect() *cobra.Command {
 		Use:   "inspect MODEL.onnx",
 		Short: "List a network's nodes: operator, shape, parameters, and what quantization would do with each",
 		Long: `Lists every node as quantization sees it: after constants are folded, BatchNormalization is folded into the
-convolution before it and so on. The last column says int8, float and why, or not supported.`,
+convolution before it and so on. The last column says int8, float and why, or not supported;
+of a network that is quantized already, what its plan computes on integers and what in float, and why.`,
 		Args: exactArgs("MODEL.onnx"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g, err := onnx.ReadFile(args[0])
@@ -73,6 +75,13 @@ func inspect(g *graph.Graph) (*networkInfo, error) {
 	} else if err := graph.Infer(g); err != nil {
 		return nil, err
 	}
+	var steps map[string]engine.StepInfo
+	if info.Quantized && supported(g) {
+		var err error
+		if steps, err = stepsByNode(g); err != nil {
+			return nil, err
+		}
+	}
 	var integer int64
 	for _, n := range g.Nodes {
 		node := describe(n)
@@ -80,7 +89,10 @@ func inspect(g *graph.Graph) (*networkInfo, error) {
 		case err != nil:
 			node.Quantization = "not supported"
 		case float == nil:
-			if onIntegers(n) {
+			if s, ok := steps[n.Name]; ok && s.Kind != engine.Move {
+				node.Quantization, node.Reason = string(s.Kind), s.Why
+			}
+			if node.Quantization == string(engine.Integer) {
 				integer += node.MACs
 			}
 		case float[n.Name] != "":
@@ -99,14 +111,23 @@ func inspect(g *graph.Graph) (*networkInfo, error) {
 	return info, nil
 }
 
-// onIntegers reports whether a node of a quantized network multiplies integers:
-// by its operator, or because a DequantizeLinear makes what it multiplies.
-func onIntegers(n *graph.Node) bool {
-	if strings.HasPrefix(n.Op, "QLinear") || strings.HasSuffix(n.Op, "Integer") || n.Op == "QGemm" {
-		return true
+// stepsByNode compiles a quantized network and returns the step that computes each node, by name.
+func stepsByNode(g *graph.Graph) (map[string]engine.StepInfo, error) {
+	net, err := engine.Compile(g)
+	if err != nil {
+		return nil, err
 	}
-	dequantized := func(v *graph.Value) bool { return v != nil && v.Node != nil && v.Node.Op == "DequantizeLinear" }
-	return dequantized(n.In(0)) && dequantized(n.In(1))
+	steps, err := net.Steps()
+	if err != nil {
+		return nil, err
+	}
+	byNode := make(map[string]engine.StepInfo)
+	for _, s := range steps {
+		for _, n := range s.Nodes {
+			byNode[n.Name] = s
+		}
+	}
+	return byNode, nil
 }
 
 // isQuantized reports whether a network has integer nodes already.
