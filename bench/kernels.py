@@ -60,12 +60,12 @@ class GoBenchmarks:
     def __init__(self, binary, seconds):
         self.binary, self.seconds = os.path.abspath(binary), seconds
 
-    def time(self, name):
+    def time(self, name, seconds=None):
         """Seconds of the quickest operation, None if there is no such benchmark here."""
         pattern = "/".join(f"^{re.escape(part)}$" for part in name.split("/"))
         out = subprocess.run(
             [self.binary, "-test.run=^$", f"-test.bench={pattern}",
-             f"-test.benchtime={self.seconds}s"],
+             f"-test.benchtime={seconds or self.seconds}s"],
             env={**os.environ, "GOMAXPROCS": "1"}, cwd=os.path.dirname(self.binary),
             capture_output=True, text=True, check=True).stdout
         best = re.search(r"([\d.]+) best-ns/op", out)
@@ -234,11 +234,11 @@ def measure_peaks(go, rounds):
     for tier in TIERS:
         for what in ("read", "write"):
             for size, n in SIZES.items():
-                times = [go.time(f"BenchmarkPeakMemory/{what}/{tier}/{size}") for _ in range(rounds)]
+                times = [go.time(f"BenchmarkPeakMemory/{what}/{tier}/{size}", 0.1) for _ in range(rounds)]
                 if times[0]:
                     peak[f"{what}/{tier}/{size}"] = 4 * n / min(times)
         for what, lanes in (("f32", {"avx512": 16, "avx2": 8}), ("int8", {"avx512": 64, "avx2": 16})):
-            times = [go.time(f"BenchmarkPeak/{what}/{tier}") for _ in range(rounds)]
+            times = [go.time(f"BenchmarkPeak/{what}/{tier}", 0.1) for _ in range(rounds)]
             if times[0]:  # an operation there is 10000 times 12 multiply-adds of a vector
                 peak[f"{what}/{tier}"] = 2 * 12 * lanes[tier] * 10000 / min(times)
     return peak
@@ -300,7 +300,7 @@ def main():
     go = GoBenchmarks(args.binary, args.seconds)
     go_version = subprocess.run(["go", "version"], capture_output=True, text=True).stdout.split()[2:3]
 
-    peak = measure_peaks(go, 3)
+    peak = measure_peaks(go, 5)
     lines = []
     for rows in (sweep_rows, gemm_rows, convolution_rows):
         for row in rows():
