@@ -271,6 +271,7 @@ var validCalls = map[string]valid{
 	"TopK": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
 		return Attrs{"axis": int64(1), "largest": int64(r.IntN(2))}, []*tensor.Tensor{normal(r, 3, 5, 2), ints(between(r, 1, 5))}
 	},
+	"LSTM": recurrentCall(4), "GRU": recurrentCall(3), "RNN": recurrentCall(1),
 	"CumSum": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
 		return Attrs{"exclusive": int64(r.IntN(2)), "reverse": int64(r.IntN(2))}, []*tensor.Tensor{normal(r, 3, 5), tensor.Scalar(int64(r.IntN(2)))}
 	},
@@ -307,6 +308,26 @@ var validCalls = map[string]valid{
 		return Attrs{"transB": int64(1), "alpha": float32(1)}, slices.Concat(quantizedArgs(r, tensor.Uint8, m, k),
 			[]*tensor.Tensor{bytes8(r, tensor.Int8, n, k), positive(r, n), tensor.New(tensor.Int8, n), c, f32(nil, 20*r.Float32()), bytes8(r, tensor.Uint8)})
 	},
+}
+
+// recurrentCall makes calls of an operator with so many gates.
+func recurrentCall(gates int) valid {
+	return func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
+		steps, batch, input, hidden, dirs := between(r, 1, 5), between(r, 1, 3), between(r, 1, 6), between(r, 1, 6), 1
+		a := Attrs{"hidden_size": int64(hidden), "direction": pick(r, []string{"forward", "reverse", "bidirectional"})}
+		if a["direction"] == "bidirectional" {
+			dirs = 2
+		}
+		if gates == 3 {
+			a["linear_before_reset"] = int64(r.IntN(2))
+		}
+		in := []*tensor.Tensor{normal(r, steps, batch, input), normal(r, dirs, gates*hidden, input), normal(r, dirs, gates*hidden, hidden),
+			normal(r, dirs, 2*gates*hidden), nil, normal(r, dirs, batch, hidden)}
+		if gates == 4 {
+			in = append(in, normal(r, dirs, batch, hidden), normal(r, dirs, 3*hidden))
+		}
+		return a, in
+	}
 }
 
 // lookupValid finds the operator that a key of validCalls means.
