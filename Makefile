@@ -94,12 +94,12 @@ BENCH_COUNT ?= 6
 TIERS ?= avx2 avx512
 
 test-networks: build $(PYTHON) ## networks of several kinds and random ones, in ONNX Runtime
-	$(PYTHON) test/networks/check.py build/narrow
+	$(PYTHON) test/networks/check.py build/narrow audio_opset11 mobilenetv3_opset11 vit_opset11 unet_opset17 detector_opset17
 	$(PYTHON) test/networks/fuzz.py build/narrow --count 25
 
 bench-networks: build $(PYTHON) ## the same, more of it: bench/results/networks.md
 	$(PYTHON) test/networks/check.py build/narrow --table bench/results/networks.md
-	$(PYTHON) test/networks/fuzz.py build/narrow --count 200
+	$(PYTHON) test/networks/fuzz.py build/narrow --count 200 --table bench/results/networks.md
 
 networks: ## train and export testdata/networks anew; PYTHON must have torch and onnx
 	$(PYTHON) testdata/scripts/networks.py

@@ -87,7 +87,7 @@ def check(command, model, folder):
             row[key], row["each"] = sqnr(want, run(ours, test))
             if abs(plain - row[key]) > 0.3:
                 row["failed"] = f"{row[key]:.1f} dB with optimizations, {plain:.1f} dB without"
-        row |= {"nodes": f"{done['nodes_quantized']} + {done['nodes_float']}", "seconds": done["seconds"], "share": narrow(command, "inspect", ours)["integer_macs"]}
+        row |= {"nodes": f"{done['nodes_quantized']} + {done['nodes_float']}", "share": narrow(command, "inspect", ours)["integer_macs"]}
     except Exception as e:
         return row | {"failed": str(e).strip().splitlines()[0]}
     problem = other(model, calib, theirs)
@@ -108,18 +108,18 @@ def table(rows):
         f"Both tools calibrate on the same {CALIBRATION} inputs; SQNR against fp32 over {TEST} others, in ONNX Runtime {ort.__version__} with its default",
         "optimizations, from the mean of the outputs' relative noise. onnxruntime.quantization: QDQ, per channel, Percentile 99.999, a zero point for",
         "every activation, after its own pre-processing; `--asymmetric` gives narrow's activations one too, and `--clip auto` chooses the rule",
-        "of clipping by what it does to the outputs. Nodes, share and time are of that last run.",
+        "of clipping by what it does to the outputs. Nodes and share are of that last run.",
         f"{platform.machine()}, {platform.system()}. Written by `make bench-networks`.",
         "",
-        "| network | narrow | --asymmetric | --asymmetric --clip auto | onnxruntime.quantization | nodes on integers + in float | MACs on integers | seconds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| network | narrow | --asymmetric | --asymmetric --clip auto | onnxruntime.quantization | nodes on integers + in float | MACs on integers |",
+        "|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         if "nodes" not in r:
-            out.append(f"| {r['network']} | failed: {r['failed']} | | | | | | |")
+            out.append(f"| {r['network']} | failed: {r['failed']} | | | | | |")
             continue
         peer = f"{r['other']:.1f} dB" if "other" in r else "its file is refused: " + r["problem"].split(" : ", 2)[-1].split(":")[-1].strip()
-        out.append(f"| {r['network']} | {r['narrow']:.1f} dB | {r['asymmetric']:.1f} dB | {r['auto']:.1f} dB | {peer} | {r['nodes']} | {r['share']:.1f} % | {r['seconds']:.2f} |")
+        out.append(f"| {r['network']} | {r['narrow']:.1f} dB | {r['asymmetric']:.1f} dB | {r['auto']:.1f} dB | {peer} | {r['nodes']} | {r['share']:.1f} % |")
     return "\n".join(out) + "\n"
 
 

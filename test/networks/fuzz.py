@@ -1,6 +1,6 @@
 """Builds random networks and checks narrow on each against ONNX Runtime.
 
-    python test/networks/fuzz.py NARROW [--count 200] [--first 0] [--keep FOLDER]
+    python test/networks/fuzz.py NARROW [--count 200] [--first 0] [--keep FOLDER] [--table FILE.md]
 
 For each network: narrow's fp32 outputs are ONNX Runtime's; narrow quantizes it with five sets of options; ONNX Runtime loads what
 was written, and the SQNR is over 15 dB. A network where a set stays under that is shown with its seed, and so is a failure;
@@ -332,6 +332,7 @@ def main():
     p.add_argument("--count", type=int, default=200)
     p.add_argument("--first", type=int, default=0)
     p.add_argument("--keep", help="folder for the networks")
+    p.add_argument("--table", help="file to append the results to")
     args = p.parse_args()
     failed, levels = 0, []
     with tempfile.TemporaryDirectory() as folder:
@@ -341,11 +342,21 @@ def main():
             if problems:
                 failed += 1
                 print(f"network {seed}:", "; ".join(problems), flush=True)
+    rows = [
+        f"{args.count} random networks (`test/networks/fuzz.py`), {failed} with a problem: fp32 outputs that are not ONNX Runtime's, a file that it",
+        f"does not load, or an SQNR under {LEAST_SQNR} dB.",
+        "",
+        "| options | least SQNR | median |",
+        "|---|---|---|",
+    ]
     for i, options in enumerate(OPTIONS):
         v = sorted(s[i] for s in levels if len(s) == len(OPTIONS))
         if v:
-            print(f"{' '.join(options) or 'defaults':50} SQNR least {v[0]:.1f}, median {v[len(v) // 2]:.1f} dB")
-    print(f"{args.count} networks, {failed} with a problem")
+            rows.append(f"| {' '.join(options) or 'defaults'} | {v[0]:.1f} dB | {v[len(v) // 2]:.1f} dB |")
+    print("\n".join(rows))
+    if args.table:
+        with open(args.table, "a") as f:
+            f.write("\n## Random networks\n\n" + "\n".join(rows) + "\n")
     sys.exit(failed > 0)
 
 
