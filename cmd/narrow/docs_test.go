@@ -8,24 +8,29 @@ import (
 )
 
 // TestDocs runs every command of the README and of docs/ that starts with
-// "narrow" in a block marked sh, in the order of the page.
+// "narrow" in a block marked sh, in the order of the page. The pages share one
+// folder and one run of the demo.
 func TestDocs(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("no pages, error %v", err)
 	}
+	commands := make(map[string][][]string)
 	for _, page := range append(pages, "../../README.md") {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands[page] = docCommands(string(b))
+	}
+	t.Chdir(t.TempDir())
+	mustRun(t, "demo", "--calibration", "40", "--test", "60")
+	for page, all := range commands {
 		t.Run(filepath.Base(page), func(t *testing.T) {
-			b, err := os.ReadFile(page)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Chdir(t.TempDir())
-			for _, args := range docCommands(string(b)) {
-				if args[0] == "demo" {
-					args = append(args, "--calibration", "40", "--test", "60")
+			for _, args := range all {
+				if args[0] != "demo" {
+					mustRun(t, args...)
 				}
-				mustRun(t, args...)
 			}
 		})
 	}
