@@ -13,6 +13,3 @@ func aligned[T any](n int) []T {
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(buf)))%cacheLine) / size
 	return buf[skip : skip+n : skip+n]
 }
-
-// alignedF32 returns n zeros that start at a cache line.
-func alignedF32(n int) []float32 { return aligned[float32](n) }

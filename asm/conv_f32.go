@@ -45,7 +45,7 @@ func packConvF32(w, bias []float32, m, c int, spec ConvSpec, tiles, depthwise ti
 
 // packDepthwiseF32 packs w [c][area] as [area][c].
 func packDepthwiseF32(w, bias []float32, c, area int, kernels []func(*tileArgs)) panelF32 {
-	p := panelF32{cols: c, w: alignedF32(area * c), bias: alignedF32(c), kernels: kernels}
+	p := panelF32{cols: c, w: aligned[float32](area * c), bias: aligned[float32](c), kernels: kernels}
 	copy(p.bias, bias)
 	for t := range area {
 		for j := range c {

@@ -62,8 +62,8 @@ func benchConvF32(b *testing.B, s convShape, tiles, depthwise tileSet) {
 	f := packConvF32(make([]float32, weights), make([]float32, s.m), s.m, s.c, s.spec, tiles, depthwise)
 	var src, dst []Image[float32]
 	for range s.batch {
-		src = append(src, Image[float32]{alignedF32(h * w * s.c), h, w, s.c, w * s.c, s.c})
-		dst = append(dst, Image[float32]{alignedF32(s.h * s.w * s.m), s.h, s.w, s.m, s.w * s.m, s.m})
+		src = append(src, Image[float32]{aligned[float32](h * w * s.c), h, w, s.c, w * s.c, s.c})
+		dst = append(dst, Image[float32]{aligned[float32](s.h * s.w * s.m), s.h, s.w, s.m, s.w * s.m, s.m})
 	}
 	r := newBestRate(b)
 	for b.Loop() {

@@ -140,7 +140,7 @@ func TestSgemmF32Panics(t *testing.T) {
 func BenchmarkSgemmF32(b *testing.B) {
 	const n = 512
 	rng := rand.New(rand.NewPCG(1, 1))
-	x, y, z := randomF32(rng, n*n), randomF32(rng, n*n), alignedF32(n*n) // gonum skips zeros
+	x, y, z := randomF32(rng, n*n), randomF32(rng, n*n), aligned[float32](n*n) // gonum skips zeros
 	for _, k := range kernels {
 		if k.op != "tileF32" || k.tier > active || !sameArch(k.tier, active) {
 			continue
@@ -166,7 +166,7 @@ func BenchmarkSgemmF32(b *testing.B) {
 
 func TestProductsDoNotAllocate(t *testing.T) {
 	const n = 64
-	a, b, c := alignedF32(n*n), alignedF32(n*n), alignedF32(n*n)
+	a, b, c := aligned[float32](n*n), aligned[float32](n*n), aligned[float32](n*n)
 	g := PackGemmF32(b, n, n, false, nil)
 	for name, run := range map[string]func(){
 		"GemmF32":  func() { g.Run(c, a, n, n, n, 0, 6) },

@@ -112,8 +112,8 @@ func TestGlobalAveragePoolF32(t *testing.T) {
 
 // BenchmarkPoolF32 measures Gelem/s of the source.
 func BenchmarkPoolF32(b *testing.B) {
-	src := Image[float32]{alignedF32(56 * 56 * 64), 56, 56, 64, 56 * 64, 64}
-	dst := Image[float32]{alignedF32(28 * 28 * 64), 28, 28, 64, 28 * 64, 64}
+	src := Image[float32]{aligned[float32](56 * 56 * 64), 56, 56, 64, 56 * 64, 64}
+	dst := Image[float32]{aligned[float32](28 * 28 * 64), 28, 28, 64, 28 * 64, 64}
 	two := PoolSpec{2, 2, 2, 2, 1, 1, 0, 0}
 	for name, run := range map[string]func(){
 		"max2x2":     func() { MaxPoolF32(dst, src, two, 0, 28) },

@@ -76,7 +76,7 @@ func (s tileSet) panels(first, count, input, depth int, bias []float32, weight f
 		n := width.cols
 		p := panelF32{
 			first: first, cols: min(n, end-first), input: input,
-			w: alignedF32(depth * n), bias: alignedF32(n), kernels: width.kernels,
+			w: aligned[float32](depth * n), bias: aligned[float32](n), kernels: width.kernels,
 		}
 		for j := range p.cols {
 			if bias != nil {
@@ -136,7 +136,7 @@ func (s *scratchF32) release() {
 // floats returns n floats of unspecified content.
 func (s *scratchF32) floats(n int) []float32 {
 	if cap(s.buf) < n {
-		s.buf = alignedF32(n)
+		s.buf = aligned[float32](n)
 	}
 	return s.buf[:n]
 }
@@ -144,7 +144,7 @@ func (s *scratchF32) floats(n int) []float32 {
 // zeros returns n zeros, to be read only.
 func (s *scratchF32) zeros(n int) []float32 {
 	if cap(s.zero) < n {
-		s.zero = alignedF32(n)
+		s.zero = aligned[float32](n)
 	}
 	return s.zero[:n]
 }

@@ -63,7 +63,7 @@ func testInterleave[T comparable](t *testing.T, fn interleaveKernel[T], random f
 func BenchmarkTranspose(b *testing.B) {
 	for _, c := range []int{3, 64} {
 		const pixels = 56 * 56
-		x, y := alignedF32(c*pixels), alignedF32(c*pixels)
+		x, y := aligned[float32](c*pixels), aligned[float32](c*pixels)
 		for name, run := range map[string]func(){
 			"toChannelsLast":  func() { TransposeF32(y, x, c, pixels, c, pixels) },
 			"toChannelsFirst": func() { TransposeF32(x, y, pixels, c, pixels, c) },
