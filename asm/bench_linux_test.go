@@ -3,8 +3,20 @@ package asm
 import (
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
+
+// threadTime returns the processor time that the calling thread has taken.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
 
 // benchSlice returns a slice of n elements on large pages, as NumPy has them:
 // with small ones the translation of addresses would be measured.
