@@ -108,6 +108,9 @@ func (c *config) lower(ctx context.Context, g *graph.Graph, data dataset.Source,
 	if err != nil {
 		return err
 	}
+	if err := CheckSums(g); err != nil {
+		return err
+	}
 	if !c.qoperator {
 		return LowerQDQ(g)
 	}

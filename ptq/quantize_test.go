@@ -3,6 +3,7 @@ package ptq
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -275,6 +276,25 @@ func TestReproducible(t *testing.T) {
 			if !bytes.Equal(first, b.Bytes()) {
 				t.Fatalf("%d threads, batches of %d: the file differs", threads, batch)
 			}
+		}
+	}
+}
+
+func TestCheckSums(t *testing.T) {
+	// 200000 weights of 127 times at least 128 are more than 2^31; 60000 times 255 are not.
+	for _, c := range []struct {
+		rows     int
+		overflow bool
+	}{{60000, false}, {200000, true}} {
+		n, x := newNet(c.rows)
+		w := tensor.New(tensor.Float32, 1, c.rows)
+		for i := range w.F32() {
+			w.F32()[i] = 1
+		}
+		g := n.done(n.New("matrix", "Gemm", op.Attrs{"transB": int64(1)}, x, graph.NewConst("w", w)))
+		_, err := Quantize(context.Background(), g, images(t, 2, c.rows))
+		if errors.Is(err, ErrOverflow) != c.overflow {
+			t.Errorf("%d weights: %v", c.rows, err)
 		}
 	}
 }

@@ -195,16 +195,17 @@ func section(w io.Writer, title string, all []*model, rows []row) error {
 	worst := make([]float64, len(all))
 	for i, r := range rows {
 		fmt.Fprintf(w, "\n| %s |", r.name)
-		start := time.Now()
+		start, cells := time.Now(), ""
 		for k, m := range all {
 			top1, sqnr, err := m.measure(r.options)
 			if err != nil {
 				return fmt.Errorf("%s: %s: %w", m.name, r.name, err)
 			}
 			worst[k] = max(worst[k], m.correct-top1)
-			fmt.Fprintf(w, " %.2f / %.1f |", top1, sqnr)
+			cells += fmt.Sprintf(" %.2f / %.1f |", top1, sqnr)
 		}
-		fmt.Fprintf(os.Stderr, "%s: %d of %d (%.1f s)\n", title, i+1, len(rows), time.Since(start).Seconds())
+		fmt.Fprint(w, cells)
+		fmt.Fprintf(os.Stderr, "%s, %d of %d: %s:%s (%.1f s)\n", title, i+1, len(rows), r.name, cells, time.Since(start).Seconds())
 	}
 	fmt.Fprint(w, "\n| largest loss of top-1 |")
 	for _, l := range worst {

@@ -1,0 +1,124 @@
+package ptq_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/ptq"
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+// network is two matrices with a Relu between, and inputs for it; a real program
+// has them from onnx.ReadFile and dataset.Open.
+func network() (*graph.Graph, dataset.Source) {
+	matrix := func(name string, rows, columns int) *graph.Value {
+		w := tensor.New(tensor.Float32, rows, columns)
+		for i := range w.F32() {
+			w.F32()[i] = float32(i*7%13)/13 - 0.5
+		}
+		return graph.NewConst(name, w)
+	}
+	x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: []int{op.Unknown, 4}, Known: true}}
+	g := &graph.Graph{Opset: map[string]int{"": 13}, Inputs: []*graph.Value{x}}
+	hidden := g.New("hidden", "Relu", nil, g.New("first", "Gemm", nil, x, matrix("w1", 4, 8), matrix("b1", 1, 8)))
+	g.Outputs = []*graph.Value{g.New("second", "Gemm", nil, hidden, matrix("w2", 8, 3))}
+
+	inputs := tensor.New(tensor.Float32, 100, 4)
+	for i := range inputs.F32() {
+		inputs.F32()[i] = float32(i*31%97)/97 - 0.3
+	}
+	data, err := dataset.FromTensors(inputs)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return g, data
+}
+
+func ExampleQuantize() {
+	g, data := network()
+	q, err := ptq.Quantize(context.Background(), g, data, ptq.WithClip(ptq.MSE), ptq.WithShift(true))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, t := range q.Tensors {
+		fmt.Printf("%s: unsigned %v, %d bits\n", t.Name, t.Unsigned, t.Bits)
+	}
+	// Output:
+	// x: unsigned true, 8 bits
+	// hidden_equalized: unsigned true, 8 bits
+}
+
+// The steps can be called alone, in another order or with others between.
+func Example_steps() {
+	g, data := network()
+	if err := ptq.Prepare(g, 13); err != nil {
+		log.Fatal(err)
+	}
+	eight := func(*graph.Node) (weights, activations int) { return 8, 8 }
+	none := func(*graph.Node) bool { return false }
+	ptq.InsertScaling(g, eight, none)
+	stats, err := ptq.Calibrate(context.Background(), g, data, 16, 1, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ptq.SignMap(g, stats)
+	if err := ptq.NormalizeActivations(g, stats, ptq.Max, false); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := ptq.NormalizeParameters(g, true, false); err != nil {
+		log.Fatal(err)
+	}
+	ptq.RoundWeights(g)
+	if err := ptq.LowerQDQ(g); err != nil {
+		log.Fatal(err)
+	}
+	for _, n := range g.Nodes {
+		if n.Op == "QuantizeLinear" {
+			fmt.Println(n.Inputs[0].Name)
+		}
+	}
+	// Output:
+	// x
+	// hidden
+}
+
+// Statistics of shards of the data, gathered anywhere, are the same as those of all.
+func ExampleCollect() {
+	g, data := network()
+	a, err := ptq.Collect(context.Background(), g, data, nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	b, err := ptq.Collect(context.Background(), g, data, nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	a.Merge(b)
+	var file bytes.Buffer
+	if err := a.Write(&file); err != nil {
+		log.Fatal(err)
+	}
+	again, err := ptq.ReadStatistics(file.Bytes())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(again.Inputs, "inputs,", len(again.Tensors), "tensors")
+	// Output: 200 inputs, 2 tensors
+}
+
+func ExampleClip_Threshold() {
+	var h ptq.Histogram
+	for i := range 1000 {
+		if err := h.Add([]float32{float32(i%100) / 100, 5}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	grid := ptq.Grid{Bits: 8}
+	fmt.Println(ptq.Max.Threshold(&h, grid), ptq.Percentile(50).Threshold(&h, grid) < 1)
+	// Output: 5 true
+}
