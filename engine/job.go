@@ -24,7 +24,8 @@ type job struct {
 	shared   *call      // when the workers share the steps
 	progress []progress // of each step, likewise
 
-	pending sync.WaitGroup // helpers
+	helpers []ticket
+	pending sync.WaitGroup // for the helpers
 	failed  atomic.Bool
 	once    sync.Mutex
 	err     error
@@ -56,11 +57,17 @@ func (j *job) run(ctx context.Context, ins, outs []*tensor.Tensor, n int) error 
 		j.share(n)
 		defer func() { j.release(j.shared); j.shared = nil }()
 	}
+	j.helpers = j.helpers[:0]
 	for i := 1; i < threads; i++ {
 		j.pending.Add(1)
-		help(j, i)
+		j.helpers = append(j.helpers, callHelper(j, i))
 	}
 	j.work(0)
+	for _, h := range j.helpers {
+		if h.dismiss() {
+			j.pending.Done()
+		}
+	}
 	j.pending.Wait()
 	return j.err
 }

@@ -34,7 +34,7 @@ type plan struct {
 const (
 	// cachedActivations is how many bytes of activations a piece should have:
 	// they are read back from the second-level cache.
-	cachedActivations = 384 << 10
+	cachedActivations = 96 << 10
 	// maxPiece bounds the samples of a piece; a product by a matrix gains nothing beyond.
 	maxPiece = 32
 	// tileOps is about the least number of operations worth handing to
