@@ -26,11 +26,6 @@ wheel: lib ## the Python package, in build/wheel
 	build/wheel-venv/bin/pip install -q 'setuptools>=77' wheel
 	build/wheel-venv/bin/pip wheel -q --no-build-isolation --no-deps -w build/wheel build/python
 
-test-python: wheel $(PYTHON) ## the Python package against NumPy and ONNX Runtime
-	$(PYTHON) -m pip install -q --force-reinstall --no-deps build/wheel/narrow-*.whl
-	$(PYTHON) -m pip install -q pytest
-	$(PYTHON) -m pytest -q python/tests --import-mode=importlib
-
 demo: ## quantize the built-in network and compare the options
 	$(GO) run ./cmd/narrow demo
 
@@ -82,6 +77,11 @@ build/venv/bin/python: test/ort/requirements.txt
 	python3 -m venv build/venv
 	build/venv/bin/pip install -q -r $<
 	touch $@
+
+test-python: wheel $(PYTHON) ## the Python package against NumPy and ONNX Runtime
+	$(PYTHON) -m pip install -q --force-reinstall --no-deps build/wheel/narrow-*.whl
+	$(PYTHON) -m pip install -q pytest
+	$(PYTHON) -m pytest -q python/tests --import-mode=importlib
 
 test-ort: build $(PYTHON) ## quantize real models and run them in ONNX Runtime
 	$(PYTHON) test/ort/check.py build/narrow $(NARROW_SHARED)
