@@ -29,9 +29,10 @@ func main() {
 	shared := flag.String("shared", "../shared", "folder of the shared models and data")
 	output := flag.String("o", "", "Markdown file to write; standard output if empty")
 	only := flag.String("model", "", "measure this model only")
+	part := flag.String("part", "", "measure this part only: \"Each step\", \"Few bits\" or \"All combinations\"")
 	limit := flag.Int("limit", 0, "test on the first so many inputs only")
 	flag.Parse()
-	write := func(w io.Writer) error { return report(w, *shared, *only, *limit) }
+	write := func(w io.Writer) error { return report(w, *shared, *only, *part, *limit) }
 	var err error
 	if *output == "" {
 		err = write(os.Stdout)
@@ -71,7 +72,7 @@ var models = []struct {
 	{"mobilenetv2_cifar10", "cifar10", 500, cifar},
 }
 
-func report(w io.Writer, shared, only string, limit int) error {
+func report(w io.Writer, shared, only, part string, limit int) error {
 	var all []*model
 	for _, m := range models {
 		if only != "" && only != m.file {
@@ -85,13 +86,18 @@ func report(w io.Writer, shared, only string, limit int) error {
 	}
 	fmt.Fprint(w, "# What the options do\n\nWritten by `make bench-options`: calibrated on 500 inputs (200 for dscnn), run on integers by narrow on the whole test\n"+
 		"set. Each cell is top-1 in percent and the signal-to-noise ratio of the outputs against fp32 in dB.\n\n")
-	if err := section(w, "Each step", all, steps()); err != nil {
-		return err
+	for _, s := range []struct {
+		title string
+		rows  []row
+	}{{"Each step", steps()}, {"Few bits", fewBits()}, {"All combinations", combinations()}} {
+		if part != "" && part != s.title {
+			continue
+		}
+		if err := section(w, s.title, all, s.rows); err != nil {
+			return err
+		}
 	}
-	if err := section(w, "Few bits", all, fewBits()); err != nil {
-		return err
-	}
-	return section(w, "All combinations", all, combinations())
+	return nil
 }
 
 func load(shared, name, data string, calib, limit int, options []dataset.Option) (*model, error) {
