@@ -1,7 +1,6 @@
 package ptq
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/narrow-ml/narrow/graph"
@@ -22,37 +21,10 @@ func Prepare(g *graph.Graph, opset int) error {
 		return fmt.Errorf("ptq: %w", err)
 	}
 	nameNodes(g)
-	if err := checkWeights(g); err != nil {
-		return err
-	}
 	splitSums(g)
 	widenGemmBiases(g)
 	if err := g.Sort(); err != nil {
 		return fmt.Errorf("ptq: %w", err)
-	}
-	return nil
-}
-
-// ErrWeights reports weights that no integers can stand for.
-var ErrWeights = errors.New("the weights hold NaN or infinite values")
-
-// checkWeights returns an error if weights or a bias are not finite. Other
-// constants may be infinite, as the mask of an attention is.
-func checkWeights(g *graph.Graph) error {
-	for _, n := range g.Nodes {
-		if kinds[n.Op] != affine || n.Domain != "" {
-			continue
-		}
-		for _, v := range n.Inputs {
-			if !v.IsConst() || v.Const.DType() != tensor.Float32 {
-				continue
-			}
-			for i, f := range v.Const.F32() {
-				if f-f != 0 {
-					return nodeError(n, fmt.Errorf("%w: %q holds %v at %d: the model must be repaired", ErrWeights, v.Name, f, i))
-				}
-			}
-		}
 	}
 	return nil
 }
