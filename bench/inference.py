@@ -104,6 +104,7 @@ def main():
     args = parser.parse_args()
     if not os.path.isdir(SHARED):
         sys.exit("no shared test data: set NARROW_SHARED to its folder")
+    load = os.getloadavg()[0]
     lines = [
         "# Whole networks beside ONNX Runtime",
         "",
@@ -111,6 +112,7 @@ def main():
         "",
         f"Inputs a second on the same files, fp32 and quantized by narrow (QDQ); medians of {args.rounds} rounds in which all take turns,",
         "each turn counted by its fastest run. The ratio of int8 is to the better of ONNX Runtime's fp32 and int8.",
+        f"Load average before: {load:.0f}. Beside other work two threads seldom run at once, and long runs are cut into: then trust the rows of batch 1, one thread.",
         "",
         "| network | batch | threads | narrow fp32 | ORT fp32 | ratio | narrow int8 | ORT int8 | ratio |",
         "|---|---|---|---|---|---|---|---|---|",
