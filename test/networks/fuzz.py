@@ -282,12 +282,12 @@ def close(want, got):
 
 
 def inputs(builder, count, seed):
-    """Smooth signals with noise, as pictures and sounds are: white noise averages out to nothing."""
+    """Smooth signals with noise within bounds, as pictures and sounds are: white noise averages out to nothing."""
     r = np.random.default_rng(seed)
     x = r.standard_normal((count, *builder.input)) * 0.5
     for axis in range(2, x.ndim):
         x += np.cumsum(r.standard_normal((count, builder.input[0], *[builder.input[i - 1] if i == axis else 1 for i in range(2, x.ndim)])), axis) * 0.3
-    return x.astype(np.float32)
+    return np.clip(x, -2.5, 2.5).astype(np.float32)
 
 
 def check(narrow, seed, folder):
