@@ -5,6 +5,7 @@
 NARROW is the command, SHARED the folder with models/ and data/. Prints a table; exits with 1 if anything misses its mark.
 """
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import onnxruntime as ort
 NARROW, SHARED = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 CIFAR = ["--scale", "1/255", "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]
 failures = []
+logging.disable(logging.WARNING)  # onnxruntime.quantization warns of every shape that it cannot infer
 
 
 @dataclass
