@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/narrow-ml/narrow/engine"
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -124,6 +126,15 @@ func runCase(dir string) (ops []string, err error) {
 			ops = append(ops, n.Op)
 		}
 	}
+	inferred := g.Clone()
+	for _, v := range inferred.Outputs {
+		if v.Node != nil {
+			v.Type = op.Type{} // what the file says is not to help
+		}
+	}
+	if err := graph.Infer(inferred); err != nil {
+		return ops, fmt.Errorf("inference: %w", err)
+	}
 	net, err := engine.Compile(g)
 	if err != nil {
 		return ops, err
@@ -150,12 +161,23 @@ func runCase(dir string) (ops []string, err error) {
 			return ops, fmt.Errorf("%d outputs, want %d", len(got), len(want))
 		}
 		for i := range want {
+			if t := inferred.Outputs[i].Type; !agrees(t, got[i]) {
+				return ops, fmt.Errorf("output %d is %s, inference says %s%v", i, got[i], t.DType, t.Shape)
+			}
 			if err := compareTensors(got[i], want[i], exact); err != nil {
 				return ops, fmt.Errorf("output %d: %w", i, err)
 			}
 		}
 	}
 	return ops, nil
+}
+
+// agrees reports whether what is known of a value is true of x.
+func agrees(t op.Type, x *tensor.Tensor) bool {
+	if t.DType != tensor.Undefined && t.DType != x.DType() {
+		return false
+	}
+	return !t.Known || slices.EqualFunc(t.Shape, x.Shape(), func(known, n int) bool { return known == op.Unknown || known == n })
 }
 
 func readTensors(set, kind string) ([]*tensor.Tensor, error) {
