@@ -25,7 +25,8 @@ func Upgrade(g *graph.Graph, version int) error {
 		return nil
 	}
 	if from < OldestOpset || version > LatestOpset {
-		return fmt.Errorf("onnx: operator set %d cannot be upgraded to %d: the versions %d to %d are %w", from, version, OldestOpset, LatestOpset, ErrUnsupported)
+		return fmt.Errorf("onnx: an upgrade from operator set %d to %d is %w, only from %d on up to %d: export the model for a later one",
+			from, version, ErrUnsupported, OldestOpset, LatestOpset)
 	}
 	// Ranks make some rewrites simpler. Where they are not known, or the graph
 	// is broken, the general form is as right.
