@@ -28,7 +28,6 @@ type builder struct {
 	buffers []*buffer
 	steps   []*step
 	slots   int
-	current *graph.Node
 	why     string // why the current node stays float
 	requant Requant
 	err     error // the first that a lowerer found
@@ -103,7 +102,7 @@ func (b *builder) lower(n *graph.Node) error {
 		return b.lower(n)
 	}
 	b.done[n] = true
-	b.current, b.why = n, ""
+	b.why = ""
 	if fast := lowerers[n.Op]; fast == nil || n.Domain != "" && n.Domain != "ai.onnx" && n.Domain != "com.microsoft" || !fast(b, n) {
 		b.generic(n)
 	}
@@ -230,7 +229,7 @@ func (b *builder) observed(v *graph.Value) bool {
 	return ok
 }
 
-// names returns what to call the step of some nodes.
+// label returns what to call the step of some nodes.
 func (b *builder) label(nodes ...*graph.Node) string {
 	s := ""
 	for i, n := range nodes {

@@ -114,11 +114,11 @@ func (b *builder) addend(n *graph.Node, v *graph.Value) *graph.Value {
 		return nil
 	}
 	if o.Node != nil && !b.done[o.Node] {
-		saved, why := b.current, b.why
+		why := b.why
 		if b.lower(o.Node) != nil {
 			return nil
 		}
-		b.current, b.why = saved, why
+		b.why = why
 	}
 	if !b.available(o) { // it is being lowered right now: its step comes after
 		return nil

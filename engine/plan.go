@@ -37,9 +37,9 @@ const (
 	cachedActivations = 96 << 10
 	// maxPiece bounds the samples of a piece; a product by a matrix gains nothing beyond.
 	maxPiece = 32
-	// tileOps is about the least number of operations worth handing to
-	// another worker.
-	tileOps = 100_000
+	// tileTime is about how long a tile should take at least, in nanoseconds, to
+	// be worth handing to another worker.
+	tileTime = 2500
 )
 
 // newPlan compiles the network for inputs of these types.
@@ -81,7 +81,7 @@ func compilePlan(net *Net, inputs []op.Type, batched bool, piece int) (p *plan, 
 	}
 	p.spent = make([]atomic.Int64, len(p.steps))
 	for _, s := range p.steps {
-		p.tiles = append(p.tiles, max(1, min(s.units(1), 2*net.threads, s.ops/tileOps)))
+		p.tiles = append(p.tiles, max(1, min(s.units(1), 2*net.threads, s.nanoseconds()/tileTime)))
 	}
 	p.calls.New = func() any { return p.newCall() }
 	p.jobs.New = func() any { return newJob(p) }
@@ -169,7 +169,7 @@ func (p *plan) run(ctx context.Context, ins, outs []*tensor.Tensor, n int) error
 	return j.run(ctx, ins, outs, n)
 }
 
-// piecewise computes a piece of a run on one worker.
+// sequence computes all steps of a piece on one worker.
 func (p *plan) sequence(ctx context.Context, c *call, w *worker) error {
 	for i, s := range p.steps {
 		if err := ctx.Err(); err != nil {

@@ -22,11 +22,24 @@ type step struct {
 	kind  Kind
 	why   string // why it is float in a network that has integers
 	ops   int    // arithmetic operations for one sample
+	slow  bool   // few operations for each element that is read: a depthwise convolution
 
 	reads, writes []*buffer
 
 	units func(n int) int                            // into how many parts n samples can be cut
 	run   func(c *call, w *worker, lo, hi int) error // computes parts [lo, hi)
+}
+
+// nanoseconds is about how long a sample takes: right to a factor of two or
+// three on the processors of the day.
+func (s *step) nanoseconds() int {
+	switch {
+	case s.slow:
+		return s.ops / 40
+	case s.kind == Integer:
+		return s.ops / 300
+	}
+	return s.ops / 80
 }
 
 // call is the memory of one piece of a run.

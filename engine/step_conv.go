@@ -129,6 +129,7 @@ func lowerConv(b *builder, n *graph.Node) bool {
 	s.of(n).of(t.nodes...).reading(src)
 	s.name = b.label(s.nodes...)
 	s.ops = 2 * dst.h * dst.w * tensor.Volume(weights)
+	s.slow = weights[1] == 1
 	if add != nil {
 		s.reading(add)
 	}

@@ -96,7 +96,7 @@ func lowerPool(b *builder, n *graph.Node) bool {
 	})
 	s.ops = dst.h * dst.w * dst.c * spec.KH * spec.KW
 	b.add(s.of(n).reading(src))
-	b.setImage(y, dst)
+	b.value(y).in[last] = dst
 	return true
 }
 
@@ -110,9 +110,4 @@ func outOf(shape []int) (h, w int) {
 		return 1, shape[2]
 	}
 	return 1, 1
-}
-
-// setImage makes a channels-last buffer the form of y, which may lack the dimensions of its one pixel.
-func (b *builder) setImage(y *graph.Value, dst *buffer) {
-	b.value(y).in[last] = dst
 }

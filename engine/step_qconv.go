@@ -155,6 +155,7 @@ func (b *builder) integerConv(n *graph.Node, in *graph.Value, x *quant, w matrix
 	s.of(n).of(e.nodes...).reading(src)
 	s.name = b.label(s.nodes...)
 	s.ops = 2 * dst.h * dst.w * tensor.Volume(w.shape)
+	s.slow = w.shape[1] == 1
 	if e.add != nil {
 		s.reading(e.add)
 	}
