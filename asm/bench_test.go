@@ -1,7 +1,6 @@
 package asm
 
 import (
-	"runtime"
 	"testing"
 	"time"
 )
@@ -15,17 +14,16 @@ type bestRate struct {
 }
 
 func newBestRate(b *testing.B) *bestRate {
-	runtime.LockOSThread() // until the benchmark's goroutine ends: threadTime is that of one thread
 	return &bestRate{b: b, best: 1 << 62}
 }
 
 // time runs one iteration.
 func (r *bestRate) time(iteration func()) {
-	start, used := time.Now(), threadTime()
+	start, used := time.Now(), processTime()
 	iteration()
 	elapsed := time.Since(start)
 	if used > 0 {
-		elapsed = min(elapsed, threadTime()-used)
+		elapsed = min(elapsed, processTime()-used)
 	}
 	r.best = min(r.best, elapsed)
 }
