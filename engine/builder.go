@@ -78,7 +78,22 @@ func (b *builder) build() error {
 	for i, v := range b.graph.Outputs {
 		b.output(i, v)
 	}
+	b.explain()
 	return nil
+}
+
+// explain gives a reason to steps that are float though what they read is quantized.
+func (b *builder) explain() {
+	for _, s := range b.steps {
+		if s.kind != Float || s.why != "" {
+			continue
+		}
+		for _, n := range s.nodes {
+			if n.Op != "DequantizeLinear" && slices.ContainsFunc(n.Inputs, func(v *graph.Value) bool { return b.quantOf(v) != nil }) {
+				s.why = "there is no integer " + n.Op
+			}
+		}
+	}
 }
 
 // lower adds the steps of one node, unless they are there already or all its

@@ -188,12 +188,12 @@ func (b *builder) tensor(v *graph.Value) int {
 	src := b.ownForm(v, &val.forms)
 	b.slots++
 	val.slot = b.slots
-	slot := val.slot
+	slot, batched := val.slot, b.batched // a step must not keep the builder
 	_, sample := b.samplesOf(t.Shape)
 	size := tensor.Volume(sample)
 	b.add(wholeStep("to tensor", func(c *call, w *worker) error {
 		shape := append([]int(nil), t.Shape...)
-		if b.batched {
+		if batched {
 			shape[0] = c.n
 		}
 		out := tensor.New(t.DType, shape...)

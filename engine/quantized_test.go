@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -328,4 +329,35 @@ func TestCancel(t *testing.T) {
 			t.Errorf("batch %d: a cancelled run gave no error", n)
 		}
 	}
+}
+
+// TestMemory checks that a network of bytes takes at most a third of what the
+// same network of floats does, its file's constants not counted.
+func TestMemory(t *testing.T) {
+	q, x := newQDQ(1, false, 256, 6, 6)
+	integers := q.done(q.quantized(q.conv(q.quantized(q.conv(x, 256, 256, 3, nil)), 256, 256, 3, nil)))
+	f, _ := newQDQ(1, false, 256, 6, 6)
+	v := f.Inputs[0]
+	f.Nodes = nil
+	for range 2 {
+		v = f.node("Conv", op.Attrs{"pads": []int64{1, 1, 1, 1}}, v, f.constant(randomInput(1, 256, 256, 3, 3)))
+	}
+	bytes, floats := memoryOf(t, integers), memoryOf(t, f.done(v))
+	if 3*bytes > floats {
+		t.Errorf("%d bytes on integers, %d in float", bytes, floats)
+	}
+}
+
+// memoryOf returns what compiling and running a network once leaves allocated.
+func memoryOf(t *testing.T, g *graph.Graph) int64 {
+	var before, after runtime.MemStats
+	x := randomInput(1, 1, 256, 6, 6)
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	net := compile(t, g, engine.WithThreads(1))
+	run(t, net, x)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(net)
+	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
 }

@@ -17,6 +17,9 @@ func lowerMatMul(b *builder, n *graph.Node) bool {
 		b.isConst(x) || b.isConst(z) || b.typeOf(x).DType != tensor.Float32 || b.typeOf(z).DType != tensor.Float32 {
 		return false
 	}
+	if b.quantOf(x) != nil || b.quantOf(z) != nil {
+		b.why = "products of two activations are computed in float"
+	}
 	xs, zs := b.shape(x), b.shape(z)
 	if !slices.Equal(xs[:rank-2], zs[:rank-2]) {
 		return false
