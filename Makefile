@@ -1,6 +1,6 @@
 # make help lists the targets.
 GO ?= go
-FUZZ_EXECUTIONS ?= 20000
+FUZZ_EXECUTIONS ?= 5000
 
 .PHONY: help build lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
 
