@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processTime returns the processor time that all threads have taken.
-func processTime() time.Duration {
+// threadTime returns the processor time that the calling thread has taken.
+func threadTime() time.Duration {
 	var t unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t) != nil {
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
 		return 0
 	}
 	return time.Duration(t.Nano())

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// processTime returns 0: it is not known here.
-func processTime() time.Duration { return 0 }
+// threadTime returns 0: it is not known here.
+func threadTime() time.Duration { return 0 }
 
 // benchSlice returns a slice of n elements.
 func benchSlice[T any](b *testing.B, n int) []T { return make([]T, n) }

@@ -155,6 +155,7 @@ func BenchmarkSgemmF32(b *testing.B) {
 	}
 	b.Run("gonum", func(b *testing.B) {
 		r := newBestRate(b)
+		r.threads = true
 		for b.Loop() {
 			r.time(func() {
 				gonum.Implementation{}.Sgemm(blas.NoTrans, blas.NoTrans, n, n, n, 1, x, n, y, n, 0, z, n)
