@@ -5,11 +5,12 @@ import "fmt"
 // AddU8Spec says how two 8-bit tensors a and b become y = clamp(Zero + q, Lo, Hi):
 //
 //	ByFloat:                 q = roundHalfEven((float32(float32(a-ZeroA)*ScaleA) + float32(float32(b-ZeroB)*ScaleB)) / Divisor)
-//	ByMultiplier or ByShift: q = ((a-ZeroA)*MulA + (b-ZeroB)*MulB + 2^(Shift-1)) >> Shift, in 32 bits
+//	ByMultiplier or ByShift: q = roundHalfEven(((a-ZeroA)*MulA + (b-ZeroB)*MulB) / 2^Shift), in 32-bit integers
 //
 // The products are rounded to float32 before they are added, and so is their
 // sum before it is divided; a Divisor of 0 is taken as 1. A ByShift addition is
-// one by multipliers that are powers of two. A negative ScaleB or MulB subtracts.
+// one by multipliers that are powers of two. Its shift is small, often 1, and a
+// tie as frequent: rounding all of them up would shift the whole tensor. A negative ScaleB or MulB subtracts.
 type AddU8Spec struct {
 	Mode           RequantMode
 	ZeroA, ZeroB   uint8

@@ -8,9 +8,11 @@ func addU8Generic(dst, a, b []uint8, s *AddU8Spec) {
 		return
 	}
 	za, zb, zero := int32(s.ZeroA), int32(s.ZeroB), int32(s.Zero)
-	lo, hi, half := int32(s.Lo), int32(s.Hi), int32(1)<<s.Shift>>1
+	lo, hi, odd := int32(s.Lo), int32(s.Hi), int32(min(s.Shift, 1))
+	below := int32(1)<<s.Shift>>1 - odd // just under a half
 	for i := range dst {
-		q := ((int32(a[i])-za)*s.MulA + (int32(b[i])-zb)*s.MulB + half) >> s.Shift
+		v := (int32(a[i])-za)*s.MulA + (int32(b[i])-zb)*s.MulB
+		q := (v + below + v>>s.Shift&odd) >> s.Shift // a tie goes up from an odd number only
 		dst[i] = uint8(min(max(q+zero, lo), hi))
 	}
 }

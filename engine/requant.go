@@ -18,10 +18,11 @@ const (
 	// RequantFloat multiplies by a float32 and rounds half to even, as ONNX
 	// Runtime does.
 	RequantFloat
-	// RequantMultiplier multiplies by a 31-bit integer and shifts, rounding
-	// half up: no float, within a unit of RequantFloat.
+	// RequantMultiplier multiplies by a 31-bit integer and shifts, rounding half
+	// up (half to even in additions): no float, within a unit of RequantFloat.
 	RequantMultiplier
-	// RequantShift shifts, rounding half up. A network with a rescaling that
+	// RequantShift shifts, rounding half up (half to even in additions, whose
+	// shifts are so small that ties are frequent). A network with a rescaling that
 	// is no power of two does not compile. (Means over a number of elements that is none,
 	// and additions of tensors of different scales, multiply by a small integer first.)
 	RequantShift

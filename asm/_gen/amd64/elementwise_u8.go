@@ -157,18 +157,27 @@ func sumTerms(s simd, spec Register, finish func(sum VecVirtual)) func(a, b VecV
 
 func intTerms(s simd, spec Register) func(a, b VecVirtual) VecVirtual {
 	mulA, mulB, shift := s.wordField(spec, addMulA), s.wordField(spec, addMulB), s.byteField(spec, addShift)
-	half := s.vec() // 1<<shift>>1
+	odd, below := s.vec(), s.vec() // 1, or 0 for a shift of 0; 1<<shift>>1 - odd: just under a half
 	one := s.GP32()
 	s.MOVL(U32(1), one)
 	x := s.XMM()
 	s.VMOVD(one, x)
-	s.VPBROADCASTD(x, half)
-	s.VPSLLVD(shift, half, half)
-	s.VPSRLD(Imm(1), half, half)
+	s.VPBROADCASTD(x, odd)
+	s.VPSLLVD(shift, odd, below)
+	s.VPSRLD(Imm(1), below, below)
+	s.VPMINSD(shift, odd, odd)
+	s.VPSUBD(odd, below, below)
 	return func(a, b VecVirtual) VecVirtual {
 		s.VPMULLD(mulA, a, a)
 		s.VPMULLD(mulB, b, b)
-		s.VPADDD(half, a, a)
+		s.VPADDD(b, a, a)
+		s.VPSRAVD(shift, a, b)
+		if s.evex() {
+			s.VPANDD(odd, b, b)
+		} else {
+			s.VPAND(odd, b, b)
+		}
+		s.VPADDD(below, a, a)
 		s.VPADDD(b, a, a)
 		s.VPSRAVD(shift, a, a)
 		return a
