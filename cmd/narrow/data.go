@@ -117,10 +117,10 @@ type runFlags struct {
 	engine, requant string
 }
 
+// register adds the flags of everything that runs a network.
 func (r *runFlags) register(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&r.batch, "batch", 64, "inputs to run at once; no result depends on it")
 	cmd.Flags().IntVar(&r.threads, "threads", 0, "goroutines to use, by default one for each processor; no result depends on it")
-	r.registerEngine(cmd)
 }
 
 // registerEngine adds the flags that say how a quantized network is computed.

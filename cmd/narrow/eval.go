@@ -54,6 +54,7 @@ the classes and the SQNR (signal to quantization noise, over all outputs) with a
 	cmd.Flags().StringVar(&f.labels, "labels", "", "the class of each input, a .npy of whole numbers (`PATH`)")
 	cmd.Flags().StringVar(&f.against, "against", "", "network to compare the outputs with (`MODEL`)")
 	f.run.register(cmd)
+	f.run.registerEngine(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object and nothing else")
 	return cmd
 }

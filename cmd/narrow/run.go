@@ -44,6 +44,7 @@ func newRun() *cobra.Command {
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the .npy file to write (`PATH`)")
 	cmd.Flags().StringVar(&f.name, "output-name", "", "the output to write if the network has several (`NAME`)")
 	f.run.register(cmd)
+	f.run.registerEngine(cmd)
 	return cmd
 }
 
