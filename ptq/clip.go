@@ -33,7 +33,7 @@ const (
 var (
 	Max = Clip{}             // keep the whole range
 	MSE = Lp(2)              // the least mean square error
-	AA  = Lp(1)              // the least mean absolute error
+	AA  = Lp(1)              // the least mean absolute error, within 3 dB of the least square error
 	KL  = Clip{kind: clipKL} // the least Kullback-Leibler divergence
 
 	// Auto stands for the rule that does the network's outputs least harm; see [BestClip].
@@ -119,10 +119,23 @@ func (c Clip) Threshold(h *Histogram, grid Grid) float64 {
 	if full <= 0 {
 		return 0
 	}
-	d := newDistribution(h)
-	return math.Min(full, c.threshold(d, full, grid))
+	return c.boundedThreshold(newDistribution(h), full, grid)
 }
 
+// boundedThreshold is the threshold, moved towards the one with the least
+// squared error if that is far from it in noise.
+func (c Clip) boundedThreshold(d *distribution, full float64, grid Grid) float64 {
+	t := math.Min(full, c.threshold(d, full, grid))
+	switch {
+	case c.kind == clipKL:
+		return d.notTooNoisy(t, full, grid, maxNoiseKL)
+	case c.kind == clipLp && c.p < 2:
+		return d.notTooNoisy(t, full, grid, maxNoiseLp)
+	}
+	return t
+}
+
+// threshold is what the rule says, and nothing else.
 func (c Clip) threshold(d *distribution, full float64, grid Grid) float64 {
 	switch c.kind {
 	case clipLp:
@@ -130,7 +143,7 @@ func (c Clip) threshold(d *distribution, full float64, grid Grid) float64 {
 			return d.error(grid.Over(t), c.p)
 		})
 	case clipKL:
-		return d.notTooNoisy(klThreshold(d, full, grid), full, grid)
+		return klThreshold(d, full, grid)
 	case clipSigma:
 		mean, variance := d.meanVariance()
 		return math.Abs(mean) + c.p*math.Sqrt(variance)

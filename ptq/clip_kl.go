@@ -90,14 +90,16 @@ func (s *klSearch) divergence(l Levels) float64 {
 	return sum - (s.total-inside)/s.total - free/(2*s.total)
 }
 
-// maxNoise is how many times the least squared error a threshold chosen by
-// divergence may have: 9 dB. Divergence knows only how likely values are, so of
-// a distribution with most of its mass near zero it would keep little else.
-const maxNoise = 8
+// How many times the least squared error a threshold chosen by another rule may
+// have. Divergence knows only how likely values are, so of a distribution with
+// most of its mass near zero it would keep little else: 9 dB. Powers below 2
+// give up the few large values for the many small ones: 3 dB.
+const maxNoiseKL, maxNoiseLp = 8, 2
 
 // notTooNoisy returns the threshold nearest to t, of the candidates between it
-// and the one with the least squared error, that is within maxNoise.
-func (d *distribution) notTooNoisy(t, full float64, grid Grid) float64 {
+// and the one with the least squared error, whose error is at most maxNoise
+// times the least.
+func (d *distribution) notTooNoisy(t, full float64, grid Grid, maxNoise float64) float64 {
 	noise := func(t float64) float64 { return d.error(grid.Over(t), 2) }
 	best := leastError(full, noise)
 	limit := maxNoise * noise(best)

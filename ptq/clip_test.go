@@ -103,7 +103,7 @@ func TestKLIsRobust(t *testing.T) {
 	for _, c := range goldenClips(t) {
 		grid := Grid{Bits: c.Bits, Signed: true}
 		d := distributionOf(c.Hist, 1/float64(c.Bins), 0, 0)
-		kl := KL.threshold(d, 1, grid)
+		kl := KL.boundedThreshold(d, 1, grid)
 		key := clipKey{c.Name, c.Bits}
 		if other, ok := threshold[key]; ok && math.Abs(other-kl) >= 0.1 {
 			t.Errorf("%s, %d bits: %.3f and %.3f for different numbers of bins", c.Name, c.Bits, other, kl)
@@ -119,6 +119,19 @@ func TestKLIsRobust(t *testing.T) {
 type clipKey struct {
 	name string
 	bits int
+}
+
+// The least absolute error may cut much: of a tensor it must not cost more than
+// the bound in squared error.
+func TestLowPowersAreBounded(t *testing.T) {
+	for _, c := range goldenClips(t) {
+		grid := Grid{Bits: c.Bits, Signed: true}
+		d := distributionOf(c.Hist, 1/float64(c.Bins), 0, 0)
+		aa, mse := AA.boundedThreshold(d, 1, grid), MSE.threshold(d, 1, grid)
+		if ratio := d.error(grid.Over(aa), 2) / d.error(grid.Over(mse), 2); ratio > maxNoiseLp {
+			t.Errorf("%s, %d bins, %d bits: aa clips at %.3f, with %.1f times the least squared error", c.Name, c.Bins, c.Bits, aa, ratio)
+		}
+	}
 }
 
 func TestKLIgnoresZerosAndOutlier(t *testing.T) {
