@@ -163,6 +163,14 @@ TEXT ·addIntU8NEON(SB), NOSPLIT, $0-80
 	WORD $0x4e010cba // dup v26.16b, w5
 	MOVBU 20(R4), R5
 	WORD $0x4e040cbd // dup v29.4s, w5
+	CMP $0, R5
+	CSET NE, R6
+	WORD $0x4e040cde // dup v30.4s, w6
+	MOVD $1, R6
+	LSL R5, R6, R6
+	LSR $1, R6, R6
+	WORD $0x4e040cdf // dup v31.4s, w6
+	WORD $0x6ebe87ff // sub v31.4s, v31.4s, v30.4s
 	WORD $0x6ea0bbbd // neg v29.4s, v29.4s
 	MOVW 12(R4), R5
 	WORD $0x4e040cbb // dup v27.4s, w5
@@ -188,16 +196,32 @@ loop5:
 	WORD $0x4f10a6a7 // sxtl2 v7.4s, v21.8h
 	WORD $0x4ebb9c00 // mul v0.4s, v0.4s, v27.4s
 	WORD $0x4ebc9480 // mla v0.4s, v4.4s, v28.4s
-	WORD $0x4ebd5400 // srshl v0.4s, v0.4s, v29.4s
+	WORD $0x4ebd4404 // sshl v4.4s, v0.4s, v29.4s
+	WORD $0x4e3e1c84 // and v4.16b, v4.16b, v30.16b
+	WORD $0x4ebf8400 // add v0.4s, v0.4s, v31.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
+	WORD $0x4ebd4400 // sshl v0.4s, v0.4s, v29.4s
 	WORD $0x4ebb9c21 // mul v1.4s, v1.4s, v27.4s
 	WORD $0x4ebc94a1 // mla v1.4s, v5.4s, v28.4s
-	WORD $0x4ebd5421 // srshl v1.4s, v1.4s, v29.4s
+	WORD $0x4ebd4425 // sshl v5.4s, v1.4s, v29.4s
+	WORD $0x4e3e1ca5 // and v5.16b, v5.16b, v30.16b
+	WORD $0x4ebf8421 // add v1.4s, v1.4s, v31.4s
+	WORD $0x4ea58421 // add v1.4s, v1.4s, v5.4s
+	WORD $0x4ebd4421 // sshl v1.4s, v1.4s, v29.4s
 	WORD $0x4ebb9c42 // mul v2.4s, v2.4s, v27.4s
 	WORD $0x4ebc94c2 // mla v2.4s, v6.4s, v28.4s
-	WORD $0x4ebd5442 // srshl v2.4s, v2.4s, v29.4s
+	WORD $0x4ebd4446 // sshl v6.4s, v2.4s, v29.4s
+	WORD $0x4e3e1cc6 // and v6.16b, v6.16b, v30.16b
+	WORD $0x4ebf8442 // add v2.4s, v2.4s, v31.4s
+	WORD $0x4ea68442 // add v2.4s, v2.4s, v6.4s
+	WORD $0x4ebd4442 // sshl v2.4s, v2.4s, v29.4s
 	WORD $0x4ebb9c63 // mul v3.4s, v3.4s, v27.4s
 	WORD $0x4ebc94e3 // mla v3.4s, v7.4s, v28.4s
-	WORD $0x4ebd5463 // srshl v3.4s, v3.4s, v29.4s
+	WORD $0x4ebd4467 // sshl v7.4s, v3.4s, v29.4s
+	WORD $0x4e3e1ce7 // and v7.16b, v7.16b, v30.16b
+	WORD $0x4ebf8463 // add v3.4s, v3.4s, v31.4s
+	WORD $0x4ea78463 // add v3.4s, v3.4s, v7.4s
+	WORD $0x4ebd4463 // sshl v3.4s, v3.4s, v29.4s
 	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
 	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
 	WORD $0x4e780c00 // sqadd v0.8h, v0.8h, v24.8h
@@ -233,16 +257,32 @@ one7:
 	WORD $0x4f10a6a7 // sxtl2 v7.4s, v21.8h
 	WORD $0x4ebb9c00 // mul v0.4s, v0.4s, v27.4s
 	WORD $0x4ebc9480 // mla v0.4s, v4.4s, v28.4s
-	WORD $0x4ebd5400 // srshl v0.4s, v0.4s, v29.4s
+	WORD $0x4ebd4404 // sshl v4.4s, v0.4s, v29.4s
+	WORD $0x4e3e1c84 // and v4.16b, v4.16b, v30.16b
+	WORD $0x4ebf8400 // add v0.4s, v0.4s, v31.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
+	WORD $0x4ebd4400 // sshl v0.4s, v0.4s, v29.4s
 	WORD $0x4ebb9c21 // mul v1.4s, v1.4s, v27.4s
 	WORD $0x4ebc94a1 // mla v1.4s, v5.4s, v28.4s
-	WORD $0x4ebd5421 // srshl v1.4s, v1.4s, v29.4s
+	WORD $0x4ebd4425 // sshl v5.4s, v1.4s, v29.4s
+	WORD $0x4e3e1ca5 // and v5.16b, v5.16b, v30.16b
+	WORD $0x4ebf8421 // add v1.4s, v1.4s, v31.4s
+	WORD $0x4ea58421 // add v1.4s, v1.4s, v5.4s
+	WORD $0x4ebd4421 // sshl v1.4s, v1.4s, v29.4s
 	WORD $0x4ebb9c42 // mul v2.4s, v2.4s, v27.4s
 	WORD $0x4ebc94c2 // mla v2.4s, v6.4s, v28.4s
-	WORD $0x4ebd5442 // srshl v2.4s, v2.4s, v29.4s
+	WORD $0x4ebd4446 // sshl v6.4s, v2.4s, v29.4s
+	WORD $0x4e3e1cc6 // and v6.16b, v6.16b, v30.16b
+	WORD $0x4ebf8442 // add v2.4s, v2.4s, v31.4s
+	WORD $0x4ea68442 // add v2.4s, v2.4s, v6.4s
+	WORD $0x4ebd4442 // sshl v2.4s, v2.4s, v29.4s
 	WORD $0x4ebb9c63 // mul v3.4s, v3.4s, v27.4s
 	WORD $0x4ebc94e3 // mla v3.4s, v7.4s, v28.4s
-	WORD $0x4ebd5463 // srshl v3.4s, v3.4s, v29.4s
+	WORD $0x4ebd4467 // sshl v7.4s, v3.4s, v29.4s
+	WORD $0x4e3e1ce7 // and v7.16b, v7.16b, v30.16b
+	WORD $0x4ebf8463 // add v3.4s, v3.4s, v31.4s
+	WORD $0x4ea78463 // add v3.4s, v3.4s, v7.4s
+	WORD $0x4ebd4463 // sshl v3.4s, v3.4s, v29.4s
 	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
 	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
 	WORD $0x4e780c00 // sqadd v0.8h, v0.8h, v24.8h

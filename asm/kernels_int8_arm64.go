@@ -43,8 +43,6 @@ var depthwiseKernelNEON = depthwiseKernelS8{
 
 func addU8NEON(dst, a, b []uint8, spec *AddU8Spec) {
 	switch {
-	case spec.Mode != ByFloat && spec.Shift > 0: // the kernel rounds ties up
-		addU8Generic(dst, a, b, spec)
 	case spec.Mode != ByFloat:
 		addIntU8NEON(dst, a, b, spec)
 	case spec.Divisor == 0:

@@ -46,6 +46,7 @@ func addU8(f *file, mode string) {
 		b
 		spec
 		t
+		u
 	)
 	const (
 		inA, inB              V = 16, 17
@@ -53,6 +54,7 @@ func addU8(f *file, mode string) {
 		zeroA, zeroB, zero    V = 22, 23, 24
 		lo, hi                V = 25, 26
 		scaleA, scaleB, shift V = 27, 28, 29
+		odd, below            V = 30, 31
 	)
 	fn := f.function("add"+mode+"U8NEON", "is addU8 for one kind of mode.", "dst, a, b []uint8, spec *AddU8Spec", "")
 	fn.arg("dst", "len", n)
@@ -72,6 +74,16 @@ func addU8(f *file, mode string) {
 	} {
 		fn.line("%s %d(%s), %s", c.mov, c.offset, spec, t)
 		fn.op(c.dup, c.v, t)
+	}
+	if mode == "Int" { // t is the shift: odd is 1 if there is one, below is 1<<t>>1 less that
+		fn.line("CMP $0, %s", t)
+		fn.line("CSET NE, %s", u)
+		fn.op("dup.4s.gp", odd, u)
+		fn.line("MOVD $1, %s", u)
+		fn.line("LSL %s, %s, %s", t, u, u)
+		fn.line("LSR $1, %s, %s", u, u)
+		fn.op("dup.4s.gp", below, u)
+		fn.op("sub.4s", below, below, odd)
 	}
 	fn.op("neg.4s", shift, shift)
 	offsetA, offsetB := addScaleA, addScaleB
@@ -99,7 +111,12 @@ func addU8(f *file, mode string) {
 			if mode == "Int" {
 				fn.op("mul.4s", i, i, scaleA)
 				fn.op("mla.4s", i, i+4, scaleB)
-				fn.op("srshl.4s", i, i, shift)
+				// Half to even: just under a half, and one more if the quotient is odd.
+				fn.op("sshl.4s", i+4, i, shift)
+				fn.op("and.16b", i+4, i+4, odd)
+				fn.op("add.4s", i, i, below)
+				fn.op("add.4s", i, i, i+4)
+				fn.op("sshl.4s", i, i, shift)
 				continue
 			}
 			fn.op("scvtf.4s", i, i)
