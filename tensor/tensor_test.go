@@ -64,7 +64,7 @@ func TestCheckedVolume(t *testing.T) {
 			t.Errorf("%v is accepted", s)
 		}
 	}
-	if n, ok := CheckedVolume([]int{1 << 30, 0, 3}); !ok || n != 0 {
+	if n, ok := CheckedVolume([]int{1 << 20, 0, 3}); !ok || n != 0 {
 		t.Error(n, ok)
 	}
 }
