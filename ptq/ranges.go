@@ -3,6 +3,7 @@ package ptq
 import (
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/narrow-ml/narrow/graph"
 )
@@ -19,13 +20,22 @@ import (
 // with both scales, in 32 bits, and brought to the scale of the result, so that
 // it cannot wrap and neither operand loses resolution to the other.
 func NormalizeActivations(g *graph.Graph, stats *Statistics, rule Clip, asymmetric bool) error {
-	for _, gr := range groupsOf(g) {
+	for _, h := range stats.Tensors {
+		h.flush() // from here on histograms are only read
+	}
+	groups := groupsOf(g)
+	levels, errs := make([]Levels, len(groups)), make([]error, len(groups))
+	var searches sync.WaitGroup
+	for i, gr := range groups {
 		gr.widen()
-		levels, err := gr.levels(g, stats, rule, asymmetric)
-		if err != nil {
-			return err
+		searches.Go(func() { levels[i], errs[i] = gr.levels(g, stats, rule, asymmetric) })
+	}
+	searches.Wait()
+	for i, gr := range groups {
+		if errs[i] != nil {
+			return errs[i]
 		}
-		gr.set(levels)
+		gr.set(levels[i])
 	}
 	return nil
 }
