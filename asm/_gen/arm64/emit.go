@@ -126,9 +126,6 @@ func (fn *fn) line(format string, args ...any) {
 	fmt.Fprintf(&fn.f.asm, "\t"+format+"\n", args...)
 }
 
-// comment writes a comment line.
-func (fn *fn) comment(format string, args ...any) { fn.line("// "+format, args...) }
-
 // newLabel returns a label that is unique in the file.
 func (fn *fn) newLabel(name string) string {
 	fn.f.label++

@@ -49,15 +49,12 @@ var (
 	vd, vn, vm = reg(0), reg(5), reg(16)
 	vmLow      = field{pos: span(16, 4), most: 15} // with an .h lane only V0-V15
 
-	two       = []field{vd, vn}
-	three     = []field{vd, vn, vm}
-	laneS     = []field{vd, vn, vm, lane(21, 11)}
-	laneH     = []field{vd, vn, vmLow, lane(20, 21, 11)}
-	ofLaneB   = []field{vd, vn, lane(17, 18, 19, 20)}
-	ofLaneH   = []field{vd, vn, lane(18, 19, 20)}
-	ofLaneS   = []field{vd, vn, lane(19, 20)}
-	ofLaneD   = []field{vd, vn, lane(20)}
-	intoLaneS = []field{vd, lane(19, 20), vn}
+	two     = []field{vd, vn}
+	three   = []field{vd, vn, vm}
+	laneS   = []field{vd, vn, vm, lane(21, 11)}
+	laneH   = []field{vd, vn, vmLow, lane(20, 21, 11)}
+	ofLaneS = []field{vd, vn, lane(19, 20)}
+	ofLaneD = []field{vd, vn, lane(20)}
 )
 
 // encode returns the word and its text.
