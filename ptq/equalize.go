@@ -14,8 +14,22 @@ import (
 // Equalization tells what [Equalize] did.
 type Equalization struct {
 	Pairs    int               // pairs of layers that could be balanced
-	Balanced int               // those for which it pays
+	Balanced []BalancedPair    // those for which it pays, in the order of the graph
 	Refused  map[string]string // why the pair behind a node was left alone, by the node's name
+}
+
+// BalancedPair tells what balancing did to the channels between two layers.
+type BalancedPair struct {
+	First, Second string // names of the nodes
+	Before, After ChannelRanges
+}
+
+// ChannelRanges are the largest magnitudes in each channel between two layers. The
+// second layer may see several of its inputs as one channel, behind a Flatten.
+type ChannelRanges struct {
+	Out  []float64 // of the first layer's weights, by output channel
+	Acts []float64 // of the second layer's input, as seen on some inputs
+	In   []float64 // of the second layer's weights, by input channel
 }
 
 const (
@@ -50,6 +64,10 @@ func Equalize(ctx context.Context, g *graph.Graph, data dataset.Source, scheme S
 	if err := seeInputs(ctx, g, layers, data, threads); err != nil {
 		return nil, err
 	}
+	before := make([]ChannelRanges, len(pairs))
+	for i, p := range pairs {
+		before[i] = p.channels()
+	}
 	balanced := make(map[*pair]bool)
 	for range equalizeRounds {
 		changed := false
@@ -62,9 +80,9 @@ func Equalize(ctx context.Context, g *graph.Graph, data dataset.Source, scheme S
 			break
 		}
 	}
-	e.Balanced = len(balanced)
-	for _, p := range pairs {
+	for i, p := range pairs {
 		if balanced[p] {
+			e.Balanced = append(e.Balanced, BalancedPair{p.a.node.Name, p.b.node.Name, before[i], p.channels()})
 			p.rename(g)
 		}
 	}
@@ -143,6 +161,15 @@ func (p *pair) balance(scheme Scheme) bool {
 		p.apply(best)
 	}
 	return best != nil
+}
+
+// channels returns the ranges of the channels as they are now.
+func (p *pair) channels() ChannelRanges {
+	return ChannelRanges{
+		Out:  p.a.ranges(p.a.outputOf, p.a.outputs),
+		Acts: p.joined(p.b.input.max),
+		In:   p.joined(p.b.ranges(p.b.inputOf, p.b.inputs)),
+	}
 }
 
 // rename gives the tensors between a and b other names, as they are no longer

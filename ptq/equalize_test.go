@@ -3,6 +3,7 @@ package ptq
 import (
 	"context"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/narrow-ml/narrow/graph"
@@ -56,9 +57,10 @@ func TestEqualizeRestoresSkewedChannels(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.Pairs != 3 || e.Balanced < 2 {
-			t.Errorf("%d pairs, %d balanced: %v", e.Pairs, e.Balanced, e.Refused)
+		if e.Pairs != 3 || len(e.Balanced) < 2 {
+			t.Errorf("%d pairs, %d balanced: %v", e.Pairs, len(e.Balanced), e.Refused)
 		}
+		checkChannels(t, e.Balanced)
 		if db := ratio(want, outputs(t, equal, data)); db < 100 {
 			t.Errorf("per channel %v: equalizing changed the function: %.1f dB", perChannel, db)
 		}
@@ -68,6 +70,35 @@ func TestEqualizeRestoresSkewedChannels(t *testing.T) {
 		t.Logf("per channel %v: %.1f dB, equalized %.1f, never skewed %.1f", perChannel, before, after, plain)
 		if after < before+3 || after < plain-2 {
 			t.Errorf("per channel %v: %.1f dB, equalized %.1f, never skewed %.1f", perChannel, before, after, plain)
+		}
+	}
+}
+
+// checkChannels holds the ranges that are told of a chain's pairs against each other:
+// what multiplies a channel of the activation multiplies the weights that make it and
+// divides those that read it. The first layer has no pair before it, the last none behind.
+func checkChannels(t *testing.T, pairs []BalancedPair) {
+	t.Helper()
+	check := func(p BalancedPair, what string, before, after []float64, factor func(c int) float64) {
+		if len(before) != len(p.Before.Acts) || len(after) != len(before) {
+			t.Fatalf("%s and %s: %d ranges of %s before, %d after, for %d channels", p.First, p.Second, len(before), what, len(after), len(p.Before.Acts))
+		}
+		for c := range before {
+			if want := before[c] * factor(c); math.Abs(after[c]-want) > 1e-9*want {
+				t.Errorf("%s and %s: channel %d of %s is %v after balancing, want %v", p.First, p.Second, c, what, after[c], want)
+			}
+		}
+	}
+	for _, p := range pairs {
+		factor := func(c int) float64 { return p.After.Acts[c] / p.Before.Acts[c] }
+		if p.First == "a" {
+			check(p, "the first's weights", p.Before.Out, p.After.Out, factor)
+		}
+		if p.Second == "matrix" {
+			check(p, "the second's weights", p.Before.In, p.After.In, func(c int) float64 { return 1 / factor(c) })
+		}
+		if slices.Equal(p.Before.Acts, p.After.Acts) {
+			t.Errorf("%s and %s are told to be balanced and have not changed", p.First, p.Second)
 		}
 	}
 }
