@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +18,6 @@ import (
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/onnx"
-	"github.com/narrow-ml/narrow/ptq"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -73,8 +72,8 @@ func command(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// network is a convolution, an activation and a fully connected layer.
-func network(r *rand.Rand) *graph.Graph {
+// network is a convolution, an activation and a fully connected layer on [N,3,size,size].
+func network(r *rand.Rand, size int) *graph.Graph {
 	random := func(shape ...int) *tensor.Tensor {
 		t := tensor.New(tensor.Float32, shape...)
 		for i := range t.F32() {
@@ -82,7 +81,7 @@ func network(r *rand.Rand) *graph.Graph {
 		}
 		return t
 	}
-	x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: []int{-1, 3, 8, 8}, Known: true}, Dims: []string{"N", "", "", ""}}
+	x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: []int{-1, 3, size, size}, Known: true}, Dims: []string{"N", "", "", ""}}
 	g := &graph.Graph{Name: "net", Inputs: []*graph.Value{x}, Opset: map[string]int{"": 13}}
 	y := g.New("conv", "Conv", op.Attrs{"pads": []int64{1, 1, 1, 1}}, x, graph.NewConst("w", random(6, 3, 3, 3)), graph.NewConst("b", random(6)))
 	y = g.New("relu", "Relu", nil, y)
@@ -99,7 +98,7 @@ func caseFiles(t *testing.T, inputs *tensor.Tensor) (model, data string) {
 	t.Helper()
 	dir := t.TempDir()
 	model, data = filepath.Join(dir, "model.onnx"), filepath.Join(dir, "inputs.f32")
-	if err := onnx.WriteFile(model, network(rand.New(rand.NewPCG(1, 1)))); err != nil {
+	if err := onnx.WriteFile(model, network(rand.New(rand.NewPCG(1, 1)), inputs.Shape()[3])); err != nil {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
@@ -112,9 +111,9 @@ func caseFiles(t *testing.T, inputs *tensor.Tensor) (model, data string) {
 	return model, data
 }
 
-func randomInputs(n int) *tensor.Tensor {
+func randomInputs(n, size int) *tensor.Tensor {
 	r := rand.New(rand.NewPCG(2, 2))
-	x := tensor.New(tensor.Float32, n, 3, 8, 8)
+	x := tensor.New(tensor.Float32, n, 3, size, size)
 	for i := range x.F32() {
 		x.F32()[i] = float32(r.NormFloat64())
 	}
@@ -125,35 +124,62 @@ func randomInputs(n int) *tensor.Tensor {
 // Go library writes.
 func TestExample(t *testing.T) {
 	example := program(t, "example/example.c")
-	x := randomInputs(20)
+	x := randomInputs(20, 8)
 	model, data := caseFiles(t, x)
 	got := filepath.Join(t.TempDir(), "c.onnx")
 	out := command(t, example, model, data, got, "20", "3", "8", "8")
 	if !strings.Contains(out, "no such file") || strings.Count(out, `"shape":[-1,4]`) != 2 {
 		t.Errorf("the program says\n%s", out)
 	}
-	g, err := onnx.ReadFile(model)
+	sameAsCommand(t, model, x, got)
+}
+
+// sameAsCommand checks that a file holds the bytes that the command writes for a model and its inputs.
+func sameAsCommand(t *testing.T, model string, x *tensor.Tensor, got string) {
+	t.Helper()
+	dir := t.TempDir()
+	data, want := filepath.Join(dir, "x.npy"), filepath.Join(dir, "want.onnx")
+	f, err := os.Create(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := dataset.FromTensors(x)
+	defer f.Close()
+	if err := dataset.WriteNPY(f, x); err != nil {
+		t.Fatal(err)
+	}
+	command(t, "go", "run", "../cmd/narrow", "quantize", model, "--calib", data, "-o", want)
+	a, err := os.ReadFile(got)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := ptq.Quantize(context.Background(), g, source)
+	b, err := os.ReadFile(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want bytes.Buffer
-	if err := onnx.Write(&want, q.Graph); err != nil {
-		t.Fatal(err)
+	if !bytes.Equal(a, b) {
+		t.Errorf("C wrote %d bytes, the command %d others", len(a), len(b))
 	}
-	b, err := os.ReadFile(got)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// TestStream feeds a few and many inputs: the bytes are those of the command, and memory is not that of the data.
+func TestStream(t *testing.T) {
+	stream := program(t, "testdata/stream.c")
+	x := randomInputs(2000, 64)
+	model, data := caseFiles(t, x)
+	peak := func(count int) (kilobytes int) {
+		got := filepath.Join(t.TempDir(), "c.onnx")
+		out := command(t, stream, model, data, got, strconv.Itoa(count), "3", "64", "64")
+		kilobytes, err := strconv.Atoi(strings.TrimSpace(out))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameAsCommand(t, model, x.Rows(0, count), got)
+		return kilobytes
 	}
-	if !bytes.Equal(b, want.Bytes()) {
-		t.Errorf("C wrote %d bytes, Go %d others", len(b), want.Len())
+	few, many := peak(300), peak(2000)
+	t.Logf("peak of 300 inputs %d kB, of 2000 %d kB", few, many)
+	if size := 1700 * x.Len() / 2000 * 4 / 1024; many-few > size/2 {
+		t.Errorf("peak of 300 inputs %d kB, of 2000 %d kB: more by over half of the %d kB of the others", few, many, size)
 	}
 }
 
@@ -161,7 +187,7 @@ func TestExample(t *testing.T) {
 // access beyond a buffer of the caller's, and no leak of C memory.
 func TestExampleSanitized(t *testing.T) {
 	example := program(t, "example/example.c", "-fsanitize=address")
-	model, data := caseFiles(t, randomInputs(4))
+	model, data := caseFiles(t, randomInputs(4, 8))
 	command(t, example, model, data, filepath.Join(t.TempDir(), "c.onnx"), "4", "3", "8", "8")
 }
 
@@ -186,7 +212,7 @@ func TestDocs(t *testing.T) {
 	if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	model, _ := caseFiles(t, randomInputs(1))
+	model, _ := caseFiles(t, randomInputs(1, 8))
 	out := filepath.Join(t.TempDir(), "int8.onnx")
 	command(t, program(t, source), model, out)
 	if _, err := onnx.ReadFile(out); err != nil {

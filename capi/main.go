@@ -70,7 +70,7 @@ func codeOf(err error) C.int {
 	case errors.Is(err, engine.ErrInput), errors.Is(err, ptq.ErrNotFinite), errors.Is(err, dataset.ErrEmpty),
 		errors.Is(err, dataset.ErrShape), errors.Is(err, dataset.ErrValue):
 		return C.NARROW_DATA
-	case errors.Is(err, ptq.ErrClip):
+	case errors.Is(err, ptq.ErrClip), errors.Is(err, ptq.ErrFinished):
 		return C.NARROW_ARGUMENT
 	}
 	return C.NARROW_MODEL
@@ -132,8 +132,12 @@ func narrow_free(h C.narrow_handle) C.int {
 		if h == 0 {
 			return nil
 		}
-		if _, err := value[any](h); err != nil {
+		v, err := value[any](h)
+		if err != nil {
 			return err
+		}
+		if q, ok := v.(*quantizer); ok {
+			q.Close()
 		}
 		cgo.Handle(h).Delete()
 		return nil

@@ -159,7 +159,8 @@ int narrow_range_seen(narrow_handle range, double *lo, double *hi, uint64_t *cou
 
 /* ---- Quantizing a model ------------------------------------------------ */
 
-/* Opens the fp32 ONNX model at path for quantization. options is null or a
+/* Opens the fp32 ONNX model at path for quantization, which goes on beside the
+ * calls below, on threads of the library's, until narrow_free. options is null or a
  * JSON object with any of
  *   "clip": "mse"          how ranges of activations are cut, as in narrow_range_clip;
  *                          or "auto", the rule that does the outputs least harm
@@ -183,9 +184,11 @@ int narrow_range_seen(narrow_handle range, double *lo, double *hi, uint64_t *cou
 int narrow_quantizer_open(NARROW_CONST char *path, NARROW_CONST char *options, narrow_handle *quantizer);
 
 /* Adds calibration inputs: inputs[i] points to count inputs for the model's
- * i-th input, float32[count][...]. They are copied, and kept until the
- * quantizer is freed. Dimensions that the model leaves open count as 1, except
- * the first. */
+ * i-th input, float32[count][...]. They are copied and calibrated on as they
+ * come; only the first 256 are kept, so memory does not grow with their number.
+ * Up to 64 wait for their turn: an error in them is returned by a later feed or
+ * by finish. Dimensions that the model leaves open count as 1, except the
+ * first. NARROW_ARGUMENT after finish. */
 int narrow_quantizer_feed(narrow_handle quantizer, NARROW_CONST float *NARROW_CONST *inputs, size_t input_count, size_t count);
 
 /* The same with shapes given: shapes[i] is the ranks[i] dimensions of
@@ -195,7 +198,9 @@ int narrow_quantizer_feed_shaped(narrow_handle quantizer, NARROW_CONST float *NA
                                  NARROW_CONST size_t *ranks, size_t input_count);
 
 /* Quantizes with what was fed, and writes the integer model to path; nothing is
- * left there on an error. The quantizer can be fed more and finished again. */
+ * left there on an error. It is the model, byte for byte, that narrow quantize
+ * writes for the same inputs. May be called again, for another path; nothing
+ * can be fed any more. */
 int narrow_quantizer_finish(narrow_handle quantizer, NARROW_CONST char *path);
 
 /* ---- Running a model --------------------------------------------------- */

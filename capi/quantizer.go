@@ -14,21 +14,17 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
-// quantizer is a model and its calibration inputs.
+// quantizer is a model that is fed with calibration inputs.
 type quantizer struct {
-	path    string
-	graph   *graph.Graph
-	options []ptq.Option
-	shapes  [][]int     // of one sample of each input, once data are there
-	data    [][]float32 // of each input
-	count   int         // samples
+	path  string
+	graph *graph.Graph
+	*ptq.Quantizer
 }
 
 // options are the fields of the JSON object.
@@ -121,8 +117,12 @@ func narrow_quantizer_open(path, options *C.char, out *C.narrow_handle) C.int {
 				return fmt.Errorf("%s: input %q is %s; only float32 inputs can be fed", name, v.Name, v.Type.DType)
 			}
 		}
-		n := len(g.Inputs)
-		return newHandle(&quantizer{path: name, graph: g, options: opts, shapes: make([][]int, n), data: make([][]float32, n)}, out)
+		q := &quantizer{name, g, ptq.NewQuantizer(context.Background(), g, opts...)}
+		if err := newHandle(q, out); err != nil {
+			q.Close()
+			return err
+		}
+		return nil
 	})
 }
 
@@ -182,7 +182,7 @@ func narrow_quantizer_feed_shaped(handle C.narrow_handle, inputs **C.float, shap
 	})
 }
 
-// feed copies inputs of the given shapes.
+// feed hands over inputs of the given shapes, which are copied.
 func (q *quantizer) feed(inputs **C.float, inputCount C.size_t, shapes [][]int) error {
 	if int(inputCount) != len(q.graph.Inputs) {
 		return argument("%s: %d inputs for a model of %d", q.path, inputCount, len(q.graph.Inputs))
@@ -191,21 +191,19 @@ func (q *quantizer) feed(inputs **C.float, inputCount C.size_t, shapes [][]int) 
 	if err != nil {
 		return err
 	}
-	parts := make([][]float32, len(shapes))
+	batch := make([]*tensor.Tensor, len(shapes))
 	for i, shape := range shapes {
 		n, ok := tensor.CheckedVolume(shape)
-		if !ok || shape[0] != shapes[0][0] || q.shapes[i] != nil && !slices.Equal(q.shapes[i], shape[1:]) {
-			return argument("%s: input %d has shape %v; the count is %d, one input's shape was %v", q.path, i, shape, shapes[0][0], q.shapes[i])
+		if !ok {
+			return argument("%s: input %d has shape %v", q.path, i, shape)
 		}
-		if parts[i], err = floats(pointers[i], C.size_t(n)); err != nil {
+		if batch[i], err = from[float32](unsafe.Pointer(pointers[i]), shape, n); err != nil {
 			return err
 		}
 	}
-	for i, shape := range shapes {
-		q.shapes[i] = shape[1:]
-		q.data[i] = append(q.data[i], parts[i]...)
+	if err := q.Feed(batch...); err != nil {
+		return fmt.Errorf("%s: %w", q.path, err)
 	}
-	q.count += shapes[0][0]
 	return nil
 }
 
@@ -220,18 +218,7 @@ func narrow_quantizer_finish(handle C.narrow_handle, path *C.char) C.int {
 		if err != nil {
 			return err
 		}
-		if q.count == 0 {
-			return fault{C.NARROW_DATA, fmt.Errorf("%s: no calibration input was fed", q.path)}
-		}
-		columns := make([]*tensor.Tensor, len(q.data))
-		for i, data := range q.data {
-			columns[i] = tensor.From(data, append([]int{q.count}, q.shapes[i]...)...)
-		}
-		source, err := dataset.FromTensors(columns...)
-		if err != nil {
-			return err
-		}
-		result, err := ptq.Quantize(context.Background(), q.graph, source, q.options...)
+		result, err := q.Finish()
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.path, err)
 		}
