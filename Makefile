@@ -78,7 +78,7 @@ build/venv/bin/python: test/ort/requirements.txt
 	build/venv/bin/pip install -q -r $<
 	touch $@
 
-test-python: wheel $(PYTHON) ## the Python package against NumPy and ONNX Runtime
+test-python: build wheel $(PYTHON) ## the Python package against NumPy and ONNX Runtime
 	$(PYTHON) -m pip install -q --force-reinstall --no-deps build/wheel/narrow-*.whl
 	$(PYTHON) -m pip install -q pytest
 	$(PYTHON) -m pytest -q python/tests --import-mode=importlib

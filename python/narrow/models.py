@@ -40,14 +40,23 @@ def _batches(calib, names):
     """Yields batches, lists of one array for each input, from what people have:
     an array, a tuple or dict of arrays, or an iterable of any of these."""
     if _is_array(calib) or isinstance(calib, dict) or isinstance(calib, tuple) and all(map(_is_array, calib)):
-        calib = [calib]
+        calib = _pieces(_in_order(calib, names))
     for batch in calib:
-        if isinstance(batch, dict):
-            batch = [batch[name] for name in names]
-        elif _is_array(batch):
-            batch = [batch]
         # What a data loader gives behind the inputs, labels, is left out.
-        yield [np.ascontiguousarray(x, np.float32) for x in list(batch)[: len(names)]]
+        yield _in_order(batch, names)[: len(names)]
+
+
+def _in_order(batch, names):
+    """A batch as a list of arrays."""
+    if isinstance(batch, dict):
+        return [batch[name] for name in names]
+    return [batch] if _is_array(batch) else list(batch)
+
+
+def _pieces(arrays, size=64):
+    """Yields arrays in parts, which as float32 take less memory than the whole would."""
+    for i in range(0, max(len(a) for a in arrays), size):
+        yield [a[i : i + size] for a in arrays]
 
 
 def _is_array(x):
@@ -55,7 +64,10 @@ def _is_array(x):
 
 
 class Quantizer(Object):
-    """A model that is fed with calibration inputs as they come, then written."""
+    """A model that is fed with calibration inputs as they come, then written.
+
+    Inputs are calibrated on while the next are made; the first 256 are kept, the others not.
+    """
 
     def __init__(self, model, **options):
         with _as_file(model) as path:
@@ -63,7 +75,7 @@ class Quantizer(Object):
         self.inputs = _describe(self._handle)["inputs"]
 
     def feed(self, *inputs):
-        """Adds a batch: an array for each input of the model."""
+        """Adds a batch: an array for each input of the model. An error in it may be raised later, at the latest by finish."""
         arrays = [np.ascontiguousarray(x, np.float32) for x in inputs]
         n = len(arrays)
         shapes = [(ctypes.c_int64 * max(1, a.ndim))(*a.shape) for a in arrays]
@@ -73,7 +85,7 @@ class Quantizer(Object):
         check(lib.narrow_quantizer_feed_shaped(self._handle, pointers, shape_pointers, ranks, n))
 
     def finish(self, path):
-        """Quantizes and writes the integer model."""
+        """Quantizes and writes the integer model. Nothing can be fed any more."""
         check(lib.narrow_quantizer_finish(self._handle, os.fsencode(path)))
 
 

@@ -1,4 +1,6 @@
-"""Whole jobs, against ONNX Runtime."""
+"""Whole jobs, against ONNX Runtime and the command."""
+import pathlib
+import subprocess
 import threading
 
 import numpy as np
@@ -8,6 +10,9 @@ import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
 import narrow
+
+COMMAND = pathlib.Path(__file__).parents[2] / "build" / "narrow"
+
 
 def run_ort(model, x):
     source = model if isinstance(model, bytes) else str(model)
@@ -35,6 +40,36 @@ def test_calibration_data_of_all_kinds(model, data):
     assert narrow.quantize(model, [{"x": data}]) == want
 
 
+def test_same_bytes_as_the_command(model, tmp_path):
+    x = np.random.default_rng(5).normal(size=(700, 3, 12, 12)).astype(np.float32)  # more than are kept
+    np.save(tmp_path / "x.npy", x)
+    out = tmp_path / "command.onnx"
+    for options in {}, {"clip": "auto"}, {"shift": True, "equalize": False}:
+        flags = [f"--{name}={str(value).lower()}" for name, value in options.items()]
+        subprocess.run([COMMAND, "quantize", model, "--calib", tmp_path / "x.npy", "-o", out, *flags], check=True, stdout=subprocess.DEVNULL)
+        assert narrow.quantize(model, (x[i : i + 1] for i in range(len(x))), **options) == out.read_bytes()
+        assert narrow.quantize(model, x, **options) == out.read_bytes()
+
+
+def test_quantizer(model, data, tmp_path):
+    with narrow.Quantizer(model) as q:
+        q.feed(data[:60])
+        with pytest.raises(narrow.DataError, match="in the first batch"):
+            q.feed(data[:, :, :-1])
+        q.feed(data[60:])
+        for name in "a.onnx", "b.onnx":
+            q.finish(tmp_path / name)
+            assert (tmp_path / name).read_bytes() == narrow.quantize(model, data)
+        with pytest.raises(narrow.ArgumentError, match="finished"):
+            q.feed(data)
+    bad = data.copy()
+    bad[3, 0, 0, 0] = np.nan
+    with narrow.Quantizer(model) as q, pytest.raises(narrow.DataError, match="NaN"):
+        while True:  # an error in a batch is raised by a later call
+            q.feed(bad)
+    narrow.Quantizer(model).feed(data)  # and left alone
+
+
 def test_options(model, data):
     assert narrow.quantize(model, data, clip="max") != narrow.quantize(model, data, clip="sigma3")
     with pytest.raises(narrow.ArgumentError, match="unknown field"):
@@ -56,7 +91,7 @@ def test_errors(model, data, tmp_path):
         narrow.quantize(tmp_path / "no.onnx", data)
     with pytest.raises(narrow.NarrowError):
         narrow.quantize(b"nonsense", data)
-    with pytest.raises(narrow.DataError, match="no calibration input"):
+    with pytest.raises(narrow.DataError, match="none was fed"):
         narrow.quantize(model, [])
     bad = data.copy()
     bad[3, 0, 0, 0] = np.inf
