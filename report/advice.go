@@ -9,10 +9,38 @@ import (
 // give 35 to 45 to a tensor without outliers.
 const weakTensor = 25
 
+// Bounds of the SQNR of outputs in dB: what is good for 8 bits, and under what it begins to
+// show in the accuracy.
+const (
+	goodOutputs = 30
+	badOutputs  = 20
+)
+
+// verdict says in a sentence or two how far the outputs are from those of fp32.
+func verdict(p Page) string {
+	if math.IsInf(p.SQNR, 1) {
+		return "The outputs are those of fp32."
+	}
+	word := "A usual loss for 8 bits."
+	switch {
+	case math.IsNaN(p.SQNR):
+		return "Nothing could be measured."
+	case p.SQNR >= goodOutputs:
+		word = "Close to fp32."
+	case p.SQNR < badOutputs:
+		word = "Far from fp32: expect it to show in the accuracy."
+	}
+	text := fmt.Sprintf("%s The error of the outputs is %.2g %% of their size (root mean square)", word, 100*math.Pow(10, -p.SQNR/20))
+	if !math.IsNaN(p.Agreement) {
+		text += fmt.Sprintf(", and %s of the inputs get the class that fp32 gives", percentText(p.Agreement))
+	}
+	return text + "."
+}
+
 // advice says what to try next, by what the report shows.
-func advice(p Page) []string {
+func advice(p content) []string {
 	var all []string
-	if best := bestVariant(p); best != nil {
+	if best := bestVariant(p.Page); best != nil {
 		all = append(all, fmt.Sprintf("Quantize again with %s: %s instead of %s.", best.Name, decibelText(best.SQNR), decibelText(p.SQNR)))
 	}
 	if len(p.WorstFirst) > 0 && p.WorstFirst[0].SQNR < weakTensor {
@@ -22,7 +50,7 @@ func advice(p Page) []string {
 	if p.Inputs < 100 {
 		all = append(all, fmt.Sprintf("Calibrate on more than %d inputs: a few hundred show the ranges better.", p.Inputs))
 	}
-	if len(p.FloatNodes) > 0 && p.IntegerMACs < 90 {
+	if len(p.Result.Float) > 0 && p.IntegerMACs < 90 {
 		all = append(all, "Much is still computed in float: the list below says why.")
 	}
 	if math.IsNaN(p.Agreement) || p.Agreement >= 99 || p.SQNR > 30 {

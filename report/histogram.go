@@ -4,16 +4,19 @@ import (
 	"fmt"
 	"html/template"
 	"math"
-	"strings"
+
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/narrow-ml/narrow/ptq"
 )
 
-// Size of a histogram's picture, in SVG units; the page scales it.
+// Size of a histogram's picture; the page stretches it.
 const (
-	pictureBars   = 64
-	pictureWidth  = 256
-	pictureHeight = 56
+	histogramBars   = 64
+	histogramWidth  = 256
+	histogramHeight = 56
 )
 
 // histogramSVG draws a histogram with a logarithmic height over the range that
@@ -27,44 +30,38 @@ func histogramSVG(h *ptq.Histogram, low, high float64) template.HTML {
 	if from == to {
 		return ""
 	}
-	bars := rebin(h, from, to)
-	top := 0.0
-	for _, n := range bars {
-		top = math.Max(top, math.Log1p(n))
-	}
-	at := func(v float64) float64 { return (v - from) / (to - from) * pictureWidth }
-	var kept, cut strings.Builder
-	for i, n := range bars {
+	kept, beyond := &plotter.Polygon{Color: accent}, &plotter.Polygon{Color: cut}
+	top, width := 0.0, (to-from)/histogramBars
+	for i, n := range rebin(h, from, to) {
 		if n == 0 {
 			continue
 		}
-		path, middle := &kept, from+(float64(i)+0.5)/pictureBars*(to-from)
-		if middle < low || middle > high {
-			path = &cut
+		x, y := from+float64(i)*width, math.Log1p(n)
+		bars := kept
+		if middle := x + width/2; middle < low || middle > high {
+			bars = beyond
 		}
-		y := pictureHeight * math.Log1p(n) / top
-		const width = pictureWidth / pictureBars
-		fmt.Fprintf(path, "M%d %dv-%.1fh%dv%.1fz", i*width, pictureHeight, y, width, y)
+		bars.XYs = append(bars.XYs, plotter.XYs{{X: x, Y: 0}, {X: x, Y: y}, {X: x + width, Y: y}, {X: x + width, Y: 0}})
+		top = math.Max(top, y)
 	}
-	var svg strings.Builder
-	fmt.Fprintf(&svg, `<svg viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="histogram from %.4g to %.4g, kept from %.4g to %.4g">`,
-		pictureWidth, pictureHeight, from, to, math.Max(low, from), math.Min(high, to))
-	fmt.Fprintf(&svg, `<path class="kept" d="%s"/><path class="cut" d="%s"/>`, kept.String(), cut.String())
+	p := newPlot()
+	p.Add(kept, beyond)
 	for _, v := range []float64{low, high} {
 		if v > from && v < to {
-			fmt.Fprintf(&svg, `<path class="clip" d="M%.1f 0v%d"/>`, at(v), pictureHeight)
+			p.Add(&plotter.Line{XYs: plotter.XYs{{X: v, Y: 0}, {X: v, Y: top}}, LineStyle: draw.LineStyle{Color: cut, Width: 1.5, Dashes: []vg.Length{4, 3}}})
 		}
 	}
-	svg.WriteString("</svg>")
-	return template.HTML(svg.String())
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = from, to, 0, top
+	return drawing(p, histogramWidth, histogramHeight, `class="histogram" preserveAspectRatio="none"`,
+		fmt.Sprintf("histogram from %.4g to %.4g, kept from %.4g to %.4g", from, to, math.Max(low, from), math.Min(high, to)))
 }
 
 // rebin counts the values of h in equal parts of [from, to].
 func rebin(h *ptq.Histogram, from, to float64) []float64 {
-	bars := make([]float64, pictureBars)
+	bars := make([]float64, histogramBars)
 	put := func(v, n float64) {
-		i := int((v - from) / (to - from) * pictureBars)
-		bars[min(max(i, 0), pictureBars-1)] += n
+		i := int((v - from) / (to - from) * histogramBars)
+		bars[min(max(i, 0), histogramBars-1)] += n
 	}
 	put(0, float64(h.Zeros()))
 	pos, neg := h.Sides()

@@ -17,21 +17,33 @@ import (
 
 // Page is what one report says. Sizes are in bytes, percentages 0..100.
 type Page struct {
-	Model, Output           string // names of the files
-	ModelSize, OutputSize   int64
-	Inputs                  int     // that were calibrated on
-	Seconds                 float64 // from reading the model to the written file
-	PeakRSS                 int64
-	IntegerMACs             float64 // share of the multiply-accumulates that are done on integers
-	Measured                int     // inputs that Agreement, SQNR and Variants were measured on
-	Agreement               float64 // of the classes with fp32; NaN if the network is no classifier
-	SQNR                    float64 // of the outputs against fp32, dB; +Inf if they are identical
-	Options                 []Option
-	Variants                []Variant
-	Result                  *ptq.Report
-	Version, Tier, Rerun    string // of narrow; the processor tier; the command line
-	WorstFirst              []Row  // filled by WriteHTML
+	Model, Output         string // names of the files
+	ModelSize, OutputSize int64
+	Inputs                int     // that were calibrated on
+	Seconds               float64 // from reading the model to the written file
+	PeakRSS               int64
+	IntegerMACs           float64 // share of the multiply-accumulates that are done on integers
+	Measured              int     // inputs that Agreement, SQNR and Variants were measured on
+	Agreement             float64 // of the classes with fp32; NaN if the network is no classifier
+	SQNR                  float64 // of the outputs against fp32, dB; +Inf if they are identical
+	Options               []Option
+	Steps                 []Step // of the pipeline, each with all before it; the last is what was written
+	Variants              []Variant
+	Result                *ptq.Report
+	Version, Tier, Rerun  string // of narrow; the processor tier; the command line
+}
+
+// content is a page and what is worked out for it.
+type content struct {
+	Page
+	Verdict                 string
 	Advice                  []string
+	StepRows                []StepRow
+	StepsLow, StepsHigh     float64 // the ends of the steps' axis, dB
+	Balances, MoreBalances  []Balance
+	Unbalanced              string // why no channels were balanced
+	Refused                 []Note // pairs that cannot be
+	WorstFirst, MoreTensors []Row
 	FloatNodes, RaisedNodes []Note
 }
 
@@ -64,19 +76,32 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"decibel": decibelText,
 	"percent": percentText,
 	"bar":     barWidth,
+	"times":   timesText,
 }).Parse(pageText))
 
 // WriteHTML writes the report as one HTML file that needs nothing else: no
 // network, no script.
 func WriteHTML(w io.Writer, p Page) error {
-	p.WorstFirst = rows(p.Result.Tensors)
-	p.FloatNodes = notes(p.Result.Float)
-	for _, name := range p.Result.Raised {
-		p.RaisedNodes = append(p.RaisedNodes, Note{Node: name})
+	c := content{Page: p, Verdict: verdict(p), Unbalanced: unbalanced(p.Result.Equalization)}
+	c.StepRows, c.StepsLow, c.StepsHigh = stepRows(p.Steps)
+	c.Balances, c.MoreBalances = balances(p.Result.Equalization)
+	if e := p.Result.Equalization; e != nil {
+		c.Refused = notes(e.Refused)
 	}
-	p.Advice = advice(p)
-	return page.Execute(w, p)
+	c.WorstFirst = rows(p.Result.Tensors)
+	c.Advice = advice(c)
+	if len(c.WorstFirst) > shownTensors {
+		c.WorstFirst, c.MoreTensors = c.WorstFirst[:shownTensors], c.WorstFirst[shownTensors:]
+	}
+	c.FloatNodes = notes(p.Result.Float)
+	for _, name := range p.Result.Raised {
+		c.RaisedNodes = append(c.RaisedNodes, Note{Node: name})
+	}
+	return page.Execute(w, c)
 }
+
+// shownTensors is how many tensors are shown before the reader asks for the others.
+const shownTensors = 40
 
 // rows returns the tensors, that with the least SQNR first.
 func rows(tensors []ptq.TensorReport) []Row {
@@ -134,6 +159,14 @@ func percentText(v float64) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.1f %%", v)
+}
+
+// timesText writes a ratio.
+func timesText(v float64) string {
+	if v < 10 {
+		return fmt.Sprintf("%.1f×", v)
+	}
+	return fmt.Sprintf("%.0f×", v)
 }
 
 // barWidth returns the length of a bar for an SQNR, in percent: full at 60 dB.

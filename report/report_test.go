@@ -37,16 +37,34 @@ func tensorReport(name string, db float64, unsigned bool) ptq.TensorReport {
 	return ptq.TensorReport{Name: name, Min: lo, Max: hi, Clip: 2, Scale: 2.0 / 127, Bits: 8, Unsigned: unsigned, SQNR: db, Histogram: h}
 }
 
+// balancedPair returns a pair whose channels were 64 times apart.
+func balancedPair(first, second string, channels int) ptq.BalancedPair {
+	p := ptq.BalancedPair{First: first, Second: second}
+	for c := range channels {
+		wide := math.Exp2(6 * float64(c) / float64(max(channels-1, 1)))
+		for _, r := range []*ptq.ChannelRanges{&p.Before, &p.After} {
+			r.Out, r.Acts, r.In = append(r.Out, wide), append(r.Acts, 3*wide), append(r.In, 1/wide)
+			wide = 2 + float64(c%2)
+		}
+	}
+	return p
+}
+
 func samplePage() Page {
 	return Page{
 		Model: "model.onnx", Output: "int8.onnx", ModelSize: 1_094_591, OutputSize: 310_000, Inputs: 500, Seconds: 0.8, PeakRSS: 42e6,
 		IntegerMACs: 99.5, Measured: 100, Agreement: 98, SQNR: 28.9,
-		Options:  []Option{{"clip", "mse"}},
+		Options: []Option{{"clip", "mse"}},
+		Steps: []Step{
+			{"", "rounded to nearest", 19.5, 91}, {"--clip mse", "outliers cut", 23.1, 94},
+			{"--per-channel", "a scale for each channel", 22.5, 94}, {"--compensate", "errors cancel", 28.9, 98},
+		},
 		Variants: []Variant{{"--clip max", 27.5, 97}, {"--signs=false", 31, 99}},
 		Result: &ptq.Report{
-			Tensors: []ptq.TensorReport{tensorReport("good", 42, true), tensorReport("<b>bad</b>", 18.5, false)},
-			Float:   map[string]string{"softmax": "a softmax at the end is computed in float"},
-			Raised:  []string{"conv7"},
+			Tensors:      []ptq.TensorReport{tensorReport("good", 42, true), tensorReport("<b>bad</b>", 18.5, false)},
+			Float:        map[string]string{"softmax": "a softmax at the end is computed in float"},
+			Raised:       []string{"conv7"},
+			Equalization: &ptq.Equalization{Pairs: 5, Balanced: []ptq.BalancedPair{balancedPair("conv1", "<i>conv2</i>", 64)}, Refused: map[string]string{"conv5": "it clips"}},
 		},
 	}
 }
@@ -108,7 +126,7 @@ func TestHistogramSVG(t *testing.T) {
 		{normal(1, true), 0, 10, false},
 	} {
 		svg := string(histogramSVG(c.h, c.low, c.high))
-		if cut := !strings.Contains(svg, `class="cut" d=""`); svg != "" && cut != c.cut {
+		if cut := strings.Contains(svg, `fill:var(--cut)`); svg != "" && cut != c.cut {
 			t.Errorf("cut is %v: %s", cut, svg)
 		}
 		for d := xml.NewDecoder(strings.NewReader(svg)); ; {

@@ -24,41 +24,6 @@ import (
 // reportInputs is how many calibration inputs a report measures on.
 const reportInputs = 100
 
-// variant is a change of one choice.
-type variant struct {
-	name   string
-	change func(*optionFlags)
-}
-
-// variants are the choices that reports and the demo compare.
-var variants = []variant{
-	{"--clip max", func(o *optionFlags) { o.clip = "max" }},
-	{"--clip mse", func(o *optionFlags) { o.clip = "mse" }},
-	{"--clip kl", func(o *optionFlags) { o.clip = "kl" }},
-	{"--clip percentile:99.99", func(o *optionFlags) { o.clip = "percentile:99.99" }},
-	{"--per-channel=false", func(o *optionFlags) { o.perChannel = false }},
-	{"--signs=false", func(o *optionFlags) { o.signs = false }},
-	{"--equalize=false", func(o *optionFlags) { o.equalize = false }},
-	{"--compensate=false", func(o *optionFlags) { o.compensate = false }},
-	{"--asymmetric", func(o *optionFlags) { o.asymmetric = true }},
-	{"--shift", func(o *optionFlags) { o.shift = true }},
-	{"--weight-bits 4", func(o *optionFlags) { o.weightBits = 4 }},
-}
-
-// variantsOf returns the variants that differ from o, each with its options.
-func variantsOf(o optionFlags) (names []string, changed []optionFlags) {
-	for _, v := range variants {
-		c := o
-		v.change(&c)
-		if !sameOptions(c, o) {
-			names, changed = append(names, v.name), append(changed, c)
-		}
-	}
-	return names, changed
-}
-
-func sameOptions(a, b optionFlags) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
-
 // measured is how a quantized network compares with its fp32 form.
 type measured struct {
 	sqnr, agreement float64 // dB, +Inf if identical; percent, NaN if the network is no classifier
@@ -86,10 +51,9 @@ func measure(ctx context.Context, g, quantized *graph.Graph, source dataset.Sour
 	return m, nil
 }
 
-// writeReport measures q, and what other choices would have given, and writes
-// the report.
+// writeReport measures q, how it came about and what other choices would have given, and
+// writes the report.
 func (f *quantizeFlags) writeReport(cmd *cobra.Command, path string, g *graph.Graph, q *ptq.Result, r quantizeResult) error {
-	ctx := cmd.Context()
 	calib, err := f.data.open(g)
 	if err != nil {
 		return err
@@ -98,11 +62,11 @@ func (f *quantizeFlags) writeReport(cmd *cobra.Command, path string, g *graph.Gr
 	if few.limit = reportInputs; f.data.limit > 0 {
 		few.limit = min(reportInputs, f.data.limit)
 	}
-	source, err := few.open(g)
+	sample, err := few.open(g)
 	if err != nil {
 		return err
 	}
-	m, err := measure(ctx, g, q.Graph, source, f.run)
+	m, err := measure(cmd.Context(), g, q.Graph, sample, f.run)
 	if err != nil {
 		return err
 	}
@@ -119,23 +83,48 @@ func (f *quantizeFlags) writeReport(cmd *cobra.Command, path string, g *graph.Gr
 	new(optionFlags).flags().VisitAll(func(o *pflag.Flag) {
 		p.Options = append(p.Options, report.Option{Name: "--" + o.Name, Value: cmd.Flag(o.Name).Value.String()})
 	})
-	names, changed := variantsOf(f.options)
-	for i, o := range changed {
-		opts, err := o.options()
-		if err != nil {
-			return err
-		}
-		other, err := ptq.Quantize(ctx, g, calib, append(opts, ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads))...)
-		if err != nil {
-			return err
-		}
-		m, err := measure(ctx, g, other.Graph, source, f.run)
-		if err != nil {
-			return err
-		}
-		p.Variants = append(p.Variants, report.Variant{Name: names[i], SQNR: m.sqnr, Agreement: m.agreement})
+	if err := f.tryOthers(cmd, g, calib, sample, &p); err != nil {
+		return err
 	}
 	return atomicfile.Write(f.report, func(w io.Writer) error { return report.WriteHTML(w, p) })
+}
+
+// tryOthers fills in what the pipeline's steps and other choices give.
+func (f *quantizeFlags) tryOthers(cmd *cobra.Command, g *graph.Graph, calib, sample dataset.Source, p *report.Page) error {
+	steps, before := f.steps()
+	names, changed := variantsOf(f.options)
+	bar := newProgress(cmd.ErrOrStderr(), f.json, len(before)+len(changed), "trying other choices")
+	defer bar.Finish()
+	all, err := f.measureAll(cmd.Context(), g, calib, sample, append(before, changed...), func() { bar.Add(1) })
+	if err != nil {
+		return err
+	}
+	for i, s := range steps {
+		m := measured{sqnr: p.SQNR, agreement: p.Agreement} // the last is the network that was written
+		if i < len(before) {
+			m = all[i]
+		}
+		p.Steps = append(p.Steps, report.Step{Name: s.flag, What: s.what, SQNR: m.sqnr, Agreement: m.agreement})
+	}
+	for i, m := range all[len(before):] {
+		p.Variants = append(p.Variants, report.Variant{Name: names[i], SQNR: m.sqnr, Agreement: m.agreement})
+	}
+	return nil
+}
+
+// steps returns the steps that lead to the network that was written, and the options of
+// all but the last: those of networks that are yet to be built. A network without rounding
+// has no steps: each would be exact.
+func (f *quantizeFlags) steps() (steps []step, before []optionFlags) {
+	if f.options.noRound {
+		return nil, nil
+	}
+	o := f.options
+	if f.stats != "" {
+		o.equalize = false // statistics are of the network as it is
+	}
+	steps, before = stepsOf(o)
+	return steps, before[:len(before)-1]
 }
 
 // commandLine returns the line that does the same again.

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/ptq"
+)
+
+// variant is a change of one choice.
+type variant struct {
+	name   string
+	change func(*optionFlags)
+}
+
+// variants are the choices that reports and the demo compare.
+var variants = []variant{
+	{"--clip max", func(o *optionFlags) { o.clip = "max" }},
+	{"--clip mse", func(o *optionFlags) { o.clip = "mse" }},
+	{"--clip kl", func(o *optionFlags) { o.clip = "kl" }},
+	{"--clip percentile:99.99", func(o *optionFlags) { o.clip = "percentile:99.99" }},
+	{"--per-channel=false", func(o *optionFlags) { o.perChannel = false }},
+	{"--signs=false", func(o *optionFlags) { o.signs = false }},
+	{"--equalize=false", func(o *optionFlags) { o.equalize = false }},
+	{"--compensate=false", func(o *optionFlags) { o.compensate = false }},
+	{"--asymmetric", func(o *optionFlags) { o.asymmetric = true }},
+	{"--shift", func(o *optionFlags) { o.shift = true }},
+	{"--weight-bits 4", func(o *optionFlags) { o.weightBits = 4 }},
+}
+
+// variantsOf returns the variants that differ from o, each with its options.
+func variantsOf(o optionFlags) (names []string, changed []optionFlags) {
+	for _, v := range variants {
+		c := o
+		v.change(&c)
+		if !sameOptions(c, o) {
+			names, changed = append(names, v.name), append(changed, c)
+		}
+	}
+	return names, changed
+}
+
+func sameOptions(a, b optionFlags) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
+
+// step is a choice of the pipeline that can be off.
+type step struct {
+	flag, what string
+	take       func(to *optionFlags, from optionFlags) // makes to's choice that of from
+}
+
+// stepsTo returns the steps that can lead to o, in the order in which a report turns them on:
+// the pipeline's, but for what leaves integers or makes scales coarser, which comes last.
+func stepsTo(o optionFlags) []step {
+	return []step{
+		{"--signs", "unsigned integers where a tensor is never negative", func(to *optionFlags, from optionFlags) { to.signs = from.signs }},
+		{"--clip " + o.clip, "ranges of activations cut by the rule", func(to *optionFlags, from optionFlags) { to.clip = from.clip }},
+		{"--asymmetric", "a zero point for every activation", func(to *optionFlags, from optionFlags) { to.asymmetric = from.asymmetric }},
+		{"--per-channel", "a scale for each output channel of weights", func(to *optionFlags, from optionFlags) { to.perChannel = from.perChannel }},
+		{"--equalize", "channels balanced between layers", func(to *optionFlags, from optionFlags) { to.equalize = from.equalize }},
+		{"--bias-correction", "the mean error of rounding taken out of the biases", func(to *optionFlags, from optionFlags) { to.correctBias = from.correctBias || from.compensate }},
+		{"--compensate", "weights rounded so that their errors cancel", func(to *optionFlags, from optionFlags) { to.compensate = from.compensate }},
+		{fmt.Sprintf("--auto-exclude %g", o.autoExclude), "nodes that lose much left in float", func(to *optionFlags, from optionFlags) { to.autoExclude = from.autoExclude }},
+		{"--shift", "every rescaling a shift of bits", func(to *optionFlags, from optionFlags) { to.shift = from.shift }},
+	}
+}
+
+// stepsOf returns the steps that lead to o, beginning with none taken, and the options
+// after each. The last of these do what o does.
+func stepsOf(o optionFlags) (steps []step, options []optionFlags) {
+	all, at := stepsTo(o), o
+	for _, s := range all {
+		s.take(&at, optionFlags{clip: "max"})
+	}
+	steps = []step{{what: "one signed scale for each tensor, its whole range kept, weights rounded to nearest"}}
+	options = []optionFlags{at}
+	for _, s := range all {
+		before := at
+		if s.take(&at, o); !sameOptions(before, at) {
+			steps, options = append(steps, s), append(options, at)
+		}
+	}
+	return steps, options
+}
+
+// sideBySide is how many networks are built at once, each with its share of the threads.
+const sideBySide = 2
+
+// measureAll quantizes g by each of some options and measures the results on a
+// sample. It calls done after each.
+func (f *quantizeFlags) measureAll(ctx context.Context, g *graph.Graph, calib, sample dataset.Source, options []optionFlags, done func()) ([]measured, error) {
+	threads := f.run.threads
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	run := f.run
+	run.threads = max(1, threads/sideBySide)
+	all := make([]measured, len(options))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(min(sideBySide, threads))
+	for i, o := range options {
+		group.Go(func() error {
+			opts, err := f.pipeline(o)
+			if err != nil {
+				return err
+			}
+			q, err := ptq.Quantize(ctx, g, calib, append(opts, ptq.WithThreads(run.threads))...)
+			if err != nil {
+				return err
+			}
+			all[i], err = measure(ctx, g, q.Graph, sample, run)
+			done()
+			return err
+		})
+	}
+	return all, group.Wait()
+}
