@@ -121,6 +121,53 @@ func TestQuantizeEvalRun(t *testing.T) {
 	}
 }
 
+// TestRunAllOutputs: an archive holds every output, by name, as running for each alone gives it.
+func TestRunAllOutputs(t *testing.T) {
+	f := newFiles(t)
+	g := smallNetwork()
+	g.Outputs = append(g.Outputs, g.Nodes[1].Outputs[0])
+	if err := onnx.WriteFile(f.path("two.onnx"), g); err != nil {
+		t.Fatal(err)
+	}
+	run := func(output string, args ...string) []string {
+		return append([]string{"run", f.path("two.onnx"), "--input", f.path("x.npy"), "--batch", "7", "-o", f.path(output)}, args...)
+	}
+	mustRun(t, run("all.npz")...)
+	var inputs []dataset.Input
+	for _, v := range g.Outputs {
+		inputs = append(inputs, dataset.Input{Name: v.Name})
+	}
+	archive, err := dataset.OpenFor(inputs, []string{f.path("all.npz")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for all, err := range archive.Batches(100) {
+		if err != nil || len(all) != 2 {
+			t.Fatal(len(all), err)
+		}
+		for i, v := range g.Outputs {
+			mustRun(t, run("one.npy", "--output-name", v.Name)...)
+			var b bytes.Buffer
+			if err := dataset.WriteNPY(&b, all[i]); err != nil {
+				t.Fatal(err)
+			}
+			if b.String() != f.read(t, "one.npy") {
+				t.Errorf("%s: other bytes in the archive", v.Name)
+			}
+		}
+	}
+	before := f.list(t)
+	if _, errs, code := narrow(run("all.npy")...); code != exitFailure || !strings.Contains(errs, ".npz") || !strings.Contains(errs, g.Outputs[1].Name) {
+		t.Errorf("two outputs as .npy: exit code %d, %s", code, errs)
+	}
+	if _, errs, code := narrow(run("none.npz", "--scale", "1e38", "--mean", "-1e38")...); code != exitFailure {
+		t.Errorf("infinite inputs: exit code %d, %s", code, errs)
+	}
+	if now := f.list(t); now != before {
+		t.Errorf("failures left files: %s", now)
+	}
+}
+
 // classes returns the class of each row of scores.
 func (f files) classes(t *testing.T, name string) []int64 {
 	t.Helper()
