@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"math"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
@@ -59,13 +62,26 @@ func (s *channelStats) add(t *tensor.Tensor, channels int) {
 	if s.max == nil {
 		s.max, s.square = make([]float64, channels), make([]float64, channels)
 	}
-	for i, v := range t.F32() {
+	data := t.F32()
+	for i := 0; i < len(data); i += inner {
 		c := i / inner % channels
-		x := float64(v)
-		if x > s.max[c] || -x > s.max[c] {
-			s.max[c] = math.Abs(x)
+		largest, square := math.Abs(float64(data[i])), float64(data[i])*float64(data[i])
+		if inner > 1 {
+			of := asm.StatsF32(data[i : i+inner])
+			largest, square = float64(of.MaxAbs()), of.SumSq
 		}
-		s.square[c] += x * x
+		s.max[c] = math.Max(s.max[c], largest)
+		s.square[c] += square
 	}
-	s.count += float64(t.Len() / channels)
+	s.count += float64(len(data) / channels)
+}
+
+// sideBySide calls f for 0 to n-1, on so many threads, and returns the first error.
+func sideBySide(threads, n int, f func(i int) error) error {
+	var group errgroup.Group
+	group.SetLimit(max(threads, 1))
+	for i := range n {
+		group.Go(func() error { return f(i) })
+	}
+	return group.Wait()
 }

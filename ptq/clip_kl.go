@@ -1,6 +1,9 @@
 package ptq
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // klBins is the number of bins, at least and less than twice that, in which
 // divergences are compared. Finer ones would show the noise of the sample, and
@@ -21,14 +24,10 @@ const klBins = 1024
 func klThreshold(d *distribution, full float64, grid Grid) float64 {
 	base, width := coarse(d.fold(), d.width)
 	base[0] = min(base[0], base[min(1, len(base)-1)])
-	total := 0.0
-	for _, n := range base {
-		total += n
-	}
-	if total == 0 || grid.Max() >= klBins {
+	if slices.Max(base) == 0 || grid.Max() >= klBins {
 		return full // nothing to lose: each bin has its own level
 	}
-	s := klSearch{base: base, width: width, total: total, level: make([]int, len(base))}
+	s := newKLSearch(base, width)
 	return leastError(full, func(t float64) float64 { return s.divergence(grid.Over(t)) })
 }
 
@@ -42,11 +41,28 @@ func coarse(bins []float64, width float64) ([]float64, float64) {
 	return out, width * float64(by)
 }
 
+// klSearch holds sums over the bins before each, so that the divergence of a whole level
+// costs a few look-ups.
 type klSearch struct {
-	base  []float64 // counts of the magnitudes
-	width float64
-	total float64
-	level []int // scratch: the level of each bin
+	base        []float64 // counts of the magnitudes
+	width       float64
+	n, nlog     []float64 // sums of count and count*log(count)
+	used        []float64 // how many are not empty
+	inverseSize float64
+}
+
+func newKLSearch(base []float64, width float64) *klSearch {
+	s := &klSearch{base: base, width: width}
+	s.n, s.nlog, s.used = make([]float64, len(base)+1), make([]float64, len(base)+1), make([]float64, len(base)+1)
+	for i, n := range base {
+		s.n[i+1], s.nlog[i+1], s.used[i+1] = s.n[i]+n, s.nlog[i], s.used[i]
+		if n > 0 {
+			s.nlog[i+1] += n * math.Log(n)
+			s.used[i+1]++
+		}
+	}
+	s.inverseSize = 1 / s.n[len(base)]
+	return s
 }
 
 // divergence returns the divergence between the counts up to the last level, all
@@ -56,38 +72,34 @@ type klSearch struct {
 // make a threshold at the first bin, where both are one spike, the best of all.
 func (s *klSearch) divergence(l Levels) float64 {
 	kept := min(max(int(math.Round(float64(l.Max)*l.Scale/s.width)), 1), len(s.base))
-	mass, used := make([]float64, l.Max+1), make([]float64, l.Max+1)
-	inside, free := 0.0, 0.0
-	for i, n := range s.base[:kept] {
-		q := l.Quantize((float64(i) + 0.5) * s.width)
-		s.level[i] = q
-		if n > 0 {
-			if used[q] > 0 {
-				free++
-			}
-			mass[q] += n
-			used[q]++
-			inside += n
-		}
-	}
+	inside, total := s.n[kept], s.n[len(s.base)]
 	if inside == 0 {
 		return math.Inf(1)
 	}
-	sum := 0.0
-	for i, n := range s.base[:kept] {
-		spread := 0.0
-		if n > 0 {
-			spread = mass[s.level[i]] / used[s.level[i]]
+	sum, free, spread := s.nlog[kept], 0.0, 0.0
+	for q, first := 0, 0; first < kept; q++ {
+		next := kept
+		if q < l.Max {
+			next = min(int(math.Ceil((float64(q)+0.5)*l.Scale/s.width-0.5)), kept) // the first bin whose centre is nearer to the next level
 		}
-		if i == kept-1 {
-			n += s.total - inside
-			spread = math.Max(spread, inside*1e-12)
+		if mass, used := s.n[next]-s.n[first], s.used[next]-s.used[first]; used > 0 {
+			spread = mass / used
+			sum -= mass * math.Log(spread)
+			free += used - 1
 		}
-		if n > 0 {
-			sum += n / s.total * math.Log(n/spread)
-		}
+		first = next
 	}
-	return sum - (s.total-inside)/s.total - free/(2*s.total)
+	// The last bin has what is beyond as well; if it is empty it is in no spread.
+	last := s.base[kept-1]
+	if last > 0 {
+		sum -= last * math.Log(last/spread)
+	} else {
+		spread = 0
+	}
+	if n := last + total - inside; n > 0 {
+		sum += n * math.Log(n/math.Max(spread, inside*1e-12))
+	}
+	return (sum - (total - inside) - free/2) * s.inverseSize
 }
 
 // How many times the least squared error a threshold chosen by another rule may

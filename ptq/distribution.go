@@ -52,7 +52,7 @@ func (d *distribution) centre(i int) float64 { return d.origin + (float64(i)+0.5
 // bin returns the first bin whose centre is not below x.
 func (d *distribution) bin(x float64) int {
 	i := math.Ceil((x-d.origin)/d.width - 0.5)
-	return int(math.Min(math.Max(i, 0), float64(len(d.counts))))
+	return int(min(max(i, 0), float64(len(d.counts))))
 }
 
 // error returns the sum of count*|x - Round(x)|^p over the bins. Exact zeros
@@ -88,7 +88,7 @@ func (d *distribution) distance(a, b int, to, p float64) float64 {
 	switch p {
 	case 2:
 		n, x, xx := d.n[b]-d.n[a], d.x[b]-d.x[a], d.xx[b]-d.xx[a]
-		return math.Max(0, xx-2*to*x+to*to*n)
+		return max(0, xx-2*to*x+to*to*n)
 	case 1:
 		m := min(max(d.bin(to), a), b)
 		below := to*(d.n[m]-d.n[a]) - (d.x[m] - d.x[a])

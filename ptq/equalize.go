@@ -115,10 +115,10 @@ func seeInputs(ctx context.Context, g *graph.Graph, layers []*layer, data datase
 		return nil
 	}
 	return sampleTensors(ctx, g, values, data, equalizeInputs, threads, func(batch []*tensor.Tensor) error {
-		for i, t := range batch {
-			layers[i].input.add(t, layers[i].inputs)
-		}
-		return nil
+		return sideBySide(threads, len(layers), func(i int) error {
+			layers[i].input.add(batch[i], layers[i].inputs)
+			return nil
+		})
 	})
 }
 
@@ -140,7 +140,7 @@ func (p *pair) balance(scheme Scheme) bool {
 	least := p.noise(scheme) * equalizeGain
 	ranges := [][]float64{p.joined(p.b.input.max)}
 	if !scheme.PerChannel {
-		ranges = append(ranges, p.a.ranges(p.a.outputOf, p.a.outputs))
+		ranges = append(ranges, p.a.outRanges())
 	}
 	var best []float64
 	for _, r1 := range ranges {
@@ -166,9 +166,9 @@ func (p *pair) balance(scheme Scheme) bool {
 // channels returns the ranges of the channels as they are now.
 func (p *pair) channels() ChannelRanges {
 	return ChannelRanges{
-		Out:  p.a.ranges(p.a.outputOf, p.a.outputs),
+		Out:  p.a.outRanges(),
 		Acts: p.joined(p.b.input.max),
-		In:   p.joined(p.b.ranges(p.b.inputOf, p.b.inputs)),
+		In:   p.joined(p.b.inRanges()),
 	}
 }
 
@@ -185,7 +185,7 @@ func (p *pair) rename(g *graph.Graph) {
 
 // factors returns what to multiply each channel by: sqrt(r1*r2)/r1.
 func (p *pair) factors(r1 []float64) []float64 {
-	r2 := p.joined(p.b.ranges(p.b.inputOf, p.b.inputs))
+	r2 := p.joined(p.b.inRanges())
 	factors := make([]float64, len(r1))
 	for c := range r1 {
 		factors[c] = math.Sqrt(r2[c] / r1[c])
@@ -208,20 +208,8 @@ func (p *pair) joined(ranges []float64) []float64 {
 
 // apply multiplies the channels of a by factors and divides those of b.
 func (p *pair) apply(factors []float64) {
-	for i := range p.a.weights {
-		p.a.weights[i] *= factors[p.a.outputOf(i)]
-	}
-	for c := range p.a.bias {
-		p.a.bias[c] *= factors[c]
-	}
-	for i := range p.b.weights {
-		p.b.weights[i] /= factors[p.b.inputOf(i)/p.repeat]
-	}
-	for c := range p.b.input.max {
-		f := factors[c/p.repeat]
-		p.b.input.max[c] *= f
-		p.b.input.square[c] *= f * f
-	}
+	p.a.scaleOutputs(factors)
+	p.b.scaleInputs(factors, p.repeat)
 }
 
 // noise estimates the mean square error, summed over the channels of b's result
@@ -230,9 +218,12 @@ func (p *pair) apply(factors []float64) {
 func (p *pair) noise(scheme Scheme) float64 {
 	gain := make([]float64, p.a.outputs) // from an error in a's result to that in b's
 	total := 0.0
-	for i, w := range p.b.weights {
-		gain[p.b.inputOf(i)/p.repeat] += w * w
-		total += w * w
+	for o := range p.b.outputs {
+		first := p.b.first(o)
+		for k, e := range p.b.energy[o*p.b.perGroup : (o+1)*p.b.perGroup] {
+			gain[(first+k)/p.repeat] += e
+			total += e
+		}
 	}
 	step := slices.Max(p.b.input.max) / float64(Grid{Bits: scheme.ActBits}.Max())
 	noise := step * step * total

@@ -56,7 +56,7 @@ func (g Grid) Between(lo, hi float64) Levels {
 // Quantize returns the integer that stands for x: the nearest, ties to even.
 func (l Levels) Quantize(x float64) int {
 	q := math.RoundToEven(x/l.Scale) + float64(l.Zero)
-	return int(math.Min(math.Max(q, float64(l.Min)), float64(l.Max)))
+	return int(min(max(q, float64(l.Min)), float64(l.Max)))
 }
 
 // Round returns the value x becomes when it is quantized.

@@ -8,90 +8,137 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
-// layer is an affine node with weights and bias of its own to scale.
+// layer is an affine node whose channels are to be scaled. Of its weights it holds what
+// the choice of factors depends on: by output and, within its group, input channel.
 type layer struct {
-	node            *graph.Node
-	weights, bias   []float64
-	shape           []int
-	outAxis, inAxis int
-	outputs, inputs int
-	groups          int // of a Conv
-	input           channelStats
+	node             *graph.Node
+	shape            []int // of the weights
+	outAxis          int
+	outputs, inputs  int       // channels
+	perGroup         int       // inputs to an output
+	taps             int       // weights from an input to an output
+	peak, energy     []float64 // outputs x perGroup: the largest magnitude and the sum of squares of the taps
+	outScale, inSize []float64 // what outputs have been multiplied by, and inputs: their weights were divided
+	input            channelStats
 }
 
 func newLayer(n *graph.Node) *layer {
 	w := n.In(1).Const
-	l := &layer{node: n, weights: w.Float64s(), shape: w.Shape(), outAxis: channelAxis(n, w), groups: n.Attrs.Int("group", 1)}
-	l.inAxis = 1 - l.outAxis
-	if b := n.In(2); b != nil {
-		l.bias = b.Const.Float64s()
+	l := &layer{node: n, shape: w.Shape(), outAxis: channelAxis(n, w), perGroup: w.Shape()[1-channelAxis(n, w)]}
+	l.outputs, l.inputs = l.shape[l.outAxis], l.perGroup*n.Attrs.Int("group", 1)
+	l.taps = tensor.Volume(l.shape[2:])
+	l.peak, l.energy = make([]float64, l.outputs*l.perGroup), make([]float64, l.outputs*l.perGroup)
+	for i, v := range w.Float64s() {
+		o, k := l.channels(i)
+		l.peak[o*l.perGroup+k] = math.Max(l.peak[o*l.perGroup+k], math.Abs(v))
+		l.energy[o*l.perGroup+k] += v * v
 	}
-	l.outputs, l.inputs = l.shape[l.outAxis], l.shape[l.inAxis]*l.groups
+	l.outScale, l.inSize = slices.Repeat([]float64{1}, l.outputs), slices.Repeat([]float64{1}, l.inputs)
 	return l
 }
 
-// outputOf returns the output channel of weight i.
-func (l *layer) outputOf(i int) int {
-	rest := tensor.Volume(l.shape[2:])
+// channels returns the output channel of weight i and, within its group, the input channel.
+func (l *layer) channels(i int) (o, k int) {
+	o, k = i/l.taps/l.shape[1], i/l.taps%l.shape[1]
 	if l.outAxis == 1 {
-		return i / rest % l.shape[1]
+		o, k = k, o
 	}
-	return i / rest / l.shape[1]
+	return o, k
 }
 
-// inputOf returns the input channel of weight i.
-func (l *layer) inputOf(i int) int {
-	rest := tensor.Volume(l.shape[2:])
-	if l.outAxis == 1 {
-		return i / rest / l.shape[1]
-	}
-	group := l.outputOf(i) / (l.outputs / l.groups)
-	return i/rest%l.shape[1] + group*l.shape[1]
+// first returns the first of the input channels that an output reads.
+func (l *layer) first(o int) int {
+	group := o / (l.outputs / (l.inputs / l.perGroup))
+	return group * l.perGroup
 }
 
-// ranges returns the largest magnitude among the weights of each channel.
-func (l *layer) ranges(channel func(i int) int, channels int) []float64 {
-	r := make([]float64, channels)
-	for i, w := range l.weights {
-		if c := channel(i); w > r[c] || -w > r[c] {
-			r[c] = math.Abs(w)
+// outRanges returns the largest magnitude among the weights of each output channel.
+func (l *layer) outRanges() []float64 {
+	r := make([]float64, l.outputs)
+	for o := range r {
+		r[o] = slices.Max(l.peak[o*l.perGroup : (o+1)*l.perGroup])
+	}
+	return r
+}
+
+// inRanges returns the same of each input channel.
+func (l *layer) inRanges() []float64 {
+	r := make([]float64, l.inputs)
+	for o := range l.outputs {
+		first := l.first(o)
+		for k, m := range l.peak[o*l.perGroup : (o+1)*l.perGroup] {
+			r[first+k] = math.Max(r[first+k], m)
 		}
 	}
 	return r
 }
 
+// scaleOutputs multiplies the output channels.
+func (l *layer) scaleOutputs(factors []float64) {
+	for o, f := range factors {
+		l.outScale[o] *= f
+		for i := o * l.perGroup; i < (o+1)*l.perGroup; i++ {
+			l.peak[i] *= f
+			l.energy[i] *= f * f
+		}
+	}
+}
+
+// scaleInputs multiplies the input channels, each factor standing for repeat of them, and
+// divides the weights that read them.
+func (l *layer) scaleInputs(factors []float64, repeat int) {
+	for c := range l.inputs {
+		f := factors[c/repeat]
+		l.inSize[c] *= f
+		l.input.max[c] *= f
+		l.input.square[c] *= f * f
+	}
+	for o := range l.outputs {
+		first := l.first(o)
+		for k := range l.perGroup {
+			f := factors[(first+k)/repeat]
+			l.peak[o*l.perGroup+k] /= f
+			l.energy[o*l.perGroup+k] /= f * f
+		}
+	}
+}
+
 // weightNoise estimates the mean square error that steps of the weights
 // make in each output channel, up to a common factor.
 func (l *layer) weightNoise(scheme Scheme) []float64 {
-	steps := l.ranges(l.outputOf, l.outputs)
+	steps := l.outRanges()
 	if largest := slices.Max(steps); !scheme.PerChannel {
 		for c := range steps {
 			steps[c] = largest
 		}
 	}
 	noise := make([]float64, l.outputs)
-	for i := range l.weights {
-		noise[l.outputOf(i)] += l.input.square[l.inputOf(i)] / l.input.count
-	}
 	levels := float64(Grid{Bits: scheme.WeightBits, Signed: true}.Max())
-	for c, s := range steps {
-		noise[c] *= s * s / (levels * levels)
+	for o, s := range steps {
+		first := l.first(o)
+		for _, square := range l.input.square[first : first+l.perGroup] {
+			noise[o] += square
+		}
+		noise[o] *= float64(l.taps) / l.input.count * s * s / (levels * levels)
 	}
 	return noise
 }
 
 // write gives the node its new weights and bias.
 func (l *layer) write() {
-	replace := func(i int, data []float64) {
+	replace := func(i int, factor func(j int) float64) {
 		old := l.node.Inputs[i]
-		narrow := make([]float32, len(data))
+		data := slices.Clone(old.Const.Float32s())
 		for j, v := range data {
-			narrow[j] = float32(v)
+			data[j] = float32(float64(v) * factor(j))
 		}
-		l.node.Inputs[i] = graph.NewConst(old.Name, tensor.From(narrow, old.Const.Shape()...))
+		l.node.Inputs[i] = graph.NewConst(old.Name, tensor.From(data, old.Const.Shape()...))
 	}
-	replace(1, l.weights)
-	if l.bias != nil {
-		replace(2, l.bias)
+	replace(1, func(j int) float64 {
+		o, k := l.channels(j)
+		return l.outScale[o] / l.inSize[l.first(o)+k]
+	})
+	if l.node.In(2) != nil {
+		replace(2, func(j int) float64 { return l.outScale[j] })
 	}
 }

@@ -50,13 +50,13 @@ func orDefault(v []int, n, def int) []int {
 	return v
 }
 
-// each calls f with the elements that each group's weights meet, at some places of
-// every sample of t: always the same ones, spread evenly.
-func (p *patches) each(t *tensor.Tensor, f func(group int, x []float32)) {
+// each calls f with the elements that the weights of all groups meet, group after
+// group, at some places of every sample of t: always the same ones, spread evenly.
+func (p *patches) each(t *tensor.Tensor, f func(x []float32)) {
 	data, shape := t.F32(), t.Shape()
 	if len(p.kernel) == 0 {
 		for at := 0; at+p.row <= len(data); at += p.row {
-			f(0, data[at:at+p.row])
+			f(data[at : at+p.row])
 		}
 		return
 	}
@@ -67,40 +67,48 @@ func (p *patches) each(t *tensor.Tensor, f func(group int, x []float32)) {
 		out[i] = (d+p.pads[i]+p.pads[i+len(space)]-p.dilation[i]*(p.kernel[i]-1)-1)/p.stride[i] + 1
 		places *= max(out[i], 0)
 	}
-	x := make([]float32, p.row)
+	x := make([]float32, p.groups*p.row)
+	window := make([]int, tensor.Volume(p.kernel))
 	perSample := tensor.Volume(shape[1:])
 	take := min(places, samplePositions)
 	for s := range shape[0] {
 		for k := range take {
 			place := (k*places + (s*7919)%places) / take % places // another offset for every sample
-			for group := range p.groups {
-				p.gather(x, data[s*perSample:(s+1)*perSample], space, out, place, group)
-				f(group, x)
-			}
+			p.window(window, space, out, place)
+			gather(x, data[s*perSample:(s+1)*perSample], tensor.Volume(space), window)
+			f(x)
 		}
 	}
 }
 
-// gather copies the elements around one place of a sample: the channels of the
-// group, and of each the kernel's window, zeros beyond the border.
-func (p *patches) gather(x, sample []float32, space, out []int, place, group int) {
-	window := tensor.Volume(p.kernel)
-	channels := p.row / window
-	size := tensor.Volume(space)
-	for tap := range window {
-		at, stride, inside := 0, 1, true
+// window finds where in a channel the elements around one place are, -1 for those
+// beyond the border.
+func (p *patches) window(at, space, out []int, place int) {
+	for tap := range at {
+		stride, inside := 1, true
+		at[tap] = 0
 		t, rest := tap, place
 		for i := len(space) - 1; i >= 0; i-- {
 			pos := rest%out[i]*p.stride[i] - p.pads[i] + t%p.kernel[i]*p.dilation[i]
 			rest, t = rest/out[i], t/p.kernel[i]
 			inside = inside && pos >= 0 && pos < space[i]
-			at += pos * stride
+			at[tap] += pos * stride
 			stride *= space[i]
 		}
-		for c := range channels {
-			x[c*window+tap] = 0
-			if inside {
-				x[c*window+tap] = sample[(group*channels+c)*size+at]
+		if !inside {
+			at[tap] = -1
+		}
+	}
+}
+
+// gather copies the window of every channel, zeros beyond the border.
+func gather(x, sample []float32, size int, window []int) {
+	for tap, at := range window {
+		for c := tap; c < len(x); c += len(window) {
+			x[c] = 0
+			if at >= 0 {
+				x[c] = sample[at]
+				at += size
 			}
 		}
 	}

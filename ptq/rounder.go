@@ -5,123 +5,201 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/blas/blas32"
+
+	"github.com/narrow-ml/narrow/asm"
 )
 
-// rounder rounds rows of weights for one covariance of their inputs.
-type rounder struct {
-	c     *mat.SymDense
-	order []int         // in which weights are rounded: those with the largest inputs first
-	u     *mat.TriDense // upper factor of the inverse of c, in that order
+// weightRows are the weights of some output channels, a row for each.
+type weightRows struct {
+	weights []float32
+	index   []int    // where in the node's weights each is
+	levels  []Levels // by row
 }
 
-func newRounder(c *mat.SymDense) (*rounder, error) {
-	d := c.SymmetricDim()
-	r := &rounder{c: c, order: make([]int, d)}
+// rows returns the weights of count channels from first on.
+func (w *weights) rows(first, count int) *weightRows {
+	r := new(weightRows)
+	for o := first; o < first+count; o++ {
+		w.each(o, func(i int) {
+			r.index = append(r.index, i)
+			r.weights = append(r.weights, w.data[i])
+		})
+		l := w.scaling.levels(o)
+		l.Min = -l.Max
+		r.levels = append(r.levels, l)
+	}
+	return r
+}
+
+// nearest returns the values of the grids that are nearest to the weights.
+func (r *weightRows) nearest() []float32 {
+	q := make([]float32, len(r.weights))
+	row := len(q) / max(len(r.levels), 1)
+	for i, w := range r.weights {
+		q[i] = float32(r.levels[i/row].Round(float64(w)))
+	}
+	return q
+}
+
+// rounder rounds rows of weights for one covariance C of their inputs: so that the
+// square error of the results, e*C*transpose(e) for the errors e of a row, is small.
+// All its matrices are in an order of its own, weights with the smallest inputs first.
+type rounder struct {
+	d      int
+	c      []float32 // d x d
+	factor []float32 // L of C = L*transpose(L), each column divided by its element on the diagonal
+	order  []int     // which weight is where
+}
+
+// newRounder returns the rounder for the covariance c, d x d. Where c is not
+// positive definite it is damped until it is.
+func newRounder(c []float32) (*rounder, error) {
+	d := int(math.Sqrt(float64(len(c))))
+	r := &rounder{d: d, c: make([]float32, d*d), order: make([]int, d)}
 	for i := range r.order {
 		r.order[i] = i
 	}
 	slices.SortStableFunc(r.order, func(a, b int) int {
-		switch x, y := c.At(a, a), c.At(b, b); {
-		case x > y:
-			return -1
+		switch x, y := c[a*d+a], c[b*d+b]; {
 		case x < y:
+			return -1
+		case x > y:
 			return 1
 		}
 		return 0
 	})
-	ordered := mat.NewSymDense(d, nil)
+	trace := 0.0
 	for i, a := range r.order {
-		for j, b := range r.order[:i+1] {
-			ordered.SetSym(i, j, c.At(a, b))
+		row, from := r.c[i*d:(i+1)*d], c[a*d:(a+1)*d]
+		for j, b := range r.order {
+			row[j] = from[b]
 		}
+		trace += float64(row[i])
 	}
 	// The sums are of float32: where the mean is much larger than the spread,
 	// their difference may be below zero by rounding, and needs more damping.
-	var chol mat.Cholesky
-	extra := damping * mat.Trace(c) / float64(d)
-	for tries := 0; !chol.Factorize(ordered); tries++ {
+	extra := damping * trace / float64(d)
+	for tries := 0; ; tries++ {
+		r.factor = append(r.factor[:0], r.c...)
+		if cholesky(r.factor, d) {
+			break
+		}
 		if tries == maxDampings || math.IsNaN(extra) {
 			return nil, fmt.Errorf("the covariance of its inputs is not positive")
 		}
 		extra *= 8
 		for i := range d {
-			ordered.SetSym(i, i, ordered.At(i, i)+extra)
-			c.SetSym(i, i, c.At(i, i)+extra)
+			r.c[i*d+i] += float32(extra)
 		}
 	}
-	inverse := mat.NewSymDense(d, nil)
-	if err := chol.InverseTo(inverse); err != nil {
-		if _, ill := err.(mat.Condition); !ill {
-			return nil, err
-		}
-	}
-	if !chol.Factorize(inverse) {
-		return nil, fmt.Errorf("the covariance of its inputs is not positive")
-	}
-	r.u = mat.NewTriDense(d, mat.Upper, nil)
-	chol.UTo(r.u)
+	r.divideColumns()
 	return r, nil
 }
 
-// round returns the values of the grid l that stand for the weights of a row.
-func (r *rounder) round(row []float64, l Levels) []float64 {
-	left := make([]float64, len(row)) // what the weights should be by now, in order
-	for k, i := range r.order {
-		left[k] = row[i]
+func (r *rounder) divideColumns() {
+	inverse := make([]float32, r.d)
+	for i := range inverse {
+		inverse[i] = 1 / r.factor[i*r.d+i]
 	}
-	q := make([]float64, len(row))
-	for k, i := range r.order {
-		u := r.u.RawTriangular()
-		urow := u.Data[k*u.Stride : k*u.Stride+len(row)]
-		q[i] = l.Round(left[k])
-		e := (left[k] - q[i]) / urow[k]
-		for j := k + 1; j < len(row); j++ {
-			left[j] -= e * urow[j]
+	for i := range r.d {
+		row := r.factor[i*r.d : i*r.d+i+1]
+		for j := range row {
+			row[j] *= inverse[j]
 		}
 	}
-	if plain := nearest(row, l); r.cost(row, plain) < r.cost(row, q) {
-		q = plain
+}
+
+// round returns the values of the grids that stand for the weights.
+func (r *rounder) round(rows *weightRows) []float32 {
+	d := r.d
+	ordered := &weightRows{weights: make([]float32, len(rows.weights)), levels: rows.levels}
+	for o := range rows.levels {
+		for i, k := range r.order {
+			ordered.weights[o*d+i] = rows.weights[o*d+k]
+		}
 	}
-	r.descend(row, q, l)
+	q := r.cancel(ordered)
+	plain := ordered.nearest()
+	gradients, plainGradients := r.gradients(ordered, q), r.gradients(ordered, plain)
+	out := make([]float32, len(q))
+	for o, l := range rows.levels {
+		row := ordered.weights[o*d : (o+1)*d]
+		best, gradient := q[o*d:(o+1)*d], gradients[o*d:(o+1)*d]
+		other, otherGradient := plain[o*d:(o+1)*d], plainGradients[o*d:(o+1)*d]
+		if cost(row, other, otherGradient) < cost(row, best, gradient) {
+			best, gradient = other, otherGradient
+		}
+		r.descend(best, gradient, l)
+		for i, k := range r.order {
+			out[o*d+k] = best[i]
+		}
+	}
+	return out
+}
+
+// roundBlock is how many weights of all rows are rounded between two matrix products.
+const roundBlock = 32
+
+// cancel rounds one weight of each row after the other, from the last to the first, each to
+// what cancels best the errors of those before: with L the factor of the covariance, the error is
+// the square of transpose(L)*e, whose element k only depends on e from k on.
+func (r *rounder) cancel(rows *weightRows) []float32 {
+	d, n := r.d, len(rows.levels)
+	left := slices.Clone(rows.weights) // what the weights should be by now
+	q, errors := make([]float32, n*d), make([]float32, n*d)
+	for end := d; end > 0; end -= roundBlock {
+		start := max(end-roundBlock, 0)
+		if end < d {
+			asm.SgemmF32(false, false, n, end-start, d-end, 1, errors[end:], d, r.factor[end*d+start:], d, 1, left[start:], d)
+		}
+		for o, l := range rows.levels {
+			for k := end - 1; k >= start; k-- {
+				i := o*d + k
+				q[i] = float32(l.Round(float64(left[i])))
+				errors[i] = rows.weights[i] - q[i]
+				for j, f := range r.factor[k*d+start : k*d+k] {
+					left[o*d+start+j] += errors[i] * f
+				}
+			}
+		}
+	}
 	return q
 }
 
-// cost returns the square error of the results for weights q in place of row.
-func (r *rounder) cost(row, q []float64) float64 {
+// gradients returns half the derivative of each row's error by its values q.
+func (r *rounder) gradients(rows *weightRows, q []float32) []float32 {
+	errors, out := make([]float32, len(q)), make([]float32, len(q))
+	for i, w := range rows.weights {
+		errors[i] = q[i] - w
+	}
+	asm.SgemmF32(false, false, len(rows.levels), r.d, r.d, 1, errors, r.d, r.c, r.d, 0, out, r.d)
+	return out
+}
+
+// cost returns the square error of the results for the values q in place of a row's weights.
+func cost(row, q, gradient []float32) float64 {
 	sum := 0.0
-	c := r.c.RawSymmetric()
-	for i := range row {
-		e := row[i] - q[i]
-		sum += e * e * c.Data[i*c.Stride+i]
-		for j := i + 1; j < len(row); j++ {
-			sum += 2 * e * (row[j] - q[j]) * c.Data[i*c.Stride+j]
-		}
+	for i, g := range gradient {
+		sum += float64(q[i]-row[i]) * float64(g)
 	}
 	return sum
 }
 
-// descend moves single integers as long as that makes the error smaller.
-func (r *rounder) descend(row, q []float64, l Levels) {
-	d := len(row)
-	gradient := make([]float64, d) // of half the error, by q
-	for i := range d {
-		for j := range d {
-			gradient[i] += r.c.At(i, j) * (q[j] - row[j])
-		}
-	}
+// descend moves single values of a row as long as that makes the error smaller.
+func (r *rounder) descend(q, gradient []float32, l Levels) {
+	d := r.d
+	all := blas32.Vector{N: d, Inc: 1, Data: gradient}
 	for range descentSweeps {
 		moved := false
 		for i := range d {
-			to := l.Round(q[i] - gradient[i]/r.c.At(i, i))
+			to := float32(l.Round(float64(q[i] - gradient[i]/r.c[i*d+i])))
 			step := to - q[i]
-			if math.Abs(step) < l.Scale/2 {
+			if math.Abs(float64(step)) < l.Scale/2 {
 				continue
 			}
 			q[i], moved = to, true
-			for j := range d {
-				gradient[j] += r.c.At(i, j) * step
-			}
+			blas32.Axpy(step, blas32.Vector{N: d, Inc: 1, Data: r.c[i*d : (i+1)*d]}, all)
 		}
 		if !moved {
 			break

@@ -1,7 +1,9 @@
 package ptq
 
 import (
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -10,12 +12,11 @@ import (
 // A covariance that rounding has made indefinite is damped until it can be
 // used: inputs that hardly vary are no reason to refuse a network.
 func TestRounderTakesIndefiniteCovariance(t *testing.T) {
-	c := mat.NewSymDense(2, []float64{1e-3, 1.1e-3, 1.1e-3, 1e-3})
-	r, err := newRounder(c)
+	r, err := newRounder([]float32{1e-3, 1.1e-3, 1.1e-3, 1e-3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := r.round([]float64{0.4, 0.4}, Grid{Bits: 8, Signed: true}.Over(127))
+	q := r.round(&weightRows{weights: []float32{0.4, 0.4}, levels: []Levels{Grid{Bits: 8, Signed: true}.Over(127)}})
 	for _, v := range q {
 		if v != 0 && v != 1 {
 			t.Errorf("0.4, 0.4 became %v", q)
@@ -24,10 +25,8 @@ func TestRounderTakesIndefiniteCovariance(t *testing.T) {
 }
 
 func TestConstantInputsAreDamped(t *testing.T) {
-	m := &moments{patches: &patches{row: 2, groups: 1}, compensate: true, groups: make([]groupMoments, 1)}
-	g := &m.groups[0]
-	g.count, g.sum = 100, []float64{1e5, 1e5}
-	g.products = []float32{0.99999e8, 0.99999e8, 0.99999e8, 0.99999e8} // less than the square of the mean, by rounding
+	m := &moments{patches: &patches{row: 2, groups: 1}, compensate: true, count: 100}
+	m.products = [][]float32{{0.99999e8, 0.99999e8, 0.99999e8, 0.99999e8}} // less than the square of the mean, by rounding
 	if _, err := newRounder(m.covariance(0, []float64{1e3, 1e3})); err != nil {
 		t.Error(err)
 	}
@@ -38,41 +37,142 @@ func TestConstantInputsAreDamped(t *testing.T) {
 func TestRounder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 30 {
-		d := 1 + rng.IntN(40)
-		factors := mat.NewDense(d, 3, nil) // three common causes
-		for i := range d {
-			for j := range 3 {
-				factors.Set(i, j, rng.NormFloat64())
+		d, n := 1+rng.IntN(100), 1+rng.IntN(5)
+		c := randomCovariance(rng, d, 3) // three common causes
+		rows := &weightRows{}
+		for range n {
+			rows.levels = append(rows.levels, Grid{Bits: 4, Signed: true}.Over(2+rng.Float64()))
+			for range d {
+				rows.weights = append(rows.weights, float32(rng.NormFloat64()))
 			}
-		}
-		var product mat.Dense
-		product.Mul(factors, factors.T())
-		c := mat.NewSymDense(d, nil)
-		row := make([]float64, d)
-		for i := range d {
-			for j := range i {
-				c.SetSym(i, j, product.At(i, j))
-			}
-			c.SetSym(i, i, product.At(i, i)+0.1)
-			row[i] = rng.NormFloat64()
 		}
 		r, err := newRounder(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := Grid{Bits: 4, Signed: true}.Over(2.5)
-		q := r.round(row, l)
-		for _, v := range q {
-			if v != l.Round(v) {
-				t.Fatalf("%g is not on the grid", v)
+		q, plain := r.round(rows), rows.nearest()
+		for o, l := range rows.levels {
+			for _, v := range q[o*d : (o+1)*d] {
+				if v != float32(l.Round(float64(v))) {
+					t.Fatalf("%g is not on the grid", v)
+				}
+			}
+			got, nearest := squareError(c, rows.weights[o*d:(o+1)*d], q[o*d:]), squareError(c, rows.weights[o*d:(o+1)*d], plain[o*d:])
+			if got > nearest*(1+1e-5) {
+				t.Errorf("%d weights: error %g, rounded to nearest %g", d, got, nearest)
+			}
+			if d > 20 && got > nearest/2 {
+				t.Errorf("%d weights: error %g is not half of %g", d, got, nearest)
 			}
 		}
-		got, plain := r.cost(row, q), r.cost(row, nearest(row, l))
-		if got > plain*(1+1e-9) {
-			t.Errorf("%d weights: error %g, rounded to nearest %g", d, got, plain)
+	}
+}
+
+// TestCancel holds the blocks of [rounder.cancel] against the plain rule: each weight goes to the
+// value nearest to the one that has the least error, those after it being free to follow.
+func TestCancel(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	d := 2*roundBlock + 5
+	c := randomCovariance(rng, d, d)
+	r, err := newRounder(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := &weightRows{levels: []Levels{Grid{Bits: 4, Signed: true}.Over(2)}}
+	for range d {
+		rows.weights = append(rows.weights, float32(rng.NormFloat64()))
+	}
+	got := r.cancel(rows)
+	e := make([]float64, d)
+	for k := d - 1; k >= 0; k-- {
+		// The free weights, those before k, minimize e*C*e: the gradient by k with them
+		// eliminated is that of the Schur complement.
+		free := mat.NewSymDense(max(k, 1), nil)
+		for i := range k {
+			for j := range i + 1 {
+				free.SetSym(i, j, float64(r.c[i*d+j]))
+			}
 		}
-		if d > 20 && got > plain/2 {
-			t.Errorf("%d weights: error %g is not half of %g", d, got, plain)
+		schur := func(j int) float64 {
+			v := float64(r.c[k*d+j])
+			if k == 0 {
+				return v
+			}
+			var x mat.VecDense
+			b, a := mat.NewVecDense(k, nil), mat.NewVecDense(k, nil)
+			for i := range k {
+				b.SetVec(i, float64(r.c[i*d+j]))
+				a.SetVec(i, float64(r.c[i*d+k]))
+			}
+			if err := x.SolveVec(free, b); err != nil {
+				t.Fatal(err)
+			}
+			return v - mat.Dot(a, &x)
+		}
+		to := float64(rows.weights[k])
+		for j := k + 1; j < d; j++ {
+			to += schur(j) / schur(k) * e[j]
+		}
+		if want := rows.levels[0].Round(to); math.Abs(want-float64(got[k])) > 1e-6 && math.Abs(math.Abs(to-want)-rows.levels[0].Scale/2) > 1e-3 {
+			t.Fatalf("weight %d is %g, want %g, the nearest to %g", k, got[k], want, to)
+		}
+		e[k] = float64(rows.weights[k] - got[k])
+	}
+}
+
+func TestCholesky(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, d := range []int{1, 2, choleskyBlock - 1, choleskyBlock, choleskyBlock + 1, 3*choleskyBlock + 7} {
+		c := randomCovariance(rng, d, 2*d)
+		l := slices.Clone(c)
+		if !cholesky(l, d) {
+			t.Fatalf("%d x %d is not positive", d, d)
+		}
+		for i := range d {
+			for j := range i + 1 {
+				sum := 0.0
+				for k := range j + 1 {
+					sum += float64(l[i*d+k]) * float64(l[j*d+k])
+				}
+				if want := float64(c[i*d+j]); math.Abs(sum-want) > 1e-5*float64(d) {
+					t.Fatalf("%d x %d: element %d, %d is %g, want %g", d, d, i, j, sum, want)
+				}
+			}
+		}
+		c[d*d-1] = -1
+		if cholesky(c, d) {
+			t.Errorf("%d x %d: a negative element on the diagonal is taken", d, d)
 		}
 	}
+}
+
+// randomCovariance returns the covariance, d x d, of sums of so many common causes and a
+// little noise.
+func randomCovariance(rng *rand.Rand, d, causes int) []float32 {
+	factors := mat.NewDense(d, causes, nil)
+	for i := range d {
+		for j := range causes {
+			factors.Set(i, j, rng.NormFloat64())
+		}
+	}
+	var product mat.Dense
+	product.Mul(factors, factors.T())
+	c := make([]float32, d*d)
+	for i := range d {
+		for j := range d {
+			c[i*d+j] = float32(product.At(i, j))
+		}
+		c[i*d+i] += 0.1
+	}
+	return c
+}
+
+func squareError(c []float32, row, q []float32) float64 {
+	sum := 0.0
+	for i := range row {
+		for j := range row {
+			sum += float64(row[i]-q[i]) * float64(row[j]-q[j]) * float64(c[i*len(row)+j])
+		}
+	}
+	return sum
 }

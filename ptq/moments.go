@@ -1,0 +1,157 @@
+package ptq
+
+import (
+	"math"
+
+	"github.com/narrow-ml/narrow/asm"
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+// moments are the sums of what an affine node's weights meet, before and after it
+// is brought to integers, and of the products of the latter within each group of channels.
+type moments struct {
+	*patches
+	node       *graph.Node
+	input      *graph.Value // in the graph that is run
+	compensate bool         // whether products are needed
+	grid       asm.Grid[int32]
+	rounded    []float32 // scratch: one place after the rounding of activations
+	count      int
+	sum        []float64   // of each element of a place
+	sumInt     []float64   // the same after rounding and clipping
+	products   [][]float32 // by group: row x row, below the diagonal and on it; nil if they are not needed
+	block      []float32   // places not yet in products
+}
+
+const (
+	blockPlaces  = 128 // how many places are multiplied at a time
+	productPanel = 128 // rows of products that are computed up to the same column
+)
+
+// size returns how many elements will be allocated.
+func (m *moments) size() int {
+	if !m.compensate {
+		return m.patches.groups * m.row
+	}
+	return m.patches.groups * m.row * (m.row + blockPlaces)
+}
+
+func (m *moments) allocate() error {
+	l := scalingOf(m.node.Inputs[0].Node).levels(0)
+	var err error
+	if m.grid, err = asm.NewGrid(float32(l.Scale), int32(l.Zero), int32(l.Min), int32(l.Max)); err != nil {
+		return nodeError(m.node, err)
+	}
+	width := m.groups * m.row
+	m.rounded = make([]float32, width)
+	m.sum, m.sumInt = make([]float64, width), make([]float64, width)
+	if m.compensate {
+		m.products = make([][]float32, m.groups)
+		for i := range m.products {
+			m.products[i] = make([]float32, m.row*m.row)
+		}
+		m.block = make([]float32, 0, blockPlaces*width)
+	}
+	return nil
+}
+
+// add takes in a batch of inputs.
+func (m *moments) add(t *tensor.Tensor) {
+	m.each(t, func(x []float32) {
+		m.grid.QuantizeDequantize(m.rounded, x)
+		for i, v := range m.rounded {
+			m.sum[i] += float64(x[i])
+			m.sumInt[i] += float64(v)
+		}
+		m.count++
+		if m.products == nil {
+			return
+		}
+		if m.block = append(m.block, m.rounded...); len(m.block) == cap(m.block) {
+			m.flush()
+		}
+	})
+}
+
+// flush adds the products of the places in the block.
+func (m *moments) flush() {
+	width := m.groups * m.row
+	places := len(m.block) / width
+	if places == 0 {
+		return
+	}
+	for group, p := range m.products {
+		x := m.block[group*m.row:]
+		for i := 0; i < m.row; i += productPanel {
+			rows := min(productPanel, m.row-i)
+			asm.SgemmF32(true, false, rows, i+rows, places, 1, x[i:], width, x, width, 1, p[i*m.row:], m.row)
+		}
+	}
+	m.block = m.block[:0]
+}
+
+// means returns the mean of one group's inputs, before and after rounding: zeros for a
+// node without a bias, into which a mean error could go.
+func (m *moments) means(group int) (before, after []float64) {
+	before, after = make([]float64, m.row), make([]float64, m.row)
+	if m.node.In(2) != nil && m.count > 0 {
+		for i := range before {
+			k := group*m.row + i
+			before[i], after[i] = m.sum[k]/float64(m.count), m.sumInt[k]/float64(m.count)
+		}
+	}
+	return before, after
+}
+
+// covariance returns the damped covariance of one group's inputs, row x row.
+func (m *moments) covariance(group int, mean []float64) []float32 {
+	m.flush()
+	d, n, products := m.row, float64(max(m.count, 1)), m.products[group]
+	c := make([]float32, d*d)
+	spread, energy := 0.0, 0.0
+	for i := range d {
+		for j := range i {
+			v := float32(float64(products[i*d+j])/n - mean[i]*mean[j])
+			c[i*d+j], c[j*d+i] = v, v
+		}
+		square := float64(products[i*d+i]) / n
+		v := math.Max(square-mean[i]*mean[i], 0)
+		c[i*d+i] = float32(v)
+		spread += v
+		energy += square
+	}
+	extra := float32((damping*spread+sumError*energy)/float64(d) + 1e-12)
+	for i := range d {
+		c[i*d+i] += extra
+	}
+	return c
+}
+
+// round chooses the integers of the node's weights.
+func (m *moments) round() error {
+	w := weightsOf(m.node)
+	rounded := make([]float32, len(w.data))
+	shift := make([]float64, w.channels())
+	perGroup := w.channels() / m.groups
+	for group := range m.groups {
+		rows := w.rows(group*perGroup, perGroup)
+		before, after := m.means(group)
+		q := rows.nearest()
+		if m.compensate {
+			r, err := newRounder(m.covariance(group, after))
+			if err != nil {
+				return err
+			}
+			q = r.round(rows)
+		}
+		for i, k := range rows.index {
+			rounded[k] = q[i]
+			o, e := i/m.row, i%m.row
+			shift[group*perGroup+o] += float64(rows.weights[i])*before[e] - float64(q[i])*after[e]
+		}
+	}
+	w.replace(rounded)
+	addToBias(m.node, shift)
+	return nil
+}
