@@ -121,8 +121,9 @@ build/bench-venv/bin/python: bench/requirements.txt
 	if [ -n "$(BENCH_TORCH)" ]; then build/bench-venv/bin/pip install -q torch; fi
 	touch $@
 
-bench-peers: build $(BENCH_PYTHON) ## narrow beside other libraries: bench/results; BENCH_TORCH=1 adds torch (large)
+bench-peers: build lib $(BENCH_PYTHON) ## narrow beside other libraries: bench/results; BENCH_TORCH=1 adds torch (large)
 	$(GO) test -c -o build/asm.test ./asm
 	$(BENCH_PYTHON) bench/kernels.py build/asm.test bench/results/kernels.md
+	$(BENCH_PYTHON) bench/python.py build/asm.test $(LIB)/libnarrow.so bench/results/python.md
 	$(BENCH_PYTHON) bench/quantize.py build/narrow bench/results/quantize.md $(NARROW_SHARED)
 	for script in $(wildcard bench/inference.py); do $(BENCH_PYTHON) $$script build/narrow bench/results/inference.md || exit 1; done

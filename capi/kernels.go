@@ -238,16 +238,19 @@ func narrow_fake_quantize(x, y *C.float, outer, channels, inner C.size_t, scale 
 		if err != nil {
 			return err
 		}
-		if low > high {
-			return argument("integers from %d to %d", low, high)
+		switch l, h := int32(low), int32(high); {
+		case l > h:
+			return argument("integers from %d to %d", l, h)
+		case l >= -128 && h <= 127:
+			return fakeQuantize[int8](s, to, from, l, h)
+		case l >= 0 && h <= 255:
+			return fakeQuantize[uint8](s, to, from, l, h)
+		case l >= -32768 && h <= 32767:
+			return fakeQuantize[int16](s, to, from, l, h)
+		case l >= 0 && h <= 65535:
+			return fakeQuantize[uint16](s, to, from, l, h)
 		}
-		if low >= 0 && high <= 65535 {
-			return fakeQuantize[uint16](s, to, from, int32(low), int32(high))
-		}
-		if low < -32768 || high > 32767 {
-			return argument("integers %d to %d take more than 16 bits", low, high)
-		}
-		return fakeQuantize[int16](s, to, from, int32(low), int32(high))
+		return argument("integers %d to %d take more than 16 bits", low, high)
 	})
 }
 

@@ -34,7 +34,7 @@ func TestCalibrateIsKilled(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	f := newFiles(t)
-	x := tensor.New(tensor.Float32, 8_000, 2, 6, 5)
+	x := tensor.New(tensor.Float32, 4_000, 2, 6, 5)
 	for i := range x.F32() {
 		x.F32()[i] = float32(rng.NormFloat64())
 	}

@@ -1,4 +1,5 @@
 """Kernels on NumPy arrays. float32 arrays without gaps are used in place."""
+import math
 from ctypes import byref, c_double, c_float, c_size_t, c_uint64
 
 import numpy as np
@@ -102,10 +103,10 @@ def _sweep(shape, scale, zero_point, axis):
     scale = np.ascontiguousarray(scale, np.float32).reshape(-1)
     zero = None if zero_point is None else np.ascontiguousarray(zero_point, np.int32).reshape(-1)
     if axis is None:
-        outer, channels, inner = 1, 1, int(np.prod(shape, dtype=np.int64))
+        outer, channels, inner = 1, 1, math.prod(shape)
     else:
         axis = range(len(shape))[axis]
-        outer, channels, inner = (int(np.prod(s, dtype=np.int64)) for s in (shape[:axis], shape[axis : axis + 1], shape[axis + 1 :]))
+        outer, channels, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
     for name, v in ("scale", scale), ("zero_point", zero):
         if v is not None and v.size != channels:
             raise ValueError(f"{name} has {v.size} elements for {channels} channels")

@@ -2,6 +2,7 @@
 import contextlib
 import ctypes
 import json
+import math
 import os
 import tempfile
 
@@ -166,5 +167,5 @@ def _cut(a, t):
     """The part of a guessed array that was written, in its true shape and type."""
     if a.shape == _shape(t) and a.dtype == _DTYPES[t.dtype]:
         return a
-    n = int(np.prod(_shape(t), dtype=np.int64))
+    n = math.prod(_shape(t))
     return a.reshape(-1).view(_DTYPES[t.dtype])[:n].reshape(_shape(t))

@@ -60,6 +60,16 @@ def test_fake_quantize():
     assert narrow.fake_quantize(x, 0.25, bits=4, out=x) is x and (x == y).all()
 
 
+@pytest.mark.parametrize("bits", [4, 8, 9, 16])
+@pytest.mark.parametrize("signed", [True, False])
+def test_fake_quantize_to_other_widths(bits, signed):
+    x = (rng.normal(size=(5, 77)) * 2.0**bits).astype(np.float32)
+    low = -(2 ** (bits - 1)) if signed else 0
+    scale, zero = np.float32(0.5), low + 3
+    want = (np.clip(np.rint(x / scale) + zero, low, low + 2**bits - 1) - zero).astype(np.float32) * scale
+    assert (narrow.fake_quantize(x, scale, zero, bits=bits, signed=signed) == want).all()
+
+
 def test_wrong_parameters():
     x = np.zeros((2, 3), np.float32)
     with pytest.raises(ValueError, match="2 elements for 3 channels"):
