@@ -88,21 +88,140 @@ func TestWriteHTML(t *testing.T) {
 	if bad, good := strings.Index(html, "&lt;b&gt;bad"), strings.Index(html, "<code>good"); bad < 0 || good < 0 || bad > good {
 		t.Error("tensors are not escaped, or not the worst first")
 	}
-	for _, foreign := range []string{"<script", "http://", "https://", "@import", "url("} {
+	if !strings.Contains(html, `content="default-src 'none'; style-src 'unsafe-inline'"`) {
+		t.Error("browsers are not told to load nothing and run nothing")
+	}
+	for _, foreign := range []string{"<script", "http:", "https:", "src=", "href=", "@import", "url(", "<link", "<iframe", "<object"} {
 		if strings.Contains(html, foreign) {
 			t.Errorf("the page holds %q", foreign)
 		}
 	}
 }
 
-// TestSize writes a network of 300 tensors.
+func TestSteps(t *testing.T) {
+	html := write(t, samplePage())
+	for _, want := range []string{"outliers cut", "&#43;3.6 dB", "-0.6 dB", `class="worse"`, "&#43;6.4 dB", "19 dB</span><span>30 dB"} {
+		if !strings.Contains(html, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	inf := math.Inf(1)
+	for _, c := range []struct {
+		db          []float64
+		left, width []float64 // of the bars
+		changes     []string
+	}{
+		{[]float64{10.6, 12.6, 11.6}, []float64{15, 15, 40}, []float64{0, 50, 25}, []string{"", "+2.0 dB", "-1.0 dB"}}, // on an axis from 10 to 14
+		{[]float64{20, inf}, []float64{50, 50}, []float64{0, 50}, []string{"", "–"}},
+		{[]float64{inf, inf}, []float64{100, 100}, []float64{0, 0}, []string{"", "0.0 dB"}},
+		{[]float64{-3, -3}, []float64{50, 50}, []float64{0, 0}, []string{"", "0.0 dB"}},
+	} {
+		steps := make([]Step, len(c.db))
+		for i, db := range c.db {
+			steps[i].SQNR = db
+		}
+		rows, _, _ := stepRows(steps)
+		for i, r := range rows {
+			if math.Abs(r.Left-c.left[i]) > 1e-9 || math.Abs(r.Width-c.width[i]) > 1e-9 || r.Change != c.changes[i] || r.First != (i == 0) || r.Worse != (i > 0 && c.db[i] < c.db[i-1]) {
+				t.Errorf("step %d of %v: %+v", i, c.db, r)
+			}
+		}
+	}
+}
+
+// TestUnbalanced: where no channel was scaled the page says so, and why.
+func TestUnbalanced(t *testing.T) {
+	for _, c := range []struct {
+		e    *ptq.Equalization
+		says string
+	}{
+		{nil, "not asked for"},
+		{&ptq.Equalization{}, "no two layers"},
+		{&ptq.Equalization{Pairs: 7}, "7 pairs"},
+	} {
+		p := samplePage()
+		p.Result.Equalization = c.e
+		if html := write(t, p); !strings.Contains(html, c.says) || strings.Contains(html, `<div class="pair">`) {
+			t.Errorf("%+v: %q is missing, or pairs are shown", c.e, c.says)
+		}
+	}
+}
+
+func TestBalances(t *testing.T) {
+	html := write(t, samplePage())
+	for _, want := range []string{"&lt;i&gt;conv2", "64 channels", `class="channels"`, "it clips", "var(--accent)"} {
+		if !strings.Contains(html, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	for _, c := range []struct {
+		ranges []float64
+		want   float64
+	}{
+		{[]float64{8, 1, 2, 0, 4}, 4}, // 8, 4, 2, 1
+		{[]float64{3}, 1}, {nil, 1}, {[]float64{0, 0}, 1},
+	} {
+		if got := spread(c.ranges); got != c.want {
+			t.Errorf("spread of %v is %v, want %v", c.ranges, got, c.want)
+		}
+	}
+	e := &ptq.Equalization{}
+	for i := range drawnPairs + 3 {
+		p := balancedPair(fmt.Sprint(i), "next", 16)
+		p.Before.In[0] *= float64(100 + i) // the last are the worst
+		e.Balanced = append(e.Balanced, p)
+	}
+	drawn, listed := balances(e)
+	if len(drawn) != drawnPairs || len(listed) != 3 || drawn[0].First != fmt.Sprint(drawnPairs+2) || listed[2].First != "0" {
+		t.Errorf("%d drawn, %d listed, %s first", len(drawn), len(listed), drawn[0].First)
+	}
+	if drawn[0].Sides[2].Picture == "" || listed[0].Sides[2].Picture != "" {
+		t.Error("what is drawn has no picture, or what is listed has one")
+	}
+}
+
+// TestChannelsSVG draws channels that are hard to draw.
+func TestChannelsSVG(t *testing.T) {
+	many := make([]float64, 5000)
+	for i := range many {
+		many[i] = math.Exp(float64(i) / 500)
+	}
+	for _, ranges := range [][]float64{{1}, {0, 0}, {1, 1, 1}, {1e-30, 1, 1e30}, {0, 1e-20, 5}, many} {
+		svg := string(channelsSVG("weights", ranges, ranges))
+		if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") || len(svg) > 20_000 {
+			t.Errorf("%d channels: %d bytes, %.200s", len(ranges), len(svg), svg)
+		}
+		wellFormed(t, svg)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct {
+		db, agreement float64
+		want          string
+	}{
+		{math.Inf(1), 100, "The outputs are those of fp32."},
+		{40, 99, "Close to fp32. The error of the outputs is 1 % of their size (root mean square), and 99.0 % of the inputs get the class that fp32 gives."},
+		{26, math.NaN(), "A usual loss for 8 bits. The error of the outputs is 5 % of their size (root mean square)."},
+		{6, math.NaN(), "Far from fp32: expect it to show in the accuracy. The error of the outputs is 50 % of their size (root mean square)."},
+	} {
+		if got := verdict(Page{SQNR: c.db, Agreement: c.agreement}); got != c.want {
+			t.Errorf("%v dB: %q, want %q", c.db, got, c.want)
+		}
+	}
+}
+
+// TestSize writes a network of 300 tensors, with as many pairs of wide layers.
 func TestSize(t *testing.T) {
 	p := samplePage()
-	p.Result.Tensors = nil
+	p.Result.Tensors, p.Result.Equalization.Balanced = nil, nil
 	for i := range 300 {
 		p.Result.Tensors = append(p.Result.Tensors, tensorReport(fmt.Sprint("tensor", i), 30, i%2 == 0))
+		p.Result.Equalization.Balanced = append(p.Result.Equalization.Balanced, balancedPair(fmt.Sprint("layer", i), fmt.Sprint("layer", i+1), 512))
 	}
-	if n := len(write(t, p)); n > 2e6 {
+	n := len(write(t, p))
+	t.Logf("%d bytes", n)
+	if n > 3e6 {
 		t.Errorf("%d bytes", n)
 	}
 }
@@ -129,16 +248,21 @@ func TestHistogramSVG(t *testing.T) {
 		if cut := strings.Contains(svg, `fill:var(--cut)`); svg != "" && cut != c.cut {
 			t.Errorf("cut is %v: %s", cut, svg)
 		}
-		for d := xml.NewDecoder(strings.NewReader(svg)); ; {
-			if _, err := d.Token(); err == io.EOF {
-				break
-			} else if err != nil {
-				t.Fatalf("%v in %s", err, svg)
-			}
-		}
+		wellFormed(t, svg)
 	}
 	if svg := histogramSVG(new(ptq.Histogram), 0, 1); svg != "" {
 		t.Errorf("an empty histogram: %s", svg)
+	}
+}
+
+func wellFormed(t *testing.T, svg string) {
+	t.Helper()
+	for d := xml.NewDecoder(strings.NewReader(svg)); ; {
+		if _, err := d.Token(); err == io.EOF {
+			return
+		} else if err != nil {
+			t.Fatalf("%v in %s", err, svg)
+		}
 	}
 }
 

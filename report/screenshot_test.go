@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"image/color"
 	"image/png"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -50,16 +52,78 @@ func TestScreenshot(t *testing.T) {
 	}
 }
 
+// TestSectionsAreDrawn looks at each section that has pictures, alone: they show, in the
+// colours of what is kept and what is lost.
+func TestSectionsAreDrawn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a browser")
+	}
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("needs chromium")
+	}
+	html := write(t, samplePage())
+	dir := t.TempDir()
+	for _, c := range []struct {
+		section      string
+		accent, lost int // pixels of these colours, at least
+	}{{"steps", 1000, 100}, {"channels", 500, 0}, {"tensors", 1000, 100}} {
+		page := filepath.Join(dir, c.section+".html")
+		if err := os.WriteFile(page, []byte(sectionOf(t, html, c.section)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, look := range []struct {
+			width        int
+			dark         bool
+			accent, lost color.RGBA // as in page.html
+		}{
+			{1280, false, color.RGBA{0x25, 0x63, 0xc9, 255}, color.RGBA{0xd4, 0x57, 0x2a, 255}},
+			{400, true, color.RGBA{0x78, 0xa9, 0xff, 255}, color.RGBA{0xff, 0x8a, 0x5c, 255}},
+		} {
+			img := screenshot(t, browser, page, look.width, look.dark)
+			if accent, lost := colored(img, look.accent), colored(img, look.lost); accent < c.accent || lost < c.lost {
+				t.Errorf("%s, %d wide, dark %v: %d and %d pixels of the drawings' colours, want %d and %d", c.section, look.width, look.dark, accent, lost, c.accent, c.lost)
+			}
+		}
+	}
+}
+
+// sectionOf returns the page with one section only.
+func sectionOf(t *testing.T, html, id string) string {
+	t.Helper()
+	head, _, foundHead := strings.Cut(html, "<header>")
+	_, section, foundSection := strings.Cut(html, `<section id="`+id+`">`)
+	if !foundHead || !foundSection {
+		t.Fatalf("the page has no section %q", id)
+	}
+	section, _, _ = strings.Cut(section, "</section>")
+	return head + "<section>" + section + "</section></body></html>"
+}
+
+// colored returns how many pixels have almost the colour.
+func colored(img image.Image, want color.RGBA) int {
+	n, size := 0, img.Bounds().Size()
+	near := func(a uint32, b uint8) bool { d := int(a>>8) - int(b); return -8 < d && d < 8 }
+	for y := range size.Y {
+		for x := range size.X {
+			if r, g, b, _ := img.At(x, y).RGBA(); near(r, want.R) && near(g, want.G) && near(b, want.B) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 func screenshot(t *testing.T, browser, page string, width int, dark bool) image.Image {
 	t.Helper()
 	picture := filepath.Join(t.TempDir(), "page.png")
 	args := []string{"--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--user-data-dir=" + t.TempDir(),
 		fmt.Sprintf("--window-size=%d,1600", width), "--screenshot=" + picture}
+	scheme := 1
 	if dark {
-		args = append(args, "--blink-settings=preferredColorScheme=0")
-	} else {
-		args = append(args, "--blink-settings=preferredColorScheme=1")
+		scheme = 0
 	}
+	args = append(args, fmt.Sprintf("--blink-settings=preferredColorScheme=%d", scheme), "--host-resolver-rules=MAP * ~NOTFOUND") // there is no network
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, browser, append(args, "file://"+page)...).CombinedOutput(); err != nil {

@@ -207,23 +207,6 @@ func TestSameBytesForAnyThreadsAndBatch(t *testing.T) {
 	}
 }
 
-func TestReport(t *testing.T) {
-	f := newFiles(t)
-	mustRun(t, "quantize", f.path("model.onnx"), "--calib", f.path("x.npy"), "-o", f.path("int8.onnx"), "--report", f.path("r.html"), "--clip", "kl")
-	b, err := os.ReadFile(f.path("r.html"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"int8.onnx", "--clip mse", "--per-channel=false", "--clip=kl", "<svg", "100.0 %"} {
-		if !bytes.Contains(b, []byte(want)) {
-			t.Errorf("%q is not in the report", want)
-		}
-	}
-	if bytes.Contains(b, []byte("<code>--clip kl</code>")) {
-		t.Error("the choice that was made is listed as another")
-	}
-}
-
 func TestInspect(t *testing.T) {
 	f := newFiles(t)
 	v := mustJSON(t, "inspect", f.path("model.onnx"))

@@ -79,7 +79,8 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	if err := f.run.check(); err != nil {
 		return err
 	}
-	if _, err := f.options.options(); err != nil {
+	opts, err := f.options.options()
+	if err != nil {
 		return err
 	}
 	if err := checkOutput(f.output, path); err != nil {
@@ -105,12 +106,16 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 		}
 		count = calib.Len()
 	}
-	opts, err := f.pipeline(f.options)
-	if err != nil {
-		return err
+	if f.stats != "" {
+		s, err := readStatistics(f.stats)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, ptq.WithStatistics(s))
 	}
 	bar := newProgress(cmd.ErrOrStderr(), f.json, count, "calibrating")
-	opts = append(opts, ptq.WithThreads(f.run.threads), ptq.WithProgress(func(done int) { bar.Set(done) }))
+	opts = append(opts, ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads),
+		ptq.WithProgress(func(done int) { bar.Set(done) }))
 	q, err := ptq.Quantize(cmd.Context(), g, calib, opts...)
 	bar.Finish()
 	if err != nil {
@@ -129,22 +134,6 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 		return printJSON(cmd.OutOrStdout(), r)
 	}
 	return printQuantized(cmd.OutOrStdout(), path, r, q)
-}
-
-// pipeline returns what quantizes by o, with the statistics and the batch of f.
-func (f *quantizeFlags) pipeline(o optionFlags) ([]ptq.Option, error) {
-	opts, err := o.options()
-	if err != nil {
-		return nil, err
-	}
-	if f.stats != "" {
-		s, err := readStatistics(f.stats)
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, ptq.WithStatistics(s))
-	}
-	return append(opts, ptq.WithBatch(f.run.batch)), nil
 }
 
 // checkOutput fails early for what would fail after the work is done.

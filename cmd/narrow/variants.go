@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -93,29 +94,80 @@ const sideBySide = 2
 // measureAll quantizes g by each of some options and measures the results on a
 // sample. It calls done after each.
 func (f *quantizeFlags) measureAll(ctx context.Context, g *graph.Graph, calib, sample dataset.Source, options []optionFlags, done func()) ([]measured, error) {
-	threads := f.run.threads
-	if threads == 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
 	run := f.run
-	run.threads = max(1, threads/sideBySide)
-	all := make([]measured, len(options))
+	if run.threads == 0 {
+		run.threads = runtime.GOMAXPROCS(0)
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(min(sideBySide, threads))
+	group.SetLimit(min(sideBySide, run.threads))
+	run.threads = max(1, run.threads/sideBySide)
+	bases := make(map[ptq.Scheme]func() (base, error))
+	all := make([]measured, len(options))
 	for i, o := range options {
+		scheme := f.equalizedFor(o)
+		if bases[scheme] == nil {
+			bases[scheme] = sync.OnceValues(func() (base, error) { return f.newBase(ctx, g, calib, scheme) })
+		}
+		calibrated := bases[scheme]
 		group.Go(func() error {
-			opts, err := f.pipeline(o)
+			b, err := calibrated()
 			if err != nil {
 				return err
 			}
-			q, err := ptq.Quantize(ctx, g, calib, append(opts, ptq.WithThreads(run.threads))...)
-			if err != nil {
-				return err
-			}
-			all[i], err = measure(ctx, g, q.Graph, sample, run)
+			all[i], err = b.measure(ctx, g, calib, sample, o, run)
 			done()
 			return err
 		})
 	}
 	return all, group.Wait()
+}
+
+// base is what networks quantized by several options have in common: the float network,
+// equalized or not, and the statistics of its tensors.
+type base struct {
+	graph *graph.Graph
+	stats *ptq.Statistics
+}
+
+// equalizedFor returns what channels are balanced for by o, the zero value if they are not:
+// statistics in a file are of the network as it is.
+func (f *quantizeFlags) equalizedFor(o optionFlags) ptq.Scheme {
+	if !o.equalize || f.stats != "" {
+		return ptq.Scheme{}
+	}
+	return ptq.Scheme{PerChannel: o.perChannel, WeightBits: o.weightBits, ActBits: o.actBits}
+}
+
+// newBase equalizes g for a scheme, if it is not zero, and calibrates it.
+func (f *quantizeFlags) newBase(ctx context.Context, g *graph.Graph, calib dataset.Source, scheme ptq.Scheme) (b base, err error) {
+	b.graph = g
+	if f.stats != "" {
+		b.stats, err = readStatistics(f.stats)
+		return b, err
+	}
+	if scheme != (ptq.Scheme{}) {
+		b.graph = g.Clone()
+		if err := ptq.Prepare(b.graph, 13); err != nil {
+			return b, err
+		}
+		if _, err := ptq.Equalize(ctx, b.graph, calib, scheme, f.run.threads); err != nil {
+			return b, err
+		}
+	}
+	b.stats, err = ptq.Collect(ctx, b.graph, calib, nil, nil, ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads))
+	return b, err
+}
+
+// measure quantizes the base by o and compares the result with the float network g.
+func (b base) measure(ctx context.Context, g *graph.Graph, calib, sample dataset.Source, o optionFlags, run runFlags) (measured, error) {
+	opts, err := o.options()
+	if err != nil {
+		return measured{}, err
+	}
+	opts = append(opts, ptq.WithStatistics(b.stats), ptq.WithBatch(run.batch), ptq.WithThreads(run.threads))
+	q, err := ptq.Quantize(ctx, b.graph, calib, opts...)
+	if err != nil {
+		return measured{}, err
+	}
+	return measure(ctx, g, q.Graph, sample, run)
 }
