@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // weakTensor is the SQNR in dB below which a tensor is worth a look: 8 bits
@@ -34,7 +35,7 @@ func verdict(p Page) string {
 	if !math.IsNaN(p.Agreement) {
 		text += fmt.Sprintf(", and %s of the inputs get the class that fp32 gives", percentText(p.Agreement))
 	}
-	return text + "."
+	return strings.ReplaceAll(text, " %", "\u00a0%") + "." // no line begins with a percent sign
 }
 
 // advice says what to try next, by what the report shows.

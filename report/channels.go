@@ -15,11 +15,10 @@ import (
 )
 
 const (
-	drawnPairs    = 8   // pairs of layers whose channels are drawn; the others are listed
+	drawnPairs    = 6   // pairs of layers whose channels are drawn; the others are listed
 	drawnChannels = 200 // points of a curve, at most
 	channelsWidth = 340
 	channelHeight = 150
-	deadChannel   = 1e-4 // channels under this share of the widest are drawn there
 )
 
 // Balance is a pair of layers whose channels were balanced.
@@ -110,7 +109,7 @@ func channelsSVG(what string, before, after []float64) template.HTML {
 		return ""
 	}
 	high := max(before[0], after[0])
-	low := max(min(before[len(before)-1], after[len(after)-1]), high*deadChannel)
+	low := min(floorOf(before), floorOf(after))
 	if high < 2*low {
 		low, high = low/math.Sqrt2, high*math.Sqrt2
 	}
@@ -123,6 +122,14 @@ func channelsSVG(what string, before, after []float64) template.HTML {
 	logAxis(p, low/1.1, high*1.1)
 	return drawing(p, channelsWidth, channelHeight, `class="channels"`,
 		fmt.Sprintf("ranges of the channels of the %s: from %.3g to %.3g before, from %.3g to %.3g after", what, before[len(before)-1], before[0], after[len(after)-1], after[0]))
+}
+
+// floorOf returns the range that the picture of falling ranges should reach down to: a few
+// channels that are all but zero would press the others together.
+func floorOf(sorted []float64) float64 {
+	const few, below = 20, 3 // one channel in 20
+	last := len(sorted) - 1
+	return max(sorted[last], sorted[last-last/few]/below)
 }
 
 // curve returns the points of falling ranges, not all of them where there are many, over

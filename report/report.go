@@ -101,7 +101,7 @@ func WriteHTML(w io.Writer, p Page) error {
 }
 
 // shownTensors is how many tensors are shown before the reader asks for the others.
-const shownTensors = 40
+const shownTensors = 20
 
 // rows returns the tensors, that with the least SQNR first.
 func rows(tensors []ptq.TensorReport) []Row {

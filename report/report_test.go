@@ -205,7 +205,7 @@ func TestVerdict(t *testing.T) {
 		{26, math.NaN(), "A usual loss for 8 bits. The error of the outputs is 5 % of their size (root mean square)."},
 		{6, math.NaN(), "Far from fp32: expect it to show in the accuracy. The error of the outputs is 50 % of their size (root mean square)."},
 	} {
-		if got := verdict(Page{SQNR: c.db, Agreement: c.agreement}); got != c.want {
+		if got := strings.ReplaceAll(verdict(Page{SQNR: c.db, Agreement: c.agreement}), "\u00a0", " "); got != c.want {
 			t.Errorf("%v dB: %q, want %q", c.db, got, c.want)
 		}
 	}

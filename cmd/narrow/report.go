@@ -81,7 +81,11 @@ func (f *quantizeFlags) writeReport(cmd *cobra.Command, path string, g *graph.Gr
 		p.IntegerMACs = info.Integer
 	}
 	new(optionFlags).flags().VisitAll(func(o *pflag.Flag) {
-		p.Options = append(p.Options, report.Option{Name: "--" + o.Name, Value: cmd.Flag(o.Name).Value.String()})
+		value := cmd.Flag(o.Name).Value.String()
+		if value == "[]" {
+			value = "none"
+		}
+		p.Options = append(p.Options, report.Option{Name: "--" + o.Name, Value: value})
 	})
 	if err := f.tryOthers(cmd, g, calib, sample, &p); err != nil {
 		return err

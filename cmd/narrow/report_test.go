@@ -67,6 +67,9 @@ func chainNetwork(pairs int) *graph.Graph {
 
 // TestReportOfDeepNetwork writes the report of a network of 301 nodes.
 func TestReportOfDeepNetwork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("quantizes a network of 301 nodes many times")
+	}
 	f := newFiles(t)
 	g := chainNetwork(149)
 	if err := onnx.WriteFile(f.path("deep.onnx"), g); err != nil {
