@@ -7,80 +7,43 @@ package main
 import "C"
 
 import (
+	"iter"
 	"sync"
 	"unsafe"
 
 	"github.com/narrow-ml/narrow/asm"
 )
 
-// newRequant hands out a rescaling, or says what is wrong with its parameters.
-func newRequant(r *asm.Requant, err error, out *C.narrow_handle) error {
-	if err != nil {
-		return argument("%w", err)
-	}
-	return newHandle(r, out)
-}
-
 //export narrow_requant_by_scale
 func narrow_requant_by_scale(scale *C.float, channels C.size_t, zero, lo, hi C.uint8_t, requant *C.narrow_handle) C.int {
 	return call(func() error {
-		s, err := floats(scale, channels)
-		if err != nil {
-			return err
-		}
-		r, err := asm.RequantByFloat(s, uint8(zero), uint8(lo), uint8(hi))
-		return newRequant(r, err, requant)
+		return newHandle(checked(asm.RequantByFloat(floats(scale, channels), uint8(zero), uint8(lo), uint8(hi))), requant)
 	})
 }
 
 //export narrow_requant_by_multiplier
 func narrow_requant_by_multiplier(mul *C.int32_t, shift *C.uint8_t, channels C.size_t, zero, lo, hi C.uint8_t, requant *C.narrow_handle) C.int {
 	return call(func() error {
-		m, err := slice[int32](unsafe.Pointer(mul), channels)
-		if err != nil {
-			return err
-		}
-		s, err := slice[uint8](unsafe.Pointer(shift), channels)
-		if err != nil {
-			return err
-		}
-		r, err := asm.RequantByMultiplier(m, s, uint8(zero), uint8(lo), uint8(hi))
-		return newRequant(r, err, requant)
+		m := slice[int32](unsafe.Pointer(mul), channels)
+		s := slice[uint8](unsafe.Pointer(shift), channels)
+		return newHandle(checked(asm.RequantByMultiplier(m, s, uint8(zero), uint8(lo), uint8(hi))), requant)
 	})
 }
 
 //export narrow_requant_by_shift
 func narrow_requant_by_shift(shift *C.int8_t, channels C.size_t, zero, lo, hi C.uint8_t, requant *C.narrow_handle) C.int {
 	return call(func() error {
-		s, err := slice[int8](unsafe.Pointer(shift), channels)
-		if err != nil {
-			return err
-		}
-		r, err := asm.RequantByShift(s, uint8(zero), uint8(lo), uint8(hi))
-		return newRequant(r, err, requant)
+		s := slice[int8](unsafe.Pointer(shift), channels)
+		return newHandle(checked(asm.RequantByShift(s, uint8(zero), uint8(lo), uint8(hi))), requant)
 	})
 }
 
 //export narrow_requantize
 func narrow_requantize(requant C.narrow_handle, sums *C.int32_t, q *C.uint8_t, pixels C.size_t) C.int {
 	return call(func() error {
-		r, err := value[*asm.Requant](requant)
-		if err != nil {
-			return err
-		}
-		n, err := volume(pixels, C.size_t(r.Channels()))
-		if err != nil {
-			return err
-		}
-		src, err := slice[int32](unsafe.Pointer(sums), n)
-		if err != nil {
-			return err
-		}
-		dst, err := slice[uint8](unsafe.Pointer(q), n)
-		if err != nil {
-			return err
-		}
-		r.Apply(dst, src)
+		r := value[*asm.Requant](requant)
+		n := volume(pixels, C.size_t(r.Channels()))
+		r.Apply(slice[uint8](unsafe.Pointer(q), n), slice[int32](unsafe.Pointer(sums), n))
 		return nil
 	})
 }
@@ -117,78 +80,43 @@ func narrow_conv_new(weights *C.int8_t, bias *C.int32_t, zero C.uint8_t, outChan
 
 // pack copies the weights and hands the convolution out.
 func (c *conv) pack(weights *C.int8_t, bias *C.int32_t, out *C.narrow_handle) error {
-	n, err := volume(C.size_t(c.out), C.size_t(c.in/c.spec.Groups), C.size_t(c.spec.KH), C.size_t(c.spec.KW))
-	if err != nil {
-		return err
-	}
-	w, err := slice[int8](unsafe.Pointer(weights), n)
-	if err != nil {
-		return err
-	}
-	var b []int32
-	if bias != nil {
-		if b, err = slice[int32](unsafe.Pointer(bias), C.size_t(c.out)); err != nil {
-			return err
-		}
-	}
-	if c.packed, err = asm.PackConvS8(w, b, c.zero, c.out, c.in, c.spec); err != nil {
-		return argument("%w", err)
-	}
+	n := volume(C.size_t(c.out), C.size_t(c.in/c.spec.Groups), C.size_t(c.spec.KH), C.size_t(c.spec.KW))
+	w, b := slice[int8](unsafe.Pointer(weights), n), optional[int32](unsafe.Pointer(bias), C.size_t(c.out))
+	c.packed = checked(asm.PackConvS8(w, b, c.zero, c.out, c.in, c.spec))
 	return newHandle(c, out)
 }
 
 //export narrow_gemm_new
 func narrow_gemm_new(b *C.int8_t, bias *C.int32_t, zero C.uint8_t, k, n C.size_t, out *C.narrow_handle) C.int {
 	return call(func() error {
-		size, err := volume(k, n)
-		if err != nil {
-			return err
-		}
+		size := volume(k, n)
 		if size == 0 {
 			return argument("a matrix of %d by %d", k, n)
 		}
-		data, err := slice[int8](unsafe.Pointer(b), size)
-		if err != nil {
-			return err
-		}
-		var sums []int32
-		if bias != nil {
-			if sums, err = slice[int32](unsafe.Pointer(bias), n); err != nil {
-				return err
-			}
-		}
-		packed, err := asm.PackGemmS8(data, sums, uint8(zero), int(k), int(n))
-		if err != nil {
-			return argument("%w", err)
-		}
+		data, sums := slice[int8](unsafe.Pointer(b), size), optional[int32](unsafe.Pointer(bias), n)
+		packed := checked(asm.PackGemmS8(data, sums, uint8(zero), int(k), int(n)))
 		one := asm.ConvSpec{KH: 1, KW: 1, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1}
 		return newHandle(&conv{packed: packed, spec: one, in: int(k), out: int(n), zero: uint8(zero)}, out)
 	})
 }
 
 // outSize returns the size of the output for an image.
-func (c *conv) outSize(height, width C.size_t) (h, w int, err error) {
+func (c *conv) outSize(height, width C.size_t) (h, w int) {
 	if height == 0 || width == 0 || height > 1<<30 || width > 1<<30 {
-		return 0, 0, argument("an image of %d by %d", height, width)
+		panic(argument("an image of %d by %d", height, width))
 	}
 	h, w = c.spec.OutSize(int(height)+c.top+c.bottom, int(width)+c.left+c.right)
 	if h == 0 || w == 0 {
-		return 0, 0, argument("an image of %d by %d with its padding is smaller than the kernel", height, width)
+		panic(argument("an image of %d by %d with its padding is smaller than the kernel", height, width))
 	}
-	return h, w, nil
+	return h, w
 }
 
 //export narrow_conv_size
 func narrow_conv_size(handle C.narrow_handle, height, width C.size_t, outHeight, outWidth *C.size_t) C.int {
 	return call(func() error {
-		c, err := value[*conv](handle)
-		if err != nil {
-			return err
-		}
-		h, w, err := c.outSize(height, width)
-		if err != nil {
-			return err
-		}
+		c := value[*conv](handle)
+		h, w := c.outSize(height, width)
 		if outHeight == nil || outWidth == nil {
 			return argument("a pointer for a result is null")
 		}
@@ -200,37 +128,21 @@ func narrow_conv_size(handle C.narrow_handle, height, width C.size_t, outHeight,
 //export narrow_conv_run
 func narrow_conv_run(handle, requant C.narrow_handle, x *C.uint8_t, batch, height, width C.size_t, y unsafe.Pointer) C.int {
 	return call(func() error {
-		c, err := value[*conv](handle)
-		if err != nil {
-			return err
-		}
-		h, w, err := c.outSize(height, width)
-		if err != nil {
-			return err
-		}
-		n, err := volume(batch, height, width, C.size_t(c.in))
-		if err != nil {
-			return err
-		}
-		src, err := slice[uint8](unsafe.Pointer(x), n)
-		if err != nil {
-			return err
-		}
+		c := value[*conv](handle)
+		h, w := c.outSize(height, width)
+		src := slice[uint8](unsafe.Pointer(x), volume(batch, height, width, C.size_t(c.in)))
 		images := c.images(src, int(batch), int(height), int(width))
-		if n, err = volume(batch, C.size_t(h), C.size_t(w), C.size_t(c.out)); err != nil {
-			return err
-		}
+		n := volume(batch, C.size_t(h), C.size_t(w), C.size_t(c.out))
 		if requant == 0 {
-			return run(y, n, h, w, c.out, images, func(dst asm.Image[int32], src asm.Image[uint8]) { c.packed.RunS32(dst, src, 0, h) })
+			run(slice[int32](y, n), h, w, c.out, images, func(dst asm.Image[int32], src asm.Image[uint8]) { c.packed.RunS32(dst, src, 0, h) })
+			return nil
 		}
-		r, err := value[*asm.Requant](requant)
-		if err != nil {
-			return err
-		}
+		r := value[*asm.Requant](requant)
 		if r.Channels() != c.out {
 			return argument("a rescaling of %d channels for %d", r.Channels(), c.out)
 		}
-		return run(y, n, h, w, c.out, images, func(dst, src asm.Image[uint8]) { c.packed.Run(dst, src, r, nil, 0, h) })
+		run(slice[uint8](y, n), h, w, c.out, images, func(dst, src asm.Image[uint8]) { c.packed.Run(dst, src, r, nil, 0, h) })
+		return nil
 	})
 }
 
@@ -238,7 +150,7 @@ var buffers = sync.Pool{New: func() any { return new([]uint8) }}
 
 // images yields each image of a batch with its padding, and the slack that the
 // kernels read, around a copy.
-func (c *conv) images(src []uint8, batch, height, width int) func(yield func(asm.Image[uint8]) bool) {
+func (c *conv) images(src []uint8, batch, height, width int) iter.Seq[asm.Image[uint8]] {
 	return func(yield func(asm.Image[uint8]) bool) {
 		h, w := height+c.top+c.bottom, width+c.left+c.right
 		row := w * c.in
@@ -263,15 +175,10 @@ func (c *conv) images(src []uint8, batch, height, width int) func(yield func(asm
 	}
 }
 
-// run applies f to each image; the n outputs at y follow each other.
-func run[T any](y unsafe.Pointer, n C.size_t, h, w, channels int, images func(func(asm.Image[uint8]) bool), f func(dst asm.Image[T], src asm.Image[uint8])) error {
-	dst, err := slice[T](y, n)
-	if err != nil {
-		return err
-	}
+// run applies f to each image; the outputs follow each other in dst.
+func run[T any](dst []T, h, w, channels int, images iter.Seq[asm.Image[uint8]], f func(dst asm.Image[T], src asm.Image[uint8])) {
 	for src := range images {
 		f(asm.Image[T]{Data: dst[:h*w*channels], H: h, W: w, C: channels, RowStride: w * channels, PixStride: channels}, src)
 		dst = dst[h*w*channels:]
 	}
-	return nil
 }

@@ -41,10 +41,16 @@ func argument(format string, args ...any) error {
 }
 
 // call runs the body of an exported function. It turns its error, or a panic,
-// into a code, and keeps the message for narrow_error.
+// into a code, and keeps the message for narrow_error. The functions that read
+// arguments panic with a fault if one is wrong, so that a body need not look for
+// an error behind each.
 func call(body func() error) (code C.int) {
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case fault:
+			code = report(r)
+		default:
 			code = report(fault{C.NARROW_INTERNAL, fmt.Errorf("internal error: %v", r)})
 		}
 	}()
@@ -77,30 +83,55 @@ func codeOf(err error) C.int {
 }
 
 // slice returns n elements at p, C's own memory.
-func slice[T any](p unsafe.Pointer, n C.size_t) ([]T, error) {
+func slice[T any](p unsafe.Pointer, n C.size_t) []T {
 	var zero T
-	if n == 0 {
-		return nil, nil
+	switch {
+	case n == 0:
+		return nil
+	case p == nil:
+		panic(argument("a pointer to %d elements is null", n))
+	case uint64(n) > math.MaxInt/uint64(unsafe.Sizeof(zero)):
+		panic(argument("%d elements are too many", n))
 	}
+	return unsafe.Slice((*T)(p), int(n))
+}
+
+// optional is slice for a pointer that may be null.
+func optional[T any](p unsafe.Pointer, n C.size_t) []T {
 	if p == nil {
-		return nil, argument("a pointer to %d elements is null", n)
+		return nil
 	}
-	if uint64(n) > math.MaxInt/uint64(unsafe.Sizeof(zero)) {
-		return nil, argument("%d elements are too many", n)
+	return slice[T](p, n)
+}
+
+func floats(p *C.float, n C.size_t) []float32 { return slice[float32](unsafe.Pointer(p), n) }
+
+// text returns a string that must be there.
+func text(p *C.char, what string) string {
+	if p == nil {
+		panic(argument("the %s is null", what))
 	}
-	return unsafe.Slice((*T)(p), int(n)), nil
+	return C.GoString(p)
+}
+
+// checked returns what was made of arguments, unless they were wrong.
+func checked[T any](v T, err error) T {
+	if err != nil {
+		panic(argument("%w", err))
+	}
+	return v
 }
 
 // volume returns the product of sizes.
-func volume(sizes ...C.size_t) (C.size_t, error) {
+func volume(sizes ...C.size_t) C.size_t {
 	n := C.size_t(1)
 	for _, s := range sizes {
 		if s != 0 && n > math.MaxInt/s {
-			return 0, argument("sizes %v are too large", sizes)
+			panic(argument("sizes %v are too large", sizes))
 		}
 		n *= s
 	}
-	return n, nil
+	return n
 }
 
 // newHandle hands v out.
@@ -113,17 +144,21 @@ func newHandle(v any, out *C.narrow_handle) error {
 }
 
 // value returns what a handle stands for.
-func value[T any](h C.narrow_handle) (v T, err error) {
+func value[T any](h C.narrow_handle) T {
+	v, ok := anyValue(h).(T)
+	if !ok {
+		panic(argument("handle %d is of another kind", h))
+	}
+	return v
+}
+
+func anyValue(h C.narrow_handle) any {
 	defer func() { // what the handle package does about a wrong one
 		if recover() != nil {
-			err = argument("handle %d is none, or was freed", h)
+			panic(argument("handle %d is none, or was freed", h))
 		}
 	}()
-	v, ok := cgo.Handle(h).Value().(T)
-	if !ok {
-		return v, argument("handle %d is of another kind", h)
-	}
-	return v, nil
+	return cgo.Handle(h).Value()
 }
 
 //export narrow_free
@@ -132,11 +167,7 @@ func narrow_free(h C.narrow_handle) C.int {
 		if h == 0 {
 			return nil
 		}
-		v, err := value[any](h)
-		if err != nil {
-			return err
-		}
-		if q, ok := v.(*quantizer); ok {
+		if q, ok := anyValue(h).(*quantizer); ok {
 			q.Close()
 		}
 		cgo.Handle(h).Delete()

@@ -86,20 +86,10 @@ func parseOptions(text string) ([]ptq.Option, error) {
 	return opts, nil
 }
 
-func text(p *C.char, what string) (string, error) {
-	if p == nil {
-		return "", argument("the %s is null", what)
-	}
-	return C.GoString(p), nil
-}
-
 //export narrow_quantizer_open
 func narrow_quantizer_open(path, options *C.char, out *C.narrow_handle) C.int {
 	return call(func() error {
-		name, err := text(path, "path")
-		if err != nil {
-			return err
-		}
+		name := text(path, "path")
 		json := ""
 		if options != nil {
 			json = C.GoString(options)
@@ -129,10 +119,7 @@ func narrow_quantizer_open(path, options *C.char, out *C.narrow_handle) C.int {
 //export narrow_quantizer_feed
 func narrow_quantizer_feed(handle C.narrow_handle, inputs **C.float, inputCount, count C.size_t) C.int {
 	return call(func() error {
-		q, err := value[*quantizer](handle)
-		if err != nil {
-			return err
-		}
+		q := value[*quantizer](handle)
 		shapes := make([][]int, len(q.graph.Inputs))
 		for i, v := range q.graph.Inputs {
 			if !v.Type.Known || len(v.Type.Shape) == 0 {
@@ -153,28 +140,15 @@ func narrow_quantizer_feed(handle C.narrow_handle, inputs **C.float, inputCount,
 //export narrow_quantizer_feed_shaped
 func narrow_quantizer_feed_shaped(handle C.narrow_handle, inputs **C.float, shapes **C.int64_t, ranks *C.size_t, inputCount C.size_t) C.int {
 	return call(func() error {
-		q, err := value[*quantizer](handle)
-		if err != nil {
-			return err
-		}
-		dims, err := slice[*int64](unsafe.Pointer(shapes), inputCount)
-		if err != nil {
-			return err
-		}
-		rank, err := slice[C.size_t](unsafe.Pointer(ranks), inputCount)
-		if err != nil {
-			return err
-		}
+		q := value[*quantizer](handle)
+		dims := slice[*int64](unsafe.Pointer(shapes), inputCount)
+		rank := slice[C.size_t](unsafe.Pointer(ranks), inputCount)
 		all := make([][]int, inputCount)
 		for i := range all {
 			if rank[i] < 1 || rank[i] > C.NARROW_MAX_RANK {
 				return argument("input %d has %d dimensions", i, rank[i])
 			}
-			list, err := slice[int64](unsafe.Pointer(dims[i]), rank[i])
-			if err != nil {
-				return err
-			}
-			for _, n := range list {
+			for _, n := range slice[int64](unsafe.Pointer(dims[i]), rank[i]) {
 				all[i] = append(all[i], int(n))
 			}
 		}
@@ -187,19 +161,14 @@ func (q *quantizer) feed(inputs **C.float, inputCount C.size_t, shapes [][]int) 
 	if int(inputCount) != len(q.graph.Inputs) {
 		return argument("%s: %d inputs for a model of %d", q.path, inputCount, len(q.graph.Inputs))
 	}
-	pointers, err := slice[*C.float](unsafe.Pointer(inputs), inputCount)
-	if err != nil {
-		return err
-	}
+	pointers := slice[*C.float](unsafe.Pointer(inputs), inputCount)
 	batch := make([]*tensor.Tensor, len(shapes))
 	for i, shape := range shapes {
 		n, ok := tensor.CheckedVolume(shape)
 		if !ok {
 			return argument("%s: input %d has shape %v", q.path, i, shape)
 		}
-		if batch[i], err = from[float32](unsafe.Pointer(pointers[i]), shape, n); err != nil {
-			return err
-		}
+		batch[i] = from[float32](unsafe.Pointer(pointers[i]), shape, n)
 	}
 	if err := q.Feed(batch...); err != nil {
 		return fmt.Errorf("%s: %w", q.path, err)
@@ -210,14 +179,8 @@ func (q *quantizer) feed(inputs **C.float, inputCount C.size_t, shapes [][]int) 
 //export narrow_quantizer_finish
 func narrow_quantizer_finish(handle C.narrow_handle, path *C.char) C.int {
 	return call(func() error {
-		q, err := value[*quantizer](handle)
-		if err != nil {
-			return err
-		}
-		name, err := text(path, "path")
-		if err != nil {
-			return err
-		}
+		q := value[*quantizer](handle)
+		name := text(path, "path")
 		result, err := q.Finish()
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.path, err)

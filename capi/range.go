@@ -16,30 +16,14 @@ func narrow_range_new(out *C.narrow_handle) C.int {
 //export narrow_range_add
 func narrow_range_add(handle C.narrow_handle, x *C.float, n C.size_t) C.int {
 	return call(func() error {
-		h, err := value[*ptq.Histogram](handle)
-		if err != nil {
-			return err
-		}
-		data, err := floats(x, n)
-		if err != nil {
-			return err
-		}
-		return h.Add(data)
+		return value[*ptq.Histogram](handle).Add(floats(x, n))
 	})
 }
 
 //export narrow_range_merge
 func narrow_range_merge(handle, other C.narrow_handle) C.int {
 	return call(func() error {
-		h, err := value[*ptq.Histogram](handle)
-		if err != nil {
-			return err
-		}
-		o, err := value[*ptq.Histogram](other)
-		if err != nil {
-			return err
-		}
-		h.Merge(o)
+		value[*ptq.Histogram](handle).Merge(value[*ptq.Histogram](other))
 		return nil
 	})
 }
@@ -47,10 +31,7 @@ func narrow_range_merge(handle, other C.narrow_handle) C.int {
 //export narrow_range_clip
 func narrow_range_clip(handle C.narrow_handle, rule *C.char, bits, isSigned C.int, lo, hi *C.double) C.int {
 	return call(func() error {
-		h, err := value[*ptq.Histogram](handle)
-		if err != nil {
-			return err
-		}
+		h := value[*ptq.Histogram](handle)
 		if rule == nil || lo == nil || hi == nil || bits < 2 || bits > 16 {
 			return argument("a null pointer, or a grid of %d bits: 2 to 16 are possible", bits)
 		}
@@ -72,10 +53,7 @@ func narrow_range_clip(handle C.narrow_handle, rule *C.char, bits, isSigned C.in
 //export narrow_range_seen
 func narrow_range_seen(handle C.narrow_handle, lo, hi *C.double, count *C.uint64_t) C.int {
 	return call(func() error {
-		h, err := value[*ptq.Histogram](handle)
-		if err != nil {
-			return err
-		}
+		h := value[*ptq.Histogram](handle)
 		if lo == nil || hi == nil || count == nil {
 			return argument("a pointer for a result is null")
 		}

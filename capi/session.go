@@ -29,10 +29,7 @@ type session struct {
 //export narrow_session_open
 func narrow_session_open(path *C.char, threads C.int, out *C.narrow_handle) C.int {
 	return call(func() error {
-		name, err := text(path, "path")
-		if err != nil {
-			return err
-		}
+		name := text(path, "path")
 		g, err := onnx.ReadFile(name)
 		if err != nil {
 			return err
@@ -48,24 +45,13 @@ func narrow_session_open(path *C.char, threads C.int, out *C.narrow_handle) C.in
 //export narrow_session_run
 func narrow_session_run(handle C.narrow_handle, inputs *C.narrow_tensor, inputCount C.size_t, outputs *C.narrow_tensor, outputCount C.size_t) C.int {
 	return call(func() error {
-		s, err := value[*session](handle)
-		if err != nil {
-			return err
-		}
-		given, err := slice[C.narrow_tensor](unsafe.Pointer(inputs), inputCount)
-		if err != nil {
-			return err
-		}
+		s := value[*session](handle)
+		given := slice[C.narrow_tensor](unsafe.Pointer(inputs), inputCount)
 		in := make([]*tensor.Tensor, len(given))
 		for i := range given {
-			if in[i], err = tensorAt(&given[i]); err != nil {
-				return fmt.Errorf("input %d: %w", i, err)
-			}
+			in[i] = tensorAt(i, &given[i])
 		}
-		wanted, err := slice[C.narrow_tensor](unsafe.Pointer(outputs), outputCount)
-		if err != nil {
-			return err
-		}
+		wanted := slice[C.narrow_tensor](unsafe.Pointer(outputs), outputCount)
 		if len(wanted) != len(s.graph.Outputs) {
 			return argument("%d outputs for a model of %d", outputCount, len(s.graph.Outputs))
 		}
@@ -84,11 +70,11 @@ var dtypes = map[C.int32_t]tensor.DType{
 	C.NARROW_FLOAT16: tensor.Float16, C.NARROW_FLOAT64: tensor.Float64, C.NARROW_UINT32: tensor.Uint32, C.NARROW_UINT64: tensor.Uint64,
 }
 
-// tensorAt returns a tensor over C's memory.
-func tensorAt(t *C.narrow_tensor) (*tensor.Tensor, error) {
+// tensorAt returns input i over C's memory.
+func tensorAt(i int, t *C.narrow_tensor) *tensor.Tensor {
 	dtype, ok := dtypes[t.dtype]
 	if !ok || t.rank < 0 || t.rank > C.NARROW_MAX_RANK {
-		return nil, argument("element type %d with %d dimensions", t.dtype, t.rank)
+		panic(argument("input %d: element type %d with %d dimensions", i, t.dtype, t.rank))
 	}
 	shape := make([]int, t.rank)
 	for d := range shape {
@@ -96,12 +82,12 @@ func tensorAt(t *C.narrow_tensor) (*tensor.Tensor, error) {
 	}
 	n, ok := tensor.CheckedVolume(shape)
 	if !ok || uint64(n)*uint64(dtype.Size()) != uint64(t.bytes) {
-		return nil, argument("shape %v of %s in %d bytes", shape, dtype, t.bytes)
+		panic(argument("input %d: shape %v of %s in %d bytes", i, shape, dtype, t.bytes))
 	}
 	return over(dtype, t.data, shape, n)
 }
 
-func over(dtype tensor.DType, p unsafe.Pointer, shape []int, n int) (*tensor.Tensor, error) {
+func over(dtype tensor.DType, p unsafe.Pointer, shape []int, n int) *tensor.Tensor {
 	switch dtype {
 	case tensor.Float32:
 		return from[float32](p, shape, n)
@@ -129,12 +115,8 @@ func over(dtype tensor.DType, p unsafe.Pointer, shape []int, n int) (*tensor.Ten
 	return from[bool](p, shape, n)
 }
 
-func from[T tensor.Elem](p unsafe.Pointer, shape []int, n int) (*tensor.Tensor, error) {
-	data, err := slice[T](p, C.size_t(n))
-	if err != nil {
-		return nil, err
-	}
-	return tensor.From(data, shape...), nil
+func from[T tensor.Elem](p unsafe.Pointer, shape []int, n int) *tensor.Tensor {
+	return tensor.From(slice[T](p, C.size_t(n)), shape...)
 }
 
 // writeOutputs copies tensors to C's memory; without room in one of them it
@@ -196,10 +178,7 @@ func ports(values []*graph.Value) []port {
 //export narrow_describe
 func narrow_describe(handle C.narrow_handle, to *C.char, capacity C.size_t, needed *C.size_t) C.int {
 	return call(func() error {
-		v, err := value[any](handle)
-		if err != nil {
-			return err
-		}
+		v := anyValue(handle)
 		var g *graph.Graph
 		switch m := v.(type) {
 		case *session:
