@@ -52,19 +52,11 @@ func newColumn(name string, h npyHeader, open func() (io.ReadCloser, error)) (*c
 
 // openNPY returns the array of a .npy file.
 func openNPY(path string) (*column, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	h, err := readNPYHeader(f, info.Size())
+	f, h, err := openNPYHeader(path)
 	if err != nil {
 		return nil, wrap(path, err)
 	}
+	f.Close()
 	return newColumn(path, h, func() (io.ReadCloser, error) { return os.Open(path) })
 }
 

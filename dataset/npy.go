@@ -37,6 +37,22 @@ var (
 	npyShape   = regexp.MustCompile(`'shape'\s*:\s*\(([\d\s,]*)\)`)
 )
 
+// openNPYHeader opens a .npy file and reads its header; the elements follow.
+func openNPYHeader(path string) (f *os.File, h npyHeader, err error) {
+	if f, err = os.Open(path); err != nil {
+		return nil, h, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		h, err = readNPYHeader(f, info.Size())
+	}
+	if err != nil {
+		f.Close()
+		return nil, h, err
+	}
+	return f, h, nil
+}
+
 // readNPYHeader reads a header (format versions 1 to 3) of a stream that is
 // total bytes long, and checks that the elements can be there.
 func readNPYHeader(r io.Reader, total int64) (npyHeader, error) {
@@ -170,19 +186,11 @@ func ReadLabels(path string) ([]int, error) {
 }
 
 func readLabels(path string) ([]int, error) {
-	f, err := os.Open(path)
+	f, h, err := openNPYHeader(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	h, err := readNPYHeader(f, info.Size())
-	if err != nil {
-		return nil, err
-	}
 	if !h.dtype.IsInteger() || len(h.shape) == 0 || len(h.shape) > 2 || (len(h.shape) == 2 && h.shape[1] != 1) {
 		return nil, fmt.Errorf("%w: labels are one whole number for each input, not %s %v", ErrShape, h.dtype, h.shape)
 	}
