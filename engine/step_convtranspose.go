@@ -153,14 +153,8 @@ func lowerConvTranspose(b *builder, n *graph.Node) bool {
 
 // quantizedConvTranspose lowers a ConvTranspose whose input and weights are quantized.
 func (b *builder) quantizedConvTranspose(n *graph.Node, d deconv) bool {
-	x := b.quantOf(n.In(0))
-	if x == nil {
-		b.why = "its input is not quantized"
-		return false
-	}
-	w, ok := b.weightsOf(n.In(1))
+	x, w, ok := b.quantizedOperands(n.In(0), n.In(1))
 	if !ok {
-		b.why = "its weights are not quantized to 8 bits or less"
 		return false
 	}
 	a := affineNode{node: n, x: x, weights: w, m: d.m, c: d.c}

@@ -114,19 +114,22 @@ func (a *affineNode) rescaled(t target) []float32 {
 	return out
 }
 
+// quantizedOperands returns an input and constant weights if they are quantized.
+func (b *builder) quantizedOperands(input, weights *graph.Value) (x *quant, w matrix, ok bool) {
+	if x = b.quantOf(input); x == nil {
+		b.why = "its input is not quantized"
+		return nil, w, false
+	}
+	if w, ok = b.weightsOf(weights); !ok {
+		b.why = "its weights are not quantized to 8 bits or less"
+	}
+	return x, w, ok
+}
+
 // quantizedConv lowers a Conv whose input and weights are quantized.
 func (b *builder) quantizedConv(n *graph.Node) bool {
-	x := b.quantOf(n.In(0))
-	if x == nil {
-		b.why = "its input is not quantized"
-		return false
-	}
-	w, ok := b.weightsOf(n.In(1))
-	if !ok {
-		b.why = "its weights are not quantized to 8 bits or less"
-		return false
-	}
-	return b.integerConv(n, n.In(0), x, w, n.In(2), nil)
+	x, w, ok := b.quantizedOperands(n.In(0), n.In(1))
+	return ok && b.integerConv(n, n.In(0), x, w, n.In(2), nil)
 }
 
 // integerConv adds the step of a convolution; fixed is where its result goes, nil to look behind it.
@@ -258,17 +261,8 @@ func convS8Step(dst, src *buffer, conv *asm.ConvS8, e *epilogue) *step {
 
 // quantizedProduct lowers a Gemm or MatMul of quantized operands.
 func (b *builder) quantizedProduct(n *graph.Node, p product) bool {
-	x := b.quantOf(p.a)
-	if x == nil {
-		b.why = "its input is not quantized"
-		return false
-	}
-	w, ok := b.weightsOf(p.b)
-	if !ok {
-		b.why = "its weights are not quantized to 8 bits or less"
-		return false
-	}
-	return b.integerProduct(n, p, x, w, nil)
+	x, w, ok := b.quantizedOperands(p.a, p.b)
+	return ok && b.integerProduct(n, p, x, w, nil)
 }
 
 // integerProduct adds the step of a product; fixed as in integerConv.
