@@ -197,25 +197,47 @@ func TestKernels(t *testing.T) {
 	command(t, program(t, "testdata/kernels.c", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"))
 }
 
-// TestDocs compiles and runs the program of docs/c.md.
+// TestDocs runs the commands of docs/c.md, in their order, on the program that is there.
 func TestDocs(t *testing.T) {
+	if testing.Short() || runtime.GOOS != "linux" {
+		t.Skip("builds a C library")
+	}
+	for _, tool := range []string{"cc", "make"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("there is no " + tool)
+		}
+	}
 	page, err := os.ReadFile("../docs/c.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(page), "```c\n")
-	text, _, ok := strings.Cut(rest, "```")
-	if !ok {
-		t.Fatal("there is no program in docs/c.md")
-	}
-	source := filepath.Join(t.TempDir(), "program.c")
-	if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
+	model, _ := caseFiles(t, randomInputs(1, 8))
+	t.Chdir("..") // for make; the other commands are run where the library is
+	dir := filepath.Dir(model)
+	if err := os.WriteFile(filepath.Join(dir, "program.c"), []byte(strings.Join(blocks(string(page), "c"), "\n")), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	model, _ := caseFiles(t, randomInputs(1, 8))
-	out := filepath.Join(t.TempDir(), "int8.onnx")
-	command(t, program(t, source), model, out)
-	if _, err := onnx.ReadFile(out); err != nil {
+	for _, line := range strings.Split(strings.Join(blocks(string(page), "sh"), "\n"), "\n") {
+		if line == "make lib" {
+			command(t, "make", "lib", "LIB="+filepath.Join(dir, "build", "lib"))
+		} else {
+			command(t, "sh", "-c", "cd '"+dir+"' && "+line)
+		}
+	}
+	if _, err := onnx.ReadFile(filepath.Join(dir, "int8.onnx")); err != nil {
 		t.Error(err)
+	}
+}
+
+// blocks returns the blocks of a page that are in a language.
+func blocks(page, language string) []string {
+	var all []string
+	for {
+		_, rest, found := strings.Cut(page, "```"+language+"\n")
+		if !found {
+			return all
+		}
+		block, rest, _ := strings.Cut(rest, "\n```")
+		all, page = append(all, block), rest
 	}
 }
