@@ -116,8 +116,8 @@ func channelsSVG(what string, before, after []float64) template.HTML {
 	p := newPlot()
 	p.X.Padding = 4
 	p.Add(
-		&plotter.Line{XYs: curve(before, low), LineStyle: draw.LineStyle{Color: soft, Width: 1.5, Dashes: []vg.Length{3, 3}}},
-		&plotter.Line{XYs: curve(after, low), LineStyle: draw.LineStyle{Color: accent, Width: 2}},
+		&plotter.Line{XYs: curve(before, low), LineStyle: draw.LineStyle{Color: softColor, Width: 1.5, Dashes: []vg.Length{3, 3}}},
+		&plotter.Line{XYs: curve(after, low), LineStyle: draw.LineStyle{Color: accentColor, Width: 2}},
 	)
 	logAxis(p, low/1.1, high*1.1)
 	return drawing(p, channelsWidth, channelHeight, `class="channels"`,

@@ -30,7 +30,7 @@ func histogramSVG(h *ptq.Histogram, low, high float64) template.HTML {
 	if from == to {
 		return ""
 	}
-	kept, beyond := &plotter.Polygon{Color: accent}, &plotter.Polygon{Color: cut}
+	kept, beyond := &plotter.Polygon{Color: accentColor}, &plotter.Polygon{Color: cutColor}
 	top, width := 0.0, (to-from)/histogramBars
 	for i, n := range rebin(h, from, to) {
 		if n == 0 {
@@ -48,7 +48,7 @@ func histogramSVG(h *ptq.Histogram, low, high float64) template.HTML {
 	p.Add(kept, beyond)
 	for _, v := range []float64{low, high} {
 		if v > from && v < to {
-			p.Add(&plotter.Line{XYs: plotter.XYs{{X: v, Y: 0}, {X: v, Y: top}}, LineStyle: draw.LineStyle{Color: cut, Width: 1.5, Dashes: []vg.Length{4, 3}}})
+			p.Add(&plotter.Line{XYs: plotter.XYs{{X: v, Y: 0}, {X: v, Y: top}}, LineStyle: draw.LineStyle{Color: cutColor, Width: 1.5, Dashes: []vg.Length{4, 3}}})
 		}
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = from, to, 0, top

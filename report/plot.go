@@ -18,14 +18,13 @@ import (
 // Colours of drawings. A page is light or dark, so each stands for one of the
 // page's, put in its place by [drawing].
 var (
-	ink    = color.RGBA{R: 1, A: 255}
-	soft   = color.RGBA{R: 2, A: 255}
-	line   = color.RGBA{R: 3, A: 255}
-	accent = color.RGBA{R: 4, A: 255}
-	cut    = color.RGBA{R: 5, A: 255}
+	softColor   = color.RGBA{R: 1, A: 255}
+	lineColor   = color.RGBA{R: 2, A: 255}
+	accentColor = color.RGBA{R: 3, A: 255}
+	cutColor    = color.RGBA{R: 4, A: 255}
 )
 
-var pageColors = strings.NewReplacer("#010000", "var(--ink)", "#020000", "var(--soft)", "#030000", "var(--line)", "#040000", "var(--accent)", "#050000", "var(--cut)")
+var pageColors = strings.NewReplacer("#010000", "var(--soft)", "#020000", "var(--line)", "#030000", "var(--accent)", "#040000", "var(--cut)")
 
 // newPlot returns an empty plot, without axes, on the page's ground.
 func newPlot() *plot.Plot {
@@ -54,12 +53,12 @@ func logAxis(p *plot.Plot, low, high float64) {
 	p.Y.Min, p.Y.Max = low, high
 	p.Y.Scale = plot.LogScale{}
 	p.Y.Tick.Marker = plot.TickerFunc(powerTicks)
-	p.Y.Tick.Label.Color, p.Y.LineStyle.Width, p.Y.Tick.Length = soft, 0, 0
+	p.Y.Tick.Label.Color, p.Y.LineStyle.Width, p.Y.Tick.Length = softColor, 0, 0
 	p.Y.Tick.Label.Font.Variant, p.Y.Tick.Label.Font.Size = "Sans", 10
 	p.Y.Tick.Label.XAlign = draw.XRight
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0
-	grid.Horizontal.Color, grid.Horizontal.Width = line, 1
+	grid.Horizontal.Color, grid.Horizontal.Width = lineColor, 1
 	p.Add(grid)
 }
 
