@@ -74,6 +74,8 @@ func unbalanced(e *ptq.Equalization) string {
 		return "Equalization was not asked for, or the ranges came from a file of statistics, which are of the network as it is."
 	case len(e.Balanced) > 0:
 		return ""
+	case e.Pairs == 0 && len(e.Refused) > 0:
+		return "Nothing was balanced: of no two neighbouring layers can the channels be scaled without changing what the network computes."
 	case e.Pairs == 0:
 		return "Nothing was balanced: the network has no two layers in a row with only what keeps channels apart, such as Relu or pooling, between them."
 	}
@@ -84,7 +86,7 @@ func worstSpread(r ptq.ChannelRanges) float64 {
 	return max(spread(r.Out), spread(r.Acts), spread(r.In))
 }
 
-// spread returns how many times the median of the ranges above 0 the largest is: as many
+// spread returns how many times the median of the ranges that are not zero the largest is: as many
 // times is a step for the whole tensor too coarse for the channel in the middle.
 func spread(ranges []float64) float64 {
 	sorted := widestFirst(ranges)
@@ -94,9 +96,16 @@ func spread(ranges []float64) float64 {
 	return sorted[0] / sorted[len(sorted)/2]
 }
 
-// widestFirst returns the ranges above 0 in falling order.
+// deadChannel is the share of the widest channel's range under which one is taken for zero.
+const deadChannel = 1e-5
+
+// widestFirst returns the ranges of the channels that are not zero in falling order.
 func widestFirst(ranges []float64) []float64 {
-	sorted := slices.DeleteFunc(slices.Clone(ranges), func(r float64) bool { return !(r > 0) || math.IsInf(r, 1) })
+	if len(ranges) == 0 {
+		return nil
+	}
+	least := slices.Max(ranges) * deadChannel
+	sorted := slices.DeleteFunc(slices.Clone(ranges), func(r float64) bool { return r <= least })
 	slices.SortFunc(sorted, func(a, b float64) int { return cmp.Compare(b, a) })
 	return sorted
 }

@@ -138,6 +138,7 @@ func TestUnbalanced(t *testing.T) {
 		{nil, "not asked for"},
 		{&ptq.Equalization{}, "no two layers"},
 		{&ptq.Equalization{Pairs: 7}, "7 pairs"},
+		{&ptq.Equalization{Refused: map[string]string{"a": "it clips"}}, "without changing what the network computes"},
 	} {
 		p := samplePage()
 		p.Result.Equalization = c.e
@@ -160,6 +161,7 @@ func TestBalances(t *testing.T) {
 	}{
 		{[]float64{8, 1, 2, 0, 4}, 4}, // 8, 4, 2, 1
 		{[]float64{3}, 1}, {nil, 1}, {[]float64{0, 0}, 1},
+		{[]float64{1e-30, 8, 2, 1e-31, 1e-30}, 4}, // of 8 and 2
 	} {
 		if got := spread(c.ranges); got != c.want {
 			t.Errorf("spread of %v is %v, want %v", c.ranges, got, c.want)
