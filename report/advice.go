@@ -54,8 +54,12 @@ func advice(p content) []string {
 	if len(p.Result.Float) > 0 && p.IntegerMACs < 90 {
 		all = append(all, "Much is still computed in float: the list below says why.")
 	}
-	if math.IsNaN(p.Agreement) || p.Agreement >= 99 || p.SQNR > 30 {
-		all = append(all, "Measure on data that was not calibrated on: narrow eval "+p.Output+" --data TEST --labels LABELS --against "+p.Model)
+	if !p.Classifier || p.Agreement >= 99 || p.SQNR > goodOutputs {
+		labels := ""
+		if p.Classifier {
+			labels = "--labels LABELS "
+		}
+		all = append(all, "Measure on data that was not calibrated on: narrow eval "+p.Output+" --data TEST "+labels+"--against "+p.Model)
 	} else {
 		all = append(all, "Find the layer that costs most: narrow compare "+p.Model+" "+p.Output+" --data TEST")
 	}

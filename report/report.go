@@ -36,6 +36,7 @@ type Page struct {
 // content is a page and what is worked out for it.
 type content struct {
 	Page
+	Classifier              bool // its Agreements are numbers
 	Verdict                 string
 	Advice                  []string
 	StepRows                []StepRow
@@ -82,7 +83,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 // WriteHTML writes the report as one HTML file that needs nothing else: no
 // network, no script.
 func WriteHTML(w io.Writer, p Page) error {
-	c := content{Page: p, Verdict: verdict(p), Unbalanced: unbalanced(p.Result.Equalization)}
+	c := content{Page: p, Classifier: !math.IsNaN(p.Agreement), Verdict: verdict(p), Unbalanced: unbalanced(p.Result.Equalization)}
 	c.StepRows, c.StepsLow, c.StepsHigh = stepRows(p.Steps)
 	c.Balances, c.MoreBalances = balances(p.Result.Equalization)
 	if e := p.Result.Equalization; e != nil {

@@ -229,9 +229,13 @@ func TestSize(t *testing.T) {
 }
 
 func TestNothingToShow(t *testing.T) {
-	p := Page{Result: &ptq.Report{}, SQNR: math.Inf(1), Agreement: math.NaN()}
-	if html := write(t, p); !strings.Contains(html, "exact") || strings.Contains(html, "NaN") || strings.Contains(html, "Inf") {
+	p := Page{Result: &ptq.Report{}, SQNR: math.Inf(1), Agreement: math.NaN(), Steps: []Step{{SQNR: math.NaN(), Agreement: math.NaN()}, {SQNR: math.Inf(1), Agreement: math.NaN()}}}
+	html := write(t, p)
+	if !strings.Contains(html, "exact") || strings.Contains(html, "NaN") || strings.Contains(html, "Inf") {
 		t.Error("infinite and missing figures are not written in words")
+	}
+	if strings.Contains(html, "Agreement") || strings.Contains(html, "LABELS") || strings.Contains(html, "class of fp32") {
+		t.Error("classes of a network that has none")
 	}
 }
 

@@ -154,7 +154,7 @@ func (e *evaluation) run(ctx context.Context) (*score, error) {
 			if err != nil {
 				return nil, fmt.Errorf("reference: %w", err)
 			}
-			if err := s.compare(outputs, want, n); err != nil {
+			if err := s.compare(inputs[0], outputs, want); err != nil {
 				return nil, err
 			}
 		}

@@ -168,6 +168,19 @@ func TestRunAllOutputs(t *testing.T) {
 	}
 }
 
+// TestOutputsLikeInputs: what is built to repeat its input is compared, and has no classes.
+func TestOutputsLikeInputs(t *testing.T) {
+	x := tensor.From([]float32{1, 2, 3, 4, 5, 6}, 2, 3)
+	y := tensor.From([]float32{1, 2, 3, 4, 5, 7}, 2, 3)
+	same, scores := &score{}, &score{}
+	if err := same.compare(x, []*tensor.Tensor{x}, []*tensor.Tensor{y}); err != nil || same.classes || same.noise != 1 {
+		t.Errorf("%+v, error %v", same, err)
+	}
+	if err := scores.compare(tensor.New(tensor.Float32, 2, 4), []*tensor.Tensor{x}, []*tensor.Tensor{y}); err != nil || !scores.classes || scores.agreeing != 2 {
+		t.Errorf("%+v, error %v", scores, err)
+	}
+}
+
 // classes returns the class of each row of scores.
 func (f files) classes(t *testing.T, name string) []int64 {
 	t.Helper()

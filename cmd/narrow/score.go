@@ -20,8 +20,10 @@ type score struct {
 	elapsed            time.Duration
 }
 
-// compare takes the outputs of the network and of the reference for n inputs.
-func (s *score) compare(outputs, want []*tensor.Tensor, n int) error {
+// compare takes the outputs of the network and of the reference for some inputs. What has
+// the shape of its input, like that of an autoencoder, holds no scores of classes.
+func (s *score) compare(input *tensor.Tensor, outputs, want []*tensor.Tensor) error {
+	n := input.Shape()[0]
 	if len(outputs) != len(want) {
 		return fmt.Errorf("the network has %d outputs, the reference %d: they are not two forms of one network", len(outputs), len(want))
 	}
@@ -40,7 +42,7 @@ func (s *score) compare(outputs, want []*tensor.Tensor, n int) error {
 	if math.IsNaN(s.noise) || math.IsInf(s.noise, 0) {
 		return errors.New("an output is not a finite number")
 	}
-	if s.classes = isClassifier(want[0], n); s.classes {
+	if s.classes = isClassifier(want[0], n) && !slices.Equal(want[0].Shape(), input.Shape()); s.classes {
 		a, b := classes(outputs[0], n), classes(want[0], n)
 		for i := range a {
 			if a[i] == b[i] {
