@@ -34,7 +34,12 @@ func stepRows(steps []Step) (rows []StepRow, low, high float64) {
 		low, high = 0, 0
 	}
 	low, high = math.Floor(low-0.5), math.Ceil(high+0.5)
-	at := func(db float64) float64 { return 100 * min(max((db-low)/(high-low), 0), 1) }
+	at := func(db float64) float64 {
+		if math.IsNaN(db) {
+			return 0
+		}
+		return 100 * min(max((db-low)/(high-low), 0), 1)
+	}
 	for i, s := range steps {
 		r := StepRow{Step: s, First: i == 0, Left: at(s.SQNR)}
 		if i > 0 {
