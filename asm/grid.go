@@ -50,7 +50,7 @@ func NewGrid[Q Quantized](scale float32, zero, low, high Q) (Grid[Q], error) {
 	if err != nil {
 		return Grid[Q]{}, err
 	}
-	return Grid[Q]{p, kernelsOf[Q](p.exact)}, nil
+	return Grid[Q]{p, kernelsOf(p.exact, low, high)}, nil
 }
 
 func newGridParams(scale float32, zero, low, high int32) (gridParams, error) {
@@ -136,11 +136,12 @@ func pickGridKernels[Q Quantized](name, width string, limit Tier) gridKernels[Q]
 // allGridKernels holds the kernels of every Q: the references, and the active
 // tier's.
 type allGridKernels struct {
-	s8  gridKernels[int8]
-	u8  gridKernels[uint8]
-	s16 gridKernels[int16]
-	u16 gridKernels[uint16]
-	s32 gridKernels[int32]
+	s8      gridKernels[int8]
+	u8      gridKernels[uint8]
+	s16     gridKernels[int16]
+	u16     gridKernels[uint16]
+	s32     gridKernels[int32]
+	s16in32 gridKernels[int32] // of int32 with no more integers than int16 has
 }
 
 var genericGrids, activeGrids = pickAllGridKernels(Generic), pickAllGridKernels(active)
@@ -152,16 +153,17 @@ func pickAllGridKernels(limit Tier) *allGridKernels {
 		pickGridKernels[int16]("S16", "Wide", limit),
 		pickGridKernels[uint16]("U16", "Wide", limit),
 		pickGridKernels[int32]("S32", "Wide", limit),
+		pickGridKernels[int32]("S32", "Wide", limit),
 	}
-	// The ends of a grid of 32 bits are no float32: only to dequantize it is
-	// the assembly's.
+	// The ends of a grid of 32 bits are no float32: of its two sweeps only
+	// dequantizing is the assembly's.
 	k.s32.both, k.s32.bothChannels = quantizeDequantizeGeneric, quantizeDequantizeChannelsGeneric
 	return k
 }
 
-// kernelsOf returns the kernels of Q: the references unless exact, which says
-// that the assembly's arithmetic is.
-func kernelsOf[Q Quantized](exact bool) *gridKernels[Q] {
+// kernelsOf returns the kernels for the integers from low to high: the references
+// unless exact, which says that the assembly's arithmetic is.
+func kernelsOf[Q Quantized](exact bool, low, high Q) *gridKernels[Q] {
 	all := genericGrids
 	if exact {
 		all = activeGrids
@@ -177,7 +179,9 @@ func kernelsOf[Q Quantized](exact bool) *gridKernels[Q] {
 	case uint16:
 		k = &all.u16
 	case int32:
-		k = &all.s32
+		if k = &all.s32; int64(high)-int64(low) <= math.MaxUint16 {
+			k = &all.s16in32
+		}
 	}
 	return k.(*gridKernels[Q])
 }
@@ -232,7 +236,7 @@ func NewChannelGrid[Q Quantized](scale []float32, zero []Q, low, high Q) (*Chann
 		}
 		return &a[0]
 	}
-	kernels, rows := kernelsOf[Q](exact), make([]Grid[Q], n)
+	kernels, rows := kernelsOf(exact, low, high), make([]Grid[Q], n)
 	for c := range rows {
 		rows[c] = Grid[Q]{grids[c], kernels}
 	}

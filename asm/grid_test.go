@@ -295,6 +295,31 @@ func TestGridByHand(t *testing.T) {
 	}
 }
 
+// TestNarrowGridOfInt32: integers kept as int32 that have 16 bits or fewer are swept by
+// the assembly, to the reference's bits.
+func TestNarrowGridOfInt32(t *testing.T) {
+	rng := rand.New(rand.NewPCG(21, 22))
+	for _, ends := range [][2]int32{{-128, 127}, {0, 255}, {math.MinInt16, math.MaxInt16}, {0, math.MaxUint16}, {1 << 30, 1<<30 + 7}} {
+		for _, zero := range []int32{ends[0], ends[1], ends[0] + (ends[1]-ends[0])/3} {
+			g, err := NewGrid(0.037, zero, ends[0], ends[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := gridFloats(rng, 512, &g.params)
+			for i := range x {
+				if i%3 == 0 {
+					x[i] *= 200
+				}
+			}
+			got, want := make([]float32, len(x)), make([]float32, len(x))
+			quantizeDequantizeGeneric(want, x, &g.params)
+			if g.QuantizeDequantize(got, x); !sameBits(got, want) {
+				t.Errorf("%v, zero point %d: %v became %v, want %v", ends, zero, x, got, want)
+			}
+		}
+	}
+}
+
 // TestExtremeScales: outside the range that the assembly takes, the contract
 // holds as well.
 func TestExtremeScales(t *testing.T) {

@@ -2,6 +2,7 @@ package ptq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -18,7 +19,7 @@ import (
 const sampleBatch = 8
 
 // sampleTensors runs g over the first count inputs of data and hands every batch's
-// values of some tensors to f, in the order of the data.
+// values of some tensors to f, in the order of the data. f must not keep them.
 func sampleTensors(ctx context.Context, g *graph.Graph, values []*graph.Value, data dataset.Source, count, threads int, f func([]*tensor.Tensor) error) error {
 	part := *g
 	part.Outputs = values
@@ -26,12 +27,20 @@ func sampleTensors(ctx context.Context, g *graph.Graph, values []*graph.Value, d
 	if err != nil {
 		return err
 	}
+	var outputs []*tensor.Tensor
 	done := 0
 	for inputs, err := range data.Batches(sampleBatch) {
 		if err != nil {
 			return fmt.Errorf("ptq: calibration data: %w", err)
 		}
-		outputs, err := net.Run(ctx, inputs...)
+		// The tensors of the last batch serve again, unless this one is smaller or
+		// their sizes are known only by running.
+		if outputs != nil {
+			err = net.RunInto(ctx, outputs, inputs)
+		}
+		if outputs == nil || errors.Is(err, engine.ErrInput) {
+			outputs, err = net.Run(ctx, inputs...)
+		}
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,11 @@ func BestClip(ctx context.Context, g *graph.Graph, stats *Statistics, data datas
 	plain, _ := withoutScaling(g)
 	var want [][]*tensor.Tensor
 	err := sampleTensors(ctx, plain, plain.Outputs, data, autoInputs, threads, func(batch []*tensor.Tensor) error {
-		want = append(want, batch)
+		own := make([]*tensor.Tensor, len(batch))
+		for i, t := range batch {
+			own[i] = t.Clone()
+		}
+		want = append(want, own)
 		return nil
 	})
 	if err != nil {

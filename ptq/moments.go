@@ -16,25 +16,25 @@ type moments struct {
 	input      *graph.Value // in the graph that is run
 	compensate bool         // whether products are needed
 	grid       asm.Grid[int32]
-	rounded    []float32 // scratch: one place after the rounding of activations
-	count      int
+	count      int         // places
 	sum        []float64   // of each element of a place
 	sumInt     []float64   // the same after rounding and clipping
 	products   [][]float32 // by group: row x row, below the diagonal and on it; nil if they are not needed
-	block      []float32   // places not yet in products
+	block      []float32   // places not yet in the sums
 }
 
 const (
-	blockPlaces  = 128 // how many places are multiplied at a time
-	productPanel = 128 // rows of products that are computed up to the same column
+	blockPlaces  = 128 // how many places are taken into the sums at a time
+	productPanel = 96  // rows of products that are computed up to the same column
 )
 
 // size returns how many elements will be allocated.
 func (m *moments) size() int {
+	width := m.groups * m.row
 	if !m.compensate {
-		return m.patches.groups * m.row
+		return width * blockPlaces
 	}
-	return m.patches.groups * m.row * (m.row + blockPlaces)
+	return width * (m.row + blockPlaces)
 }
 
 func (m *moments) allocate() error {
@@ -44,14 +44,13 @@ func (m *moments) allocate() error {
 		return nodeError(m.node, err)
 	}
 	width := m.groups * m.row
-	m.rounded = make([]float32, width)
+	m.block = make([]float32, 0, blockPlaces*width)
 	m.sum, m.sumInt = make([]float64, width), make([]float64, width)
 	if m.compensate {
 		m.products = make([][]float32, m.groups)
 		for i := range m.products {
 			m.products[i] = make([]float32, m.row*m.row)
 		}
-		m.block = make([]float32, 0, blockPlaces*width)
 	}
 	return nil
 }
@@ -59,28 +58,22 @@ func (m *moments) allocate() error {
 // add takes in a batch of inputs.
 func (m *moments) add(t *tensor.Tensor) {
 	m.each(t, func(x []float32) {
-		m.grid.QuantizeDequantize(m.rounded, x)
-		for i, v := range m.rounded {
-			m.sum[i] += float64(x[i])
-			m.sumInt[i] += float64(v)
-		}
-		m.count++
-		if m.products == nil {
-			return
-		}
-		if m.block = append(m.block, m.rounded...); len(m.block) == cap(m.block) {
+		if m.block = append(m.block, x...); len(m.block) == cap(m.block) {
 			m.flush()
 		}
 	})
 }
 
-// flush adds the products of the places in the block.
+// flush takes the places of the block into the sums.
 func (m *moments) flush() {
 	width := m.groups * m.row
 	places := len(m.block) / width
 	if places == 0 {
 		return
 	}
+	addRows(m.sum, m.block)
+	m.grid.QuantizeDequantize(m.block, m.block)
+	addRows(m.sumInt, m.block)
 	for group, p := range m.products {
 		x := m.block[group*m.row:]
 		for i := 0; i < m.row; i += productPanel {
@@ -88,7 +81,18 @@ func (m *moments) flush() {
 			asm.SgemmF32(true, false, rows, i+rows, places, 1, x[i:], width, x, width, 1, p[i*m.row:], m.row)
 		}
 	}
+	m.count += places
 	m.block = m.block[:0]
+}
+
+// addRows adds rows, one after another in x, to sums.
+func addRows(sums []float64, x []float32) {
+	for len(x) > 0 {
+		for i, v := range x[:len(sums)] {
+			sums[i] += float64(v)
+		}
+		x = x[len(sums):]
+	}
 }
 
 // means returns the mean of one group's inputs, before and after rounding: zeros for a
@@ -106,7 +110,6 @@ func (m *moments) means(group int) (before, after []float64) {
 
 // covariance returns the damped covariance of one group's inputs, row x row.
 func (m *moments) covariance(group int, mean []float64) []float32 {
-	m.flush()
 	d, n, products := m.row, float64(max(m.count, 1)), m.products[group]
 	c := make([]float32, d*d)
 	spread, energy := 0.0, 0.0
@@ -134,6 +137,7 @@ func (m *moments) round() error {
 	rounded := make([]float32, len(w.data))
 	shift := make([]float64, w.channels())
 	perGroup := w.channels() / m.groups
+	m.flush()
 	for group := range m.groups {
 		rows := w.rows(group*perGroup, perGroup)
 		before, after := m.means(group)
