@@ -8,7 +8,8 @@ type ConvF32 struct {
 	spec      ConvSpec
 	m, c      int
 	panels    []panelF32
-	depthwise bool // one panel of all channels, for depthwise kernels
+	depthwise bool         // one panel of all channels, for depthwise kernels
+	winograd  *winogradF32 // in place of panels, where that is faster
 }
 
 // f32Tiles and f32Depthwise are the kernels of the active tier.
@@ -21,6 +22,9 @@ var (
 // the bias (m long, or nil) of a convolution of c channels to m. It copies
 // both. It panics when a length disagrees with the shape.
 func PackConvF32(w, bias []float32, m, c int, spec ConvSpec) *ConvF32 {
+	if winogradPays(spec, m, c) && len(w) == m*c*9 && (bias == nil || len(bias) == m) {
+		return &ConvF32{spec: spec, m: m, c: c, winograd: packWinogradF32(w, bias, m, c, f32Tiles, winogradActive)}
+	}
 	return packConvF32(w, bias, m, c, spec, f32Tiles, f32Depthwise)
 }
 
@@ -57,7 +61,21 @@ func packDepthwiseF32(w, bias []float32, c, area int, kernels []func(*tileArgs))
 
 // Panels returns how many parts the output channels fall into, for
 // [ConvF32.RunPanels].
-func (f *ConvF32) Panels() int { return len(f.panels) }
+func (f *ConvF32) Panels() int {
+	if f.winograd != nil {
+		return len(f.winograd.planes[0])
+	}
+	return len(f.panels)
+}
+
+// RowsTogether returns how many rows are computed as one: threads should share out
+// multiples of it.
+func (f *ConvF32) RowsTogether() int {
+	if f.winograd != nil {
+		return 2
+	}
+	return 1
+}
 
 // Run computes rows [y0, y1) of dst = clamp(conv(src) + bias + add, lo, hi).
 //
@@ -70,10 +88,14 @@ func (f *ConvF32) Panels() int { return len(f.panels) }
 // kernel rows, kernel columns and input channels in this order, whatever the rows asked for:
 // threads may share the rows out, or the panels, and get the same bits. All
 // tiers but the generic one, which rounds products, give the same bits too.
+// On those, 3x3 convolutions of stride 1 on multiples of 16 channels take the
+// minimal algorithm F(2x2, 3x3) instead, in an order as fixed: half the time, a rounding error of
+// the same size for the largest outputs of a tile, and NaN or an infinity reaches
+// every output of the tiles that hold it.
 //
 // It panics when the shapes disagree.
 func (f *ConvF32) Run(dst, src Image[float32], add *Image[float32], lo, hi float32, y0, y1 int) {
-	f.RunPanels(dst, src, add, lo, hi, y0, y1, 0, len(f.panels))
+	f.RunPanels(dst, src, add, lo, hi, y0, y1, 0, f.Panels())
 }
 
 // RunPanels is [ConvF32.Run] for the output channels of panels [p0, p1) only, so
@@ -84,10 +106,14 @@ func (f *ConvF32) RunPanels(dst, src Image[float32], add *Image[float32], lo, hi
 	if add != nil {
 		readImage(*add)
 	}
-	panels := f.panels[p0:p1]
 	if y0 == y1 || p0 == p1 || dst.W == 0 {
 		return
 	}
+	if f.winograd != nil {
+		f.winograd.run(dst, src, add, lo, hi, y0, y1, p0, p1)
+		return
+	}
+	panels := f.panels[p0:p1]
 	writeRows(dst, y0, y1, panels[0].first, panels[len(panels)-1].first+panels[len(panels)-1].cols)
 	s := scratchesF32.Get().(*scratchF32)
 	defer s.release()

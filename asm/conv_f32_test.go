@@ -101,13 +101,16 @@ func TestConvF32(t *testing.T) {
 	forEachConvTier(t, func(t *testing.T, tiles, depthwise tileSet) {
 		for _, c := range convCases {
 			for variant := range 4 {
-				testConvF32(t, c, variant, tiles, depthwise)
+				testConv(t, c, variant, func(w, bias []float32) *ConvF32 {
+					return packConvF32(w, bias, c.m, c.c, c.spec, tiles, depthwise)
+				})
 			}
 		}
 	})
 }
 
-func testConvF32(t *testing.T, c convCase, variant int, tiles, depthwise tileSet) {
+// testConv compares the convolution that pack makes with float64.
+func testConv(t *testing.T, c convCase, variant int, pack func(w, bias []float32) *ConvF32) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(uint64(variant), 7))
 	w := randomF32(rng, c.m*c.c/c.spec.Groups*c.spec.KH*c.spec.KW)
@@ -135,7 +138,7 @@ func testConvF32(t *testing.T, c convCase, variant int, tiles, depthwise tileSet
 		lo, hi = 0, 3
 		add = &Image[float32]{randomF32(rng, oh*ow*(c.m+1)), oh, ow, c.m, ow * (c.m + 1), c.m + 1}
 	}
-	f := packConvF32(w, bias, c.m, c.c, c.spec, tiles, depthwise)
+	f := pack(w, bias)
 	f.Run(dst, src, add, lo, hi, 0, oh)
 	checkConvF32(t, fmt.Sprintf("%v variant %d", c, variant), dst, func(y, x, o int) (want, bound float64) {
 		want, mag := refConv(c, w, bias, src, y, x, o)
@@ -265,7 +268,9 @@ func FuzzConvF32(f *testing.F) {
 		if oh, ow := k.spec.OutSize(k.h, k.w); oh*ow == 0 {
 			t.Skip("the kernel does not fit")
 		}
-		testConvF32(t, k, int(variant)%4, f32Tiles, f32Depthwise)
+		testConv(t, k, int(variant)%4, func(w, bias []float32) *ConvF32 {
+			return packConvF32(w, bias, k.m, k.c, k.spec, f32Tiles, f32Depthwise)
+		})
 	})
 }
 

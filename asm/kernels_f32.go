@@ -4,6 +4,7 @@ package asm
 var f32Generic = []kernel{
 	{"tileF32", Generic, 0, tilesGeneric},
 	{"depthwiseF32", Generic, 0, depthwiseGeneric},
+	{"winogradF32", Generic, 0, winogradGeneric},
 	{"addF32", Generic, 0, addF32Generic},
 	{"subF32", Generic, 0, subF32Generic},
 	{"mulF32", Generic, 0, mulF32Generic},

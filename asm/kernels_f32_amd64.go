@@ -8,6 +8,8 @@ var f32AMD64 = []kernel{
 	{"tileF32", AVX512, 0, tilesAVX512},
 	{"depthwiseF32", AVX2, 0, depthwiseAVX2},
 	{"depthwiseF32", AVX512, 0, depthwiseAVX512},
+	{"winogradF32", AVX2, 0, winogradKernels{winogradInputF32AVX2, winogradOutputF32AVX2}},
+	{"winogradF32", AVX512, 0, winogradKernels{winogradInputF32AVX512, winogradOutputF32AVX512}},
 	{"addF32", AVX2, 0, addF32AVX2},
 	{"addF32", AVX512, 0, addF32AVX512},
 	{"subF32", AVX2, 0, subF32AVX2},

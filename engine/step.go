@@ -72,7 +72,12 @@ func (w *worker) bytes(n int) []uint8 {
 // rowStep makes a step that computes images of out row by row: f is called with
 // a sample and a range of rows.
 func rowStep(name string, out *buffer, f func(c *call, w *worker, s, y0, y1 int)) *step {
-	h := out.h
+	return rowsStep(name, out, 1, f)
+}
+
+// rowsStep is rowStep for so many rows together, but for the last.
+func rowsStep(name string, out *buffer, together int, f func(c *call, w *worker, s, y0, y1 int)) *step {
+	h := (out.h + together - 1) / together
 	return &step{
 		name: name, kind: Float, writes: []*buffer{out},
 		units: func(n int) int { return out.count(n) * h },
@@ -80,7 +85,7 @@ func rowStep(name string, out *buffer, f func(c *call, w *worker, s, y0, y1 int)
 			for lo < hi {
 				s, y0 := lo/h, lo%h
 				y1 := min(h, y0+hi-lo)
-				f(c, w, s, y0, y1)
+				f(c, w, s, y0*together, min(y1*together, out.h))
 				lo += y1 - y0
 			}
 			return nil

@@ -146,7 +146,7 @@ func convStep(dst, src, add *buffer, conv *asm.ConvF32, lo, hi float32) *step {
 		return &w.image
 	}
 	if dst.h > 1 {
-		return rowStep("Conv", dst, func(c *call, w *worker, s, y0, y1 int) {
+		return rowsStep("Conv", dst, conv.RowsTogether(), func(c *call, w *worker, s, y0, y1 int) {
 			conv.Run(dst.f32(c, s), src.f32(c, s), image(c, w, s), lo, hi, y0, y1)
 		})
 	}

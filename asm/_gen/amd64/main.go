@@ -26,6 +26,7 @@ var files = []struct {
 	{"minmax", minmax},
 	{"tile_f32", tileF32},
 	{"depthwise_f32", depthwiseF32},
+	{"winograd_f32", winogradF32},
 	{"elementwise_f32", elementwiseF32},
 	{"math_f32", mathF32},
 	{"sums_f32", sumsF32},

@@ -18,6 +18,7 @@ var asmPackage = func() *types.Package {
 		"gridParams",
 		"channelParams",
 		"tileArgs",
+		"winogradArgs",
 		"tileArgsS8",
 		"AddU8Spec",
 		"requantArgs",
