@@ -53,6 +53,27 @@ func ExampleQuantize() {
 	// hidden_equalized: unsigned true, 8 bits
 }
 
+// Inputs may come one after the other, without a source that holds them.
+func ExampleQuantizer() {
+	g, data := network()
+	q := ptq.NewQuantizer(context.Background(), g)
+	defer q.Close()
+	for batch, err := range data.Batches(30) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := q.Feed(batch...); err != nil {
+			log.Fatal(err)
+		}
+	}
+	result, err := q.Finish()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(result.Tensors), "tensors of integers")
+	// Output: 2 tensors of integers
+}
+
 // The steps can be called alone, in another order or with others between.
 func Example_steps() {
 	g, data := network()
