@@ -115,6 +115,7 @@ func TestSteps(t *testing.T) {
 		{[]float64{20, inf}, []float64{50, 50}, []float64{0, 50}, []string{"", "–"}},
 		{[]float64{inf, inf}, []float64{100, 100}, []float64{0, 0}, []string{"", "0.0 dB"}},
 		{[]float64{-3, -3}, []float64{50, 50}, []float64{0, 0}, []string{"", "0.0 dB"}},
+		{[]float64{-3, -3.04}, []float64{50, 48}, []float64{0, 2}, []string{"", "0.0 dB"}},
 	} {
 		steps := make([]Step, len(c.db))
 		for i, db := range c.db {
@@ -122,7 +123,7 @@ func TestSteps(t *testing.T) {
 		}
 		rows, _, _ := stepRows(steps)
 		for i, r := range rows {
-			if math.Abs(r.Left-c.left[i]) > 1e-9 || math.Abs(r.Width-c.width[i]) > 1e-9 || r.Change != c.changes[i] || r.First != (i == 0) || r.Worse != (i > 0 && c.db[i] < c.db[i-1]) {
+			if math.Abs(r.Left-c.left[i]) > 1e-9 || math.Abs(r.Width-c.width[i]) > 1e-9 || r.Change != c.changes[i] || r.First != (i == 0) || r.Worse != strings.HasPrefix(r.Change, "-") {
 				t.Errorf("step %d of %v: %+v", i, c.db, r)
 			}
 		}

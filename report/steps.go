@@ -44,7 +44,7 @@ func stepRows(steps []Step) (rows []StepRow, low, high float64) {
 		r := StepRow{Step: s, First: i == 0, Left: at(s.SQNR)}
 		if i > 0 {
 			from := steps[i-1].SQNR
-			r.Change, r.Worse = changeText(from, s.SQNR), s.SQNR < from
+			r.Change, r.Worse = changeText(from, s.SQNR), s.SQNR < from-noChange
 			r.Left = min(at(from), at(s.SQNR))
 			r.Width = max(at(from), at(s.SQNR)) - r.Left
 		}
@@ -53,11 +53,14 @@ func stepRows(steps []Step) (rows []StepRow, low, high float64) {
 	return rows, low, high
 }
 
+// noChange is how many dB less than which are written as none.
+const noChange = 0.05
+
 // changeText writes the difference between two SQNRs.
 func changeText(from, to float64) string {
 	d := to - from
 	switch {
-	case from == to: // also if both are infinite
+	case from == to || math.Abs(d) < noChange: // equal if both are infinite
 		return "0.0 dB"
 	case math.IsInf(d, 0) || math.IsNaN(d):
 		return "–"

@@ -97,6 +97,9 @@ func (f *quantizeFlags) writeReport(cmd *cobra.Command, path string, g *graph.Gr
 func (f *quantizeFlags) tryOthers(cmd *cobra.Command, g *graph.Graph, calib, sample dataset.Source, p *report.Page) error {
 	steps, before := f.steps()
 	names, changed := variantsOf(f.options)
+	if f.stats != "" { // then channels are never equalized
+		names, changed = withoutEqualize(names, changed, f.options.equalize)
+	}
 	bar := newProgress(cmd.ErrOrStderr(), f.json, len(before)+len(changed), "trying other choices")
 	defer bar.Finish()
 	all, err := f.measureAll(cmd.Context(), g, calib, sample, append(before, changed...), func() { bar.Add(1) })
@@ -114,6 +117,16 @@ func (f *quantizeFlags) tryOthers(cmd *cobra.Command, g *graph.Graph, calib, sam
 		p.Variants = append(p.Variants, report.Variant{Name: names[i], SQNR: m.sqnr, Agreement: m.agreement})
 	}
 	return nil
+}
+
+// withoutEqualize returns the variants that do not differ in equalization.
+func withoutEqualize(names []string, changed []optionFlags, equalize bool) (keptNames []string, kept []optionFlags) {
+	for i, o := range changed {
+		if o.equalize == equalize {
+			keptNames, kept = append(keptNames, names[i]), append(kept, o)
+		}
+	}
+	return keptNames, kept
 }
 
 // steps returns the steps that lead to the network that was written, and the options of

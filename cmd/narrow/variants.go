@@ -25,12 +25,17 @@ var variants = []variant{
 	{"--clip mse", func(o *optionFlags) { o.clip = "mse" }},
 	{"--clip kl", func(o *optionFlags) { o.clip = "kl" }},
 	{"--clip percentile:99.99", func(o *optionFlags) { o.clip = "percentile:99.99" }},
+	{"--per-channel", func(o *optionFlags) { o.perChannel = true }},
 	{"--per-channel=false", func(o *optionFlags) { o.perChannel = false }},
+	{"--signs", func(o *optionFlags) { o.signs = true }},
 	{"--signs=false", func(o *optionFlags) { o.signs = false }},
+	{"--equalize", func(o *optionFlags) { o.equalize = true }},
 	{"--equalize=false", func(o *optionFlags) { o.equalize = false }},
+	{"--compensate", func(o *optionFlags) { o.compensate = true }},
 	{"--compensate=false", func(o *optionFlags) { o.compensate = false }},
 	{"--asymmetric", func(o *optionFlags) { o.asymmetric = true }},
 	{"--shift", func(o *optionFlags) { o.shift = true }},
+	{"--weight-bits 8", func(o *optionFlags) { o.weightBits = 8 }},
 	{"--weight-bits 4", func(o *optionFlags) { o.weightBits = 4 }},
 }
 
