@@ -5,6 +5,7 @@ package asm
 var f32ARM64 = []kernel{
 	{"tileF32", NEON, 0, tilesNEON},
 	{"depthwiseF32", NEON, 0, depthwiseNEON},
+	{"winogradF32", NEON, 0, winogradKernels{winogradInputF32NEON, winogradOutputF32NEON}},
 	{"addF32", NEON, 0, addF32NEON},
 	{"subF32", NEON, 0, subF32NEON},
 	{"mulF32", NEON, 0, mulF32NEON},

@@ -26,6 +26,7 @@ var files = []struct {
 	{"sweeps", sweeps},
 	{"sweep_error", sweepError},
 	{"tile_f32", tileF32},
+	{"winograd_f32", winogradF32},
 	{"elementwise_f32", elementwiseF32},
 	{"math_f32", mathF32},
 	{"pool_f32", poolF32},
