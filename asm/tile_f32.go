@@ -68,7 +68,7 @@ type panelF32 struct {
 }
 
 // panels splits the output channels [first, first+count) into panels. weight
-// gives the weight of output channel o at depth d, tap by tap.
+// gives the weight of output channel o at depth d, tap by tap; if nil they stay zero.
 func (s tileSet) panels(first, count, input, depth int, bias []float32, weight func(o, d int) float32) []panelF32 {
 	var out []panelF32
 	for end := first + count; first < end; {
@@ -82,7 +82,7 @@ func (s tileSet) panels(first, count, input, depth int, bias []float32, weight f
 			if bias != nil {
 				p.bias[j] = bias[first+j]
 			}
-			for d := range depth {
+			for d := 0; d < depth && weight != nil; d++ {
 				p.w[d*n+j] = weight(first+j, d)
 			}
 		}

@@ -64,39 +64,42 @@ func winogradFits(spec ConvSpec, m, c int) bool {
 	return spec == ConvSpec{3, 3, 1, 1, 1, 1, 1} && m%winogradChannels == 0 && c%winogradChannels == 0
 }
 
-// packWinogradF32 transforms the weights, in ONNX's order [m][c][3][3], each g to G*g*transpose(G).
+// packWinogradF32 transforms the weights, in ONNX's order [m][c][3][3], each kernel g to G*g*transpose(G).
 func packWinogradF32(w, bias []float32, m, c int, tiles tileSet, kernels winogradKernels) *winogradF32 {
-	f := &winogradF32{c: c, m: m, kernels: kernels}
-	transformed := make([]float32, 16*m*c) // [plane][m][c]
-	for o := range m {
-		for d := range c {
-			g := w[(o*c+d)*9:][:9]
-			for k, v := range winogradWeights(g) {
-				transformed[(k*m+o)*c+d] = v
+	f := &winogradF32{bias: aligned[float32](m), c: c, m: m, kernels: kernels}
+	copy(f.bias, bias)
+	for k := range f.planes {
+		f.planes[k] = tiles.panels(0, m, 0, c, nil, nil)
+	}
+	for i, p := range f.planes[0] {
+		width := len(p.bias)
+		for o := p.first; o < p.first+p.cols; o++ {
+			for d := range c {
+				for k, v := range winogradWeights(w[(o*c+d)*9:][:9]) {
+					f.planes[k][i].w[d*width+o-p.first] = v
+				}
 			}
 		}
 	}
-	for k := range f.planes {
-		f.planes[k] = tiles.panels(0, m, 0, c, nil, func(o, d int) float32 { return transformed[(k*m+o)*c+d] })
-	}
-	f.bias = aligned[float32](m)
-	copy(f.bias, bias)
 	return f
 }
 
 // winogradWeights returns G*g*transpose(G) for a 3x3 kernel g, in float64 but for the
 // result: it is done once.
+//
+//	    | 1    0   0  |
+//	G = | 1/2  1/2 1/2 |
+//	    | 1/2 -1/2 1/2 |
+//	    | 0    0   1  |
 func winogradWeights(g []float32) (out [16]float32) {
-	matrix := [4][3]float64{{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}}
-	for i, left := range matrix {
-		for j, right := range matrix {
-			sum := 0.0
-			for y := range 3 {
-				for x := range 3 {
-					sum += left[y] * right[x] * float64(g[y*3+x])
-				}
-			}
-			out[i*4+j] = float32(sum)
+	times := func(a, b, c float64) [4]float64 { return [4]float64{a, (a + c + b) / 2, (a + c - b) / 2, c} }
+	var rows [3][4]float64 // g*transpose(G)
+	for y := range rows {
+		rows[y] = times(float64(g[3*y]), float64(g[3*y+1]), float64(g[3*y+2]))
+	}
+	for x := range 4 {
+		for y, v := range times(rows[0][x], rows[1][x], rows[2][x]) {
+			out[4*y+x] = float32(v)
 		}
 	}
 	return out

@@ -151,3 +151,10 @@ func BenchmarkWinogradF32(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkPackWinogradF32(b *testing.B) {
+	w := make([]float32, 64*64*9)
+	for range b.N {
+		packWinogradF32(w, nil, 64, 64, f32Tiles, winogradActive)
+	}
+}

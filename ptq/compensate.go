@@ -91,6 +91,7 @@ func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, da
 	if err != nil {
 		return err
 	}
+	slices.SortStableFunc(nodes, func(a, b *moments) int { return b.size() - a.size() }) // no thread ends with a long one
 	return sideBySide(threads, len(nodes), func(i int) error {
 		if err := nodes[i].round(); err != nil {
 			return nodeError(nodes[i].node, err)

@@ -28,10 +28,9 @@ func CheckSums(g *graph.Graph) error {
 		w := weightsOf(n)
 		farthest := math.Max(float64(x.Max()-x.Zero), float64(x.Zero-x.Min()))
 		sums := make([]float64, w.channels())
-		for i, v := range w.data {
-			c := w.channel(i)
-			q := w.scaling.levels(w.scaling.index(i, w.shape)).Quantize(float64(v))
-			sums[c] += math.Abs(float64(q)) * farthest
+		for c := range sums {
+			l := w.scaling.levels(c)
+			w.each(c, func(i int) { sums[c] += math.Abs(float64(l.Quantize(float64(w.data[i])))) * farthest })
 		}
 		if b := n.In(2); b != nil {
 			s := scalingOf(b.Node)
