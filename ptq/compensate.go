@@ -10,13 +10,14 @@ import (
 )
 
 const (
-	compensateInputs = 64      // how many inputs show the second moments
-	maxMoments       = 4 << 20 // elements of the matrices that are held at once
-	maxRow           = 2048    // longest row that is compensated; beyond, the matrix is too large
-	damping          = 0.01    // added to the diagonal, as a share of its mean
-	sumError         = 1e-6    // relative error of sums in float32, added as well
-	maxDampings      = 12      // how often more is added until the covariance can be inverted
-	descentSweeps    = 4
+	fewInputs     = 64 // how many inputs show the second moments, see inputsFor
+	manyInputs    = 256
+	maxMoments    = 4 << 20 // elements of the matrices that are held at once
+	maxRow        = 2048    // longest row that is compensated; beyond, the matrix is too large
+	damping       = 0.01    // added to the diagonal, as a share of its mean
+	sumError      = 1e-6    // relative error of sums in float32, added as well
+	maxDampings   = 12      // how often more is added until the covariance can be inverted
+	descentSweeps = 4
 )
 
 // CompensateWeights chooses the integers of the weights so that the results of each
@@ -82,7 +83,7 @@ func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, da
 			return err
 		}
 	}
-	err := sampleTensors(ctx, plain, values, data, compensateInputs, threads, func(batch []*tensor.Tensor) error {
+	err := sampleTensors(ctx, plain, values, data, inputsFor(nodes), threads, func(batch []*tensor.Tensor) error {
 		return sideBySide(threads, len(nodes), func(i int) error {
 			nodes[i].add(batch[i])
 			return nil
@@ -98,6 +99,21 @@ func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, da
 		}
 		return nil
 	})
+}
+
+// inputsFor returns how many inputs to look at. A convolution meets each at many places, so few
+// are enough, but for fewer than 8 bits, where a better estimate of the covariance shows.
+func inputsFor(nodes []*moments) int {
+	isConv := func(m *moments) bool { return len(m.kernel) > 0 }
+	if !slices.ContainsFunc(nodes, isConv) {
+		return manyInputs
+	}
+	for _, m := range nodes {
+		if isConv(m) && weightsOf(m.node).scaling.Bits < 8 {
+			return manyInputs
+		}
+	}
+	return fewInputs
 }
 
 // addToBias adds to the bias of an affine node, if it has one.

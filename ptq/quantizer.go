@@ -94,8 +94,8 @@ func (q *Quantizer) Close() {
 }
 
 const (
-	fedKept  = max(equalizeInputs, autoInputs, compensateInputs) // at least so many inputs are kept
-	fedQueue = 64                                                // inputs that wait to be read
+	fedKept  = max(equalizeInputs, autoInputs, manyInputs) // at least so many inputs are kept
+	fedQueue = 64                                          // inputs that wait to be read
 )
 
 // fed is a source whose inputs arrive while it is read. The first of them can be
