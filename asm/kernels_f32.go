@@ -26,4 +26,6 @@ var f32Generic = []kernel{
 	{"poolSumF32", Generic, 0, poolSumF32Generic},
 	{"interleaveF32", Generic, 0, interleaveGeneric[float32]},
 	{"interleaveU8", Generic, 0, interleaveGeneric[uint8]},
+	{"transposeF32", Generic, 0, transposeBlocks[float32]},
+	{"transposeU8", Generic, 0, transposeBlocks[uint8]},
 }

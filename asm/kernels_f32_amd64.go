@@ -50,6 +50,7 @@ var f32AMD64 = []kernel{
 	{"poolSumF32", AVX512, 0, poolSumF32AVX512},
 	{"interleaveF32", AVX2, interleaveLanes, interleaveF32AVX2},
 	{"interleaveU8", AVX2, interleaveLanes, interleaveU8AVX2},
+	{"transposeF32", AVX2, transposeLanes, transposeF32AVX2},
 }
 
 // The narrow tiles of AVX2 serve AVX-512 too, for 8 channels or fewer.

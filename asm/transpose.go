@@ -6,27 +6,47 @@ import "fmt"
 // for a multiple of interleaveLanes elements.
 type interleaveKernel[T any] = func(dst, r, g, b []T)
 
-const interleaveLanes = 16
+// blockKernel is the transpose of a matrix whose rows and columns are multiples of
+// transposeLanes, and not 0.
+type blockKernel[T any] = func(dst, src []T, rows, cols, ldd, lds int)
+
+const (
+	interleaveLanes = 16
+	transposeLanes  = 8
+)
+
+// transposeKernels are the kernels of elements of one type.
+type transposeKernels[T any] struct {
+	interleave interleaveKernel[T]
+	blocks     blockKernel[T]
+}
 
 var (
-	interleaveF32 = pick[interleaveKernel[float32]]("interleaveF32", active)
-	interleaveU8  = pick[interleaveKernel[uint8]]("interleaveU8", active)
+	transposeF32 = pickTranspose[float32]("F32")
+	transposeU8  = pickTranspose[uint8]("U8")
 )
+
+func pickTranspose[T any](name string) transposeKernels[T] {
+	return transposeKernels[T]{
+		pick[interleaveKernel[T]]("interleave"+name, active),
+		pick[blockKernel[T]]("transpose"+name, active),
+	}
+}
 
 // TransposeF32 sets dst[j*ldd+i] = src[i*lds+j] for i < rows, j < cols: one
 // sample from channels-first (rows channels of cols pixels) to channels-last, or
 // back with pixels for rows. It panics when a slice is too short. dst must not
 // overlap src.
 func TransposeF32(dst, src []float32, rows, cols, ldd, lds int) {
-	transpose(interleaveF32, dst, src, rows, cols, ldd, lds)
+	transpose(&transposeF32, dst, src, rows, cols, ldd, lds)
 }
 
 // TransposeU8 is [TransposeF32] for bytes.
 func TransposeU8(dst, src []uint8, rows, cols, ldd, lds int) {
-	transpose(interleaveU8, dst, src, rows, cols, ldd, lds)
+	transpose(&transposeU8, dst, src, rows, cols, ldd, lds)
 }
 
-func transpose[T any](interleave interleaveKernel[T], dst, src []T, rows, cols, ldd, lds int) {
+func transpose[T any](kernels *transposeKernels[T], dst, src []T, rows, cols, ldd, lds int) {
 	if rows == 0 || cols == 0 {
 		return
 	}
@@ -43,13 +63,27 @@ func transpose[T any](interleave interleaveKernel[T], dst, src []T, rows, cols, 
 			done = cols / interleaveLanes * interleaveLanes
 			readRange(src[:2*lds+done])
 			writeRange(dst[:3*done])
-			interleave(dst[:3*done], r[:done], g[:done], b[:done])
+			kernels.interleave(dst[:3*done], r[:done], g[:done], b[:done])
 		}
 		joinChannels(dst[ldd*done:], r[done:], g[done:], b[done:], ldd)
 	case cols == 3:
 		splitChannels(dst[:rows], dst[ldd:][:rows], dst[2*ldd:][:rows], src, lds)
 	default:
-		transposeBlocks(dst, src, rows, cols, ldd, lds)
+		whole := func(n int) int { return n / transposeLanes * transposeLanes }
+		m, n := whole(rows), whole(cols)
+		if m == 0 || n == 0 {
+			transposeBlocks(dst, src, rows, cols, ldd, lds)
+			return
+		}
+		readRange(src[:(rows-1)*lds+cols])
+		writeRange(dst[:(cols-1)*ldd+rows])
+		kernels.blocks(dst, src, m, n, ldd, lds)
+		if n < cols {
+			transposeBlocks(dst[n*ldd:], src[n:], m, cols-n, ldd, lds)
+		}
+		if m < rows {
+			transposeBlocks(dst[m:], src[m*lds:], rows-m, cols, ldd, lds)
+		}
 	}
 }
 
@@ -76,6 +110,7 @@ func splitChannels[T any](r, g, b, src []T, lds int) {
 // transposeBlock keeps the rows at hand within the cache.
 const transposeBlock = 16
 
+// transposeBlocks transposes a matrix of any size.
 func transposeBlocks[T any](dst, src []T, rows, cols, ldd, lds int) {
 	for i0 := 0; i0 < rows; i0 += transposeBlock {
 		n := min(transposeBlock, rows-i0)

@@ -29,6 +29,38 @@ func TestTranspose(t *testing.T) {
 	}
 }
 
+// TestTransposeKernels compares the kernels of whole blocks, between guard pages.
+func TestTransposeKernels(t *testing.T) {
+	forEachKernel(t, "transposeF32", func(t *testing.T, fn blockKernel[float32], _ int) {
+		testTransposeKernel(t, fn, func(rng *rand.Rand) float32 { return rng.Float32() })
+	})
+	forEachKernel(t, "transposeU8", func(t *testing.T, fn blockKernel[uint8], _ int) {
+		testTransposeKernel(t, fn, func(rng *rand.Rand) uint8 { return uint8(rng.Uint32()) })
+	})
+}
+
+func testTransposeKernel[T comparable](t *testing.T, fn blockKernel[T], random func(*rand.Rand) T) {
+	rng := rand.New(rand.NewPCG(13, 14))
+	for _, size := range [][2]int{{8, 8}, {8, 40}, {24, 8}, {32, 16}} {
+		rows, cols := size[0], size[1]
+		lds, ldd := cols+rng.IntN(3), rows+rng.IntN(3)
+		x := make([]T, (rows-1)*lds+cols)
+		for i := range x {
+			x[i] = random(rng)
+		}
+		src, _ := guardedCopies(t, x)
+		dst, _ := guarded[T](t, (cols-1)*ldd+rows)
+		fn(dst, src, rows, cols, ldd, lds)
+		for i := range rows {
+			for j := range cols {
+				if dst[j*ldd+i] != src[i*lds+j] {
+					t.Fatalf("%dx%d: element (%d,%d) differs", rows, cols, i, j)
+				}
+			}
+		}
+	}
+}
+
 func TestInterleave(t *testing.T) {
 	forEachKernel(t, "interleaveF32", func(t *testing.T, fn interleaveKernel[float32], _ int) {
 		testInterleave(t, fn, func(rng *rand.Rand) float32 { return rng.Float32() })

@@ -32,6 +32,7 @@ var files = []struct {
 	{"sums_f32", sumsF32},
 	{"pool_f32", poolF32},
 	{"interleave", interleaves},
+	{"transpose", transposes},
 	{"peak", peaks},
 	{"histogram", histogram},
 	{"moments", moments},
