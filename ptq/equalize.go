@@ -80,13 +80,15 @@ func Equalize(ctx context.Context, g *graph.Graph, data dataset.Source, scheme S
 			break
 		}
 	}
+	var changed []*pair
 	for i, p := range pairs {
 		if balanced[p] {
+			changed = append(changed, p)
 			e.Balanced = append(e.Balanced, BalancedPair{p.a.node.Name, p.b.node.Name, before[i], p.channels()})
 			p.rename(g)
 		}
 	}
-	for _, l := range layers {
+	for _, l := range layersOf(changed) {
 		l.write()
 	}
 	return e, nil
