@@ -11,15 +11,15 @@ import (
 // layer is an affine node whose channels are to be scaled. Of its weights it holds what
 // the choice of factors depends on: by output and, within its group, input channel.
 type layer struct {
-	node             *graph.Node
-	shape            []int // of the weights
-	outAxis          int
-	outputs, inputs  int       // channels
-	perGroup         int       // inputs to an output
-	taps             int       // weights from an input to an output
-	peak, energy     []float64 // outputs x perGroup: the largest magnitude and the sum of squares of the taps
-	outScale, inSize []float64 // what outputs have been multiplied by, and inputs: their weights were divided
-	input            channelStats
+	node              *graph.Node
+	shape             []int // of the weights
+	outAxis           int
+	outputs, inputs   int       // channels
+	perGroup          int       // inputs to an output
+	taps              int       // weights from an input to an output
+	peak, energy      []float64 // outputs x perGroup: the largest magnitude and the sum of squares of the taps
+	outScale, inScale []float64 // what each channel has been multiplied by
+	input             channelStats
 }
 
 func newLayer(n *graph.Node) *layer {
@@ -33,7 +33,7 @@ func newLayer(n *graph.Node) *layer {
 		l.peak[o*l.perGroup+k] = math.Max(l.peak[o*l.perGroup+k], math.Abs(v))
 		l.energy[o*l.perGroup+k] += v * v
 	}
-	l.outScale, l.inSize = slices.Repeat([]float64{1}, l.outputs), slices.Repeat([]float64{1}, l.inputs)
+	l.outScale, l.inScale = slices.Repeat([]float64{1}, l.outputs), slices.Repeat([]float64{1}, l.inputs)
 	return l
 }
 
@@ -89,7 +89,7 @@ func (l *layer) scaleOutputs(factors []float64) {
 func (l *layer) scaleInputs(factors []float64, repeat int) {
 	for c := range l.inputs {
 		f := factors[c/repeat]
-		l.inSize[c] *= f
+		l.inScale[c] *= f
 		l.input.max[c] *= f
 		l.input.square[c] *= f * f
 	}
@@ -136,7 +136,7 @@ func (l *layer) write() {
 	}
 	replace(1, func(j int) float64 {
 		o, k := l.channels(j)
-		return l.outScale[o] / l.inSize[l.first(o)+k]
+		return l.outScale[o] / l.inScale[l.first(o)+k]
 	})
 	if l.node.In(2) != nil {
 		replace(2, func(j int) float64 { return l.outScale[j] })
