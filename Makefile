@@ -126,4 +126,4 @@ bench-peers: build lib $(BENCH_PYTHON) ## narrow beside other libraries: bench/r
 	$(BENCH_PYTHON) bench/kernels.py build/asm.test bench/results/kernels.md
 	$(BENCH_PYTHON) bench/python.py build/asm.test $(LIB)/libnarrow.so bench/results/python.md
 	$(BENCH_PYTHON) bench/quantize.py build/narrow bench/results/quantize.md $(NARROW_SHARED)
-	for script in $(wildcard bench/inference.py); do $(BENCH_PYTHON) $$script build/narrow bench/results/inference.md || exit 1; done
+	$(BENCH_PYTHON) bench/inference.py build/narrow bench/results/inference.md

@@ -5,11 +5,12 @@ runs what they wrote in ONNX Runtime.
 
 Writes a table: top-1, agreement with and SQNR against fp32 on the test inputs; processor seconds, which other load on the
 machine hardly changes, wall seconds and peak memory. The library's seconds are those of its call alone, narrow's those of the
-whole process.
+whole process. A second table times whole processes of both, which take turns.
 """
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ MODELS = {  # name: data, calibration inputs, preprocessing
 PEERS = ["MinMax", "Entropy", "Percentile"]
 OURS = [["--clip", "max"], ["--clip", "mse"], ["--clip", "kl"], ["--clip", "mse", "--compensate=false"]]
 TESTS = 2000
+ROUNDS = 7
 
 
 def load(path, preprocessing, limit):
@@ -113,6 +115,45 @@ def compare(narrow, shared, name, folder):
     return lines
 
 
+def whole_process(command):
+    """Wall seconds and peak bytes of a process, from its start to its end."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return time.perf_counter() - start, used.ru_maxrss * 1024
+
+
+def race(narrow, shared, folder, name="resnet20_cifar10", count=500):
+    """Whole processes with two threads, which take turns."""
+    data, _, preprocessing = MODELS[name]
+    model, calib, out = f"{shared}/models/{name}.onnx", f"{shared}/data/{data}_calib_x.npy", f"{folder}/race.onnx"
+    ours = ["--limit", str(count), "--threads", "2", *preprocessing]
+    kl = [narrow, "quantize", model, "--calib", calib, *ours, "--clip", "kl", "-o", out]
+    contenders = {
+        "narrow quantize --clip kl": kl,
+        "narrow quantize --clip kl --compensate=false --equalize=false": [*kl, "--compensate=false", "--equalize=false"],
+        "narrow run: the fp32 forward pass": [narrow, "run", model, "--input", calib, *ours, "-o", f"{folder}/y.npy"],
+        "onnxruntime.quantization Entropy": [sys.executable, __file__, "--peer", "Entropy", model, calib, str(count), "1", out],
+    }
+    costs = {contender: [] for contender in contenders}
+    for _ in range(ROUNDS):
+        for contender, command in contenders.items():
+            costs[contender].append(whole_process(command))
+    first = costs[next(iter(contenders))]
+    lines = [f"\n## Whole processes, {name}, {count} inputs, two threads", "",
+             f"{ROUNDS} rounds in which they take turns; the ratio is the median of the rounds' ratios to the first row.", "",
+             "| process | min s | median s | ratio | peak MB |", "|---|---|---|---|---|"]
+    for contender, cost in costs.items():
+        walls = [wall for wall, _ in cost]
+        ratio = statistics.median(wall / f for wall, (f, _) in zip(walls, first))
+        lines.append(f"| {contender} | {min(walls):.2f} | {statistics.median(walls):.2f} | {ratio:.2f} | {max(p for _, p in cost) / 1e6:.0f} |")
+    print("\n".join(lines), flush=True)
+    return lines
+
+
 def main(narrow, output, shared="../shared"):
     with open("/proc/cpuinfo") as info:
         cpu = next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
@@ -122,6 +163,7 @@ def main(narrow, output, shared="../shared"):
     with tempfile.TemporaryDirectory() as folder:
         for name in MODELS:
             lines += compare(os.path.abspath(narrow), shared, name, folder)
+        lines += race(os.path.abspath(narrow), shared, folder)
     with open(output, "w") as f:
         f.write("\n".join(lines) + "\n")
 
