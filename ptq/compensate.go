@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	fewInputs     = 64 // how many inputs show the second moments, see inputsFor
+	fewInputs     = 48 // how many inputs show the second moments, see inputsFor
 	manyInputs    = 256
 	maxMoments    = 4 << 20 // elements of the matrices that are held at once
 	maxRow        = 2048    // longest row that is compensated; beyond, the matrix is too large
