@@ -174,7 +174,8 @@ int narrow_range_seen(narrow_handle range, double *lo, double *hi, uint64_t *cou
  *   "bias_correction": false  take the mean error of rounding out of the biases
  *   "shift": false         make every rescaling a shift of bits
  *   "no_round": false      leave out rounding and clipping, to check the pipeline
- *   "asymmetric": false    a zero point for every activation
+ *   "asymmetric": null     a zero point for the signed activations whose noise it
+ *                          lessens; true: for all, false: for the inputs alone
  *   "format": "qdq"        or "qoperator"
  *   "exclude": ["node"]    nodes to leave in float
  *   "batch": 16            inputs that calibration runs at once

@@ -40,7 +40,7 @@ type options struct {
 	BiasCorrection bool              `json:"bias_correction"`
 	Shift          bool              `json:"shift"`
 	NoRound        bool              `json:"no_round"`
-	Asymmetric     bool              `json:"asymmetric"`
+	Asymmetric     *bool             `json:"asymmetric"` // nil for where it helps
 	Format         string            `json:"format"`
 	Exclude        []string          `json:"exclude"`
 	Batch          int               `json:"batch"`
@@ -74,11 +74,13 @@ func parseOptions(text string) ([]ptq.Option, error) {
 		ptq.WithBiasCorrection(o.BiasCorrection),
 		ptq.WithShift(o.Shift),
 		ptq.WithNoRound(o.NoRound),
-		ptq.WithAsymmetric(o.Asymmetric),
 		ptq.WithQOperator(o.Format == "qoperator"),
 		ptq.WithExclude(o.Exclude...),
 		ptq.WithBatch(o.Batch),
 		ptq.WithThreads(o.Threads),
+	}
+	if o.Asymmetric != nil {
+		opts = append(opts, ptq.WithAsymmetric(*o.Asymmetric))
 	}
 	for node, b := range o.Bits {
 		opts = append(opts, ptq.WithNodeBits(node, b[0], b[1]))

@@ -169,6 +169,11 @@ func leastError(full float64, err func(t float64) float64) float64 {
 // Interval returns the part [lo, hi] of the range that the rule keeps of a
 // tensor quantized asymmetrically on all 2^bits levels. Zero is always within.
 func (c Clip) Interval(h *Histogram, bits int) (lo, hi float64) {
+	return c.interval(h, bits, 0)
+}
+
+// interval is Interval with what [Clip.Threshold] says of the signed grid, 0 if that is not known.
+func (c Clip) interval(h *Histogram, bits int, t float64) (lo, hi float64) {
 	lo, hi = h.Range()
 	lo, hi = math.Min(lo, 0), math.Max(hi, 0)
 	if lo == hi || c.kind == clipMax {
@@ -176,7 +181,9 @@ func (c Clip) Interval(h *Histogram, bits int) (lo, hi float64) {
 	}
 	grid := Grid{Bits: bits}
 	if c.kind != clipLp {
-		t := c.Threshold(h, Grid{Bits: bits, Signed: true})
+		if t == 0 {
+			t = c.Threshold(h, Grid{Bits: bits, Signed: true})
+		}
 		return math.Max(lo, -t), math.Min(hi, t)
 	}
 	d := newDistribution(h)

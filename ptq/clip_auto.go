@@ -19,12 +19,12 @@ const autoInputs = 256
 var autoRules = []Clip{MSE, Lp(1.5), Lp(3), Percentile(99.9), Percentile(99.99), Max}
 
 // scaler chooses the scales of activations: [NormalizeActivations] or [SingleShift].
-type scaler func(g *graph.Graph, stats *Statistics, rule Clip, asymmetric bool) error
+type scaler func(g *graph.Graph, stats *Statistics, rule Clip, zeros ZeroPoints) error
 
 // BestClip returns the rule with which the outputs of the network, quantized,
 // come closest to the float ones on the first inputs of data: the least mean of the outputs'
 // relative noise. The graph has its scaling nodes, which it does not change.
-func BestClip(ctx context.Context, g *graph.Graph, stats *Statistics, data dataset.Source, scale scaler, asymmetric, perChannel, shift bool, threads int) (Clip, error) {
+func BestClip(ctx context.Context, g *graph.Graph, stats *Statistics, data dataset.Source, scale scaler, zeros ZeroPoints, perChannel, shift bool, threads int) (Clip, error) {
 	plain, _ := withoutScaling(g)
 	var want [][]*tensor.Tensor
 	err := sampleTensors(ctx, plain, plain.Outputs, data, autoInputs, threads, func(batch []*tensor.Tensor) error {
@@ -41,7 +41,7 @@ func BestClip(ctx context.Context, g *graph.Graph, stats *Statistics, data datas
 	best, least := autoRules[0], math.Inf(1)
 	for _, rule := range autoRules {
 		trial := cloneScaled(g)
-		if err := scale(trial, stats, rule, asymmetric); err != nil {
+		if err := scale(trial, stats, rule, zeros); err != nil {
 			return Clip{}, err
 		}
 		if _, err := NormalizeParameters(trial, perChannel, shift); err != nil {

@@ -67,7 +67,7 @@ func TestBestClip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rule, err := BestClip(context.Background(), g, stats, samples{x}, NormalizeActivations, true, true, false, 1)
+			rule, err := BestClip(context.Background(), g, stats, samples{x}, NormalizeActivations, ZeroPointsAll, true, false, 1)
 			if err != nil {
 				t.Fatal(err)
 			}

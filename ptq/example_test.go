@@ -88,7 +88,7 @@ func Example_steps() {
 		log.Fatal(err)
 	}
 	ptq.SignMap(g, stats)
-	if err := ptq.NormalizeActivations(g, stats, ptq.Max, false); err != nil {
+	if err := ptq.NormalizeActivations(g, stats, ptq.Max, ptq.ZeroPointsAuto); err != nil {
 		log.Fatal(err)
 	}
 	if _, err := ptq.NormalizeParameters(g, true, false); err != nil {

@@ -25,7 +25,7 @@ type config struct {
 	correctBias    bool
 	shift          bool
 	qoperator      bool
-	asymmetric     bool
+	zeros          ZeroPoints
 	exclude        []string
 	minSQNR        float64           // in dB, under which a node is left in float
 	costly         map[string]string // nodes that were found to be, with the reason
@@ -97,9 +97,26 @@ func WithCompensation(on bool) Option { return func(c *config) { c.compensate = 
 // QuantizeLinear and DequantizeLinear around those on floats.
 func WithQOperator(on bool) Option { return func(c *config) { c.qoperator = on } }
 
-// WithAsymmetric gives every activation a zero point, not only the network's
-// input.
-func WithAsymmetric(on bool) Option { return func(c *config) { c.asymmetric = on } }
+// WithAsymmetric gives every activation a zero point, [ZeroPointsAll], or the network's inputs
+// alone, [ZeroPointsInput]. By default it is [ZeroPointsAuto], but ZeroPointsInput with shifts
+// only (see [WithShift]) and without unsigned integers (see [WithSigns]): what runs such
+// networks has little use for zero points.
+func WithAsymmetric(on bool) Option {
+	return func(c *config) {
+		c.zeros = ZeroPointsInput
+		if on {
+			c.zeros = ZeroPointsAll
+		}
+	}
+}
+
+// zeroPoints returns which activations get a zero point.
+func (c *config) zeroPoints() ZeroPoints {
+	if c.zeros == ZeroPointsAuto && (c.shift || !c.signs) {
+		return ZeroPointsInput
+	}
+	return c.zeros
+}
 
 // WithExclude leaves the named nodes in float.
 func WithExclude(nodes ...string) Option {

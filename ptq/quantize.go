@@ -52,11 +52,11 @@ func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options 
 	}
 	rule := c.clip
 	if rule == Auto {
-		if rule, err = BestClip(ctx, g, stats, data, scale, c.asymmetric, c.perChannel, c.shift, c.threads); err != nil {
+		if rule, err = BestClip(ctx, g, stats, data, scale, c.zeroPoints(), c.perChannel, c.shift, c.threads); err != nil {
 			return nil, err
 		}
 	}
-	if err := scale(g, stats, rule, c.asymmetric); err != nil {
+	if err := scale(g, stats, rule, c.zeroPoints()); err != nil {
 		return nil, err
 	}
 	if report.Raised, err = NormalizeParameters(g, c.perChannel, c.shift); err != nil {

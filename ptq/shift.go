@@ -21,10 +21,10 @@ const mantissas = 32
 // that of clipping together; the m with the least error over all tensors and weights is
 // taken, relative to each tensor's own size. The mantissa that the network's input would
 // choose for itself is among them, as inputs are often 8-bit data already.
-func SingleShift(g *graph.Graph, stats *Statistics, rule Clip, asymmetric bool) error {
+func SingleShift(g *graph.Graph, stats *Statistics, rule Clip, zeros ZeroPoints) error {
 	s := &shifter{g: g, stats: stats}
 	for _, gr := range groupsOf(g) {
-		m, err := newShiftGroup(gr, g, stats, rule, asymmetric)
+		m, err := newShiftGroup(gr, g, stats, rule, zeros)
 		if err != nil {
 			return err
 		}
@@ -91,8 +91,8 @@ type shiftGroup struct {
 	chosen  Levels
 }
 
-func newShiftGroup(gr *group, g *graph.Graph, stats *Statistics, rule Clip, asymmetric bool) (*shiftGroup, error) {
-	free, err := gr.levels(g, stats, rule, asymmetric)
+func newShiftGroup(gr *group, g *graph.Graph, stats *Statistics, rule Clip, zeros ZeroPoints) (*shiftGroup, error) {
+	free, err := gr.levels(g, stats, rule, zeros)
 	if err != nil {
 		return nil, err
 	}

@@ -338,6 +338,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"quantize", "m.onnx", "n.onnx"}, "unexpected"},
 		{[]string{"quantize", "m.onnx", "--frob"}, "--frob"},
 		{[]string{"quantize", "m.onnx", "--calib", "x", "-o", "y", "--clip", "none"}, "--clip"},
+		{[]string{"quantize", "m.onnx", "--calib", "x", "-o", "y", "--asymmetric=some"}, "it is auto, true or false"},
 		{[]string{"quantize", "m.onnx", "--calib", "x", "-o", "y", "--bits", "conv"}, "--bits"},
 		{[]string{"quantize", "m.onnx", "--calib", "x", "-o", "y", "--batch", "0"}, "--batch"},
 		{[]string{"quantize", "m.onnx", "--calib", "x", "-o", "y", "--threads", "-1"}, "--threads"},

@@ -171,7 +171,7 @@ type optionFlags struct {
 	weightBits, actBits int
 	bits                []string
 	perChannel, signs   bool
-	asymmetric          bool
+	asymmetric          string
 	equalize, shift     bool
 	compensate, noRound bool
 	correctBias         bool
@@ -194,7 +194,8 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.BoolVar(&o.correctBias, "bias-correction", false, "take the mean error of rounding to nearest out of the biases; compensation does so anyway")
 	f.BoolVar(&o.shift, "shift", false, "make every rescaling a shift of bits")
 	f.BoolVar(&o.noRound, "no-round", false, "leave out rounding and clipping: the same network in other units, to check the pipeline")
-	f.BoolVar(&o.asymmetric, "asymmetric", false, "a zero point for every activation, not only for the network's input")
+	f.StringVar(&o.asymmetric, "asymmetric", "auto", "`WHICH` signed activations get a zero point: auto (the network's input, and those whose noise it lessens by 30 %), true (all) or false (the input alone; so does auto with --shift or --signs=false)")
+	f.Lookup("asymmetric").NoOptDefVal = "true"
 	f.Float64Var(&o.autoExclude, "auto-exclude", 0, "leave nodes in float whose own signal-to-noise ratio would be under so many `DB`")
 	f.StringVar(&o.format, "format", "qdq", "`FORMAT` is qdq (QuantizeLinear and DequantizeLinear around operators) or qoperator (QLinearConv, ...)")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave this node in float; may be repeated (`NODE`)")
@@ -216,13 +217,19 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		ptq.WithBits(o.weightBits, o.actBits),
 		ptq.WithPerChannel(o.perChannel),
 		ptq.WithSigns(o.signs),
-		ptq.WithAsymmetric(o.asymmetric),
 		ptq.WithEqualize(o.equalize),
 		ptq.WithCompensation(o.compensate),
 		ptq.WithBiasCorrection(o.correctBias),
 		ptq.WithShift(o.shift),
 		ptq.WithNoRound(o.noRound),
 		ptq.WithExclude(o.exclude...),
+	}
+	switch o.asymmetric {
+	case "auto":
+	case "true", "false":
+		opts = append(opts, ptq.WithAsymmetric(o.asymmetric == "true"))
+	default:
+		return nil, usagef("--asymmetric=%s: it is auto, true or false", o.asymmetric)
 	}
 	if o.autoExclude != 0 {
 		opts = append(opts, ptq.WithAutoExclude(o.autoExclude))

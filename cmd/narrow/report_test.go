@@ -154,6 +154,9 @@ func TestStepsOf(t *testing.T) {
 		}
 		last := options[len(options)-1]
 		last.correctBias = o.correctBias // part of compensation
+		if o.shift || !o.signs {
+			last.asymmetric = o.asymmetric // has no effect then
+		}
 		if !sameOptions(last, o) {
 			t.Errorf("the steps end at %+v, not %+v", last, o)
 		}
@@ -166,7 +169,7 @@ func TestStepsOf(t *testing.T) {
 		o    optionFlags
 		want []string
 	}{
-		{defaults, []string{"--signs", "--clip mse", "--per-channel", "--equalize", "--bias-correction", "--compensate"}},
+		{defaults, []string{"--signs", "--clip mse", "--asymmetric=auto", "--per-channel", "--equalize", "--bias-correction", "--compensate"}},
 		{shifted, []string{"--signs", "--clip kl", "--per-channel", "--equalize", "--bias-correction", "--compensate", "--auto-exclude 20", "--shift"}},
 		{plain, nil},
 	} {

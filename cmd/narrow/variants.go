@@ -33,7 +33,8 @@ var variants = []variant{
 	{"--equalize=false", func(o *optionFlags) { o.equalize = false }},
 	{"--compensate", func(o *optionFlags) { o.compensate = true }},
 	{"--compensate=false", func(o *optionFlags) { o.compensate = false }},
-	{"--asymmetric", func(o *optionFlags) { o.asymmetric = true }},
+	{"--asymmetric", func(o *optionFlags) { o.asymmetric = "true" }},
+	{"--asymmetric=false", func(o *optionFlags) { o.asymmetric = "false" }},
 	{"--shift", func(o *optionFlags) { o.shift = true }},
 	{"--weight-bits 8", func(o *optionFlags) { o.weightBits = 8 }},
 	{"--weight-bits 4", func(o *optionFlags) { o.weightBits = 4 }},
@@ -65,7 +66,11 @@ func stepsTo(o optionFlags) []step {
 	return []step{
 		{"--signs", "unsigned integers where a tensor is never negative", func(to *optionFlags, from optionFlags) { to.signs = from.signs }},
 		{"--clip " + o.clip, "ranges of activations cut by the rule", func(to *optionFlags, from optionFlags) { to.clip = from.clip }},
-		{"--asymmetric", "a zero point for every activation", func(to *optionFlags, from optionFlags) { to.asymmetric = from.asymmetric }},
+		{"--asymmetric=" + o.asymmetric, "zero points beyond that of the network's input", func(to *optionFlags, from optionFlags) {
+			if from.asymmetric != "auto" || from.signs && !from.shift { // otherwise there are none
+				to.asymmetric = from.asymmetric
+			}
+		}},
 		{"--per-channel", "a scale for each output channel of weights", func(to *optionFlags, from optionFlags) { to.perChannel = from.perChannel }},
 		{"--equalize", "channels balanced between layers", func(to *optionFlags, from optionFlags) { to.equalize = from.equalize }},
 		{"--bias-correction", "the mean error of rounding taken out of the biases", func(to *optionFlags, from optionFlags) { to.correctBias = from.correctBias || from.compensate }},
@@ -80,7 +85,7 @@ func stepsTo(o optionFlags) []step {
 func stepsOf(o optionFlags) (steps []step, options []optionFlags) {
 	all, at := stepsTo(o), o
 	for _, s := range all {
-		s.take(&at, optionFlags{clip: "max"})
+		s.take(&at, optionFlags{clip: "max", asymmetric: "false"})
 	}
 	steps = []step{{what: "one signed scale for each tensor, its whole range kept, weights rounded to nearest"}}
 	options = []optionFlags{at}
