@@ -35,6 +35,9 @@ const (
 	// cachedActivations is how many bytes of activations a piece should have:
 	// they are read back from the second-level cache.
 	cachedActivations = 96 << 10
+	// observedActivations is the same while values are observed: what the observer keeps of each value comes and
+	// goes with each piece.
+	observedActivations = 384 << 10
 	// maxPiece bounds the samples of a piece; a product by a matrix gains nothing beyond.
 	maxPiece = 32
 	// tileTime is about how long a tile should take at least, in nanoseconds, to
@@ -50,7 +53,11 @@ func newPlan(net *Net, inputs []op.Type, batched bool) (*plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n = min(cachedActivations/max(first.arena, 1), maxPiece); n <= 1 {
+		cached := cachedActivations
+		if net.observer != nil {
+			cached = observedActivations
+		}
+		if n = min(cached/max(first.arena, 1), maxPiece); n <= 1 {
 			return first, nil
 		}
 	}

@@ -51,11 +51,13 @@ func relativeNoise(n *graph.Node, stats *Statistics) float64 {
 	}
 	values, shape := n.Inputs[0].Const.Float32s(), n.Inputs[0].Const.Shape()
 	signal, noise := 0.0, 0.0
-	for i, v := range values {
-		e := float64(v) - s.levels(s.index(i, shape)).Round(float64(v))
-		signal += float64(v) * float64(v)
-		noise += e * e
-	}
+	s.runs(shape, func(l Levels, from, to int) {
+		for _, v := range values[from:to] {
+			e := float64(v) - l.Round(float64(v))
+			signal += float64(v) * float64(v)
+			noise += e * e
+		}
+	})
 	if signal == 0 {
 		return 0
 	}

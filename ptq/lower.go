@@ -64,9 +64,11 @@ func (s *Scaling) quantize(t *tensor.Tensor) (*tensor.Tensor, error) {
 	}
 	values := t.Float32s()
 	ints := make([]int, len(values))
-	for i, v := range values {
-		ints[i] = s.levels(s.index(i, t.Shape())).Quantize(float64(v))
-	}
+	s.runs(t.Shape(), func(l Levels, from, to int) {
+		for i := from; i < to; i++ {
+			ints[i] = l.Quantize(float64(values[i]))
+		}
+	})
 	return integers(ints, s.dtype(), t.Shape()), nil
 }
 

@@ -87,10 +87,12 @@ func (u *unrounding) scaling(n *graph.Node, s *Scaling) {
 
 // divide returns t in units of the scale.
 func (s *Scaling) divide(t *tensor.Tensor) *tensor.Tensor {
-	out := make([]float32, t.Len())
-	for i, v := range t.Float32s() {
-		out[i] = float32(float64(v) / float64(s.Scale[s.index(i, t.Shape())]))
-	}
+	values, out := t.Float32s(), make([]float32, t.Len())
+	s.runs(t.Shape(), func(l Levels, from, to int) {
+		for i := from; i < to; i++ {
+			out[i] = float32(float64(values[i]) / l.Scale)
+		}
+	})
 	return tensor.From(out, t.Shape()...)
 }
 

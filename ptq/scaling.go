@@ -47,12 +47,15 @@ func (s *Scaling) levels(c int) Levels {
 	return Levels{Scale: float64(s.Scale[c]), Zero: s.Zero, Min: s.Min(), Max: s.Max()}
 }
 
-// index returns which of the scales is that of element i of a tensor.
-func (s *Scaling) index(i int, shape []int) int {
-	if s.Axis < 0 {
-		return 0
+// runs calls f for every run of elements [from, to) of a tensor that have one scale.
+func (s *Scaling) runs(shape []int, f func(l Levels, from, to int)) {
+	inner, count := tensor.Volume(shape), 1
+	if s.Axis >= 0 {
+		inner, count = tensor.Volume(shape[s.Axis+1:]), shape[s.Axis]
 	}
-	return i / tensor.Volume(shape[s.Axis+1:]) % shape[s.Axis]
+	for from := 0; from < tensor.Volume(shape); from += inner {
+		f(s.levels(from/inner%count), from, from+inner)
+	}
 }
 
 // isWeight reports whether the node scales a constant.

@@ -30,7 +30,8 @@ func CheckSums(g *graph.Graph) error {
 		sums := make([]float64, w.channels())
 		for c := range sums {
 			l := w.scaling.levels(c)
-			w.each(c, func(i int) { sums[c] += math.Abs(float64(l.Quantize(float64(w.data[i])))) * farthest })
+			w.each(c, func(i int) { sums[c] += math.Abs(float64(w.data[i])) }) // on the grid already
+			sums[c] *= farthest / l.Scale
 		}
 		if b := n.In(2); b != nil {
 			s := scalingOf(b.Node)
