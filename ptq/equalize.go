@@ -33,7 +33,7 @@ type ChannelRanges struct {
 }
 
 const (
-	equalizeInputs = 16   // how many inputs show the ranges of the channels
+	equalizeInputs = 64   // how many inputs show the ranges of the channels: one of another kind among fewer costs decibels
 	equalizeRounds = 20   // at most
 	equalizeGain   = 0.95 // balancing must bring the noise of a pair under this share of what it was
 )

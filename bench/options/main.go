@@ -226,7 +226,7 @@ func steps() []row {
 	options := []ptq.Option{ptq.WithClip(ptq.Max), ptq.WithPerChannel(false), ptq.WithSigns(false), ptq.WithEqualize(false), ptq.WithCompensation(false)}
 	rows := []row{{"per tensor, signed, max, rounded to nearest", slices.Clone(options)}}
 	for _, s := range []row{
-		{"+ unsigned where never negative", []ptq.Option{ptq.WithSigns(true)}},
+		{"+ unsigned where never negative, zero points where one-sided", []ptq.Option{ptq.WithSigns(true)}},
 		{"+ clipping by mse", []ptq.Option{ptq.WithClip(ptq.MSE)}},
 		{"+ equalization", []ptq.Option{ptq.WithEqualize(true)}},
 		{"+ scales per channel", []ptq.Option{ptq.WithPerChannel(true)}},
