@@ -66,9 +66,9 @@ func Calibrate(ctx context.Context, g *graph.Graph, data dataset.Source, batch, 
 		return nil, fmt.Errorf("ptq: calibration data: %w", dataset.ErrEmpty)
 	}
 	for i, v := range values {
-		h := new(Histogram)
-		for w := range o.seen {
-			h.Merge(&o.seen[w][i])
+		h := &o.seen[0][i]
+		for w := range o.seen[1:] {
+			h.Merge(&o.seen[1+w][i])
 		}
 		stats.Tensors[v.Name] = h
 	}

@@ -28,7 +28,7 @@ const Bins = 4096
 type Histogram struct {
 	zeros, count uint64
 	min, max     float32 // 0 for an empty histogram
-	exp          int     // meaningful if pos is not nil
+	exp          int     // meaningful unless there were only zeros
 	pos, neg     []uint64
 	live         *asm.Histogram // of the same range: bins not yet in pos and neg; nil if there are none
 }
@@ -69,7 +69,9 @@ func (h *Histogram) addTile(x []float32) error {
 		h.zeros += uint64(len(x))
 		return nil
 	}
-	h.cover(exp)
+	if err := h.cover(exp); err != nil {
+		return err
+	}
 	if h.live == nil {
 		var err error
 		if h.live, err = asm.NewSymmetricHistogram(float32(math.Ldexp(1, h.exp)), Bins); err != nil {
@@ -115,11 +117,13 @@ func (h *Histogram) MaxAbs() float64 {
 
 // Width returns the width of a bin, 0 if only zeros were added.
 func (h *Histogram) Width() float64 {
-	if h.pos == nil {
+	if h.onlyZeros() {
 		return 0
 	}
 	return math.Ldexp(1.0/Bins, h.exp)
 }
+
+func (h *Histogram) onlyZeros() bool { return h.pos == nil && h.live == nil }
 
 // flush moves what the live histogram has counted to the other fields.
 func (h *Histogram) flush() {
@@ -127,26 +131,33 @@ func (h *Histogram) flush() {
 		return
 	}
 	counts := h.live.Counts()
-	for i := range h.pos {
-		h.pos[i] += counts[i]
-		h.neg[i] += counts[Bins+i]
+	if h.pos == nil {
+		h.pos, h.neg = counts[:Bins:Bins], counts[Bins:]
+	} else {
+		for i := range h.pos {
+			h.pos[i] += counts[i]
+			h.neg[i] += counts[Bins+i]
+		}
 	}
 	h.zeros += h.live.Zeros
 	h.live = nil
 }
 
 // cover makes the range at least 2^exp.
-func (h *Histogram) cover(exp int) {
+func (h *Histogram) cover(exp int) error {
+	by := exp - h.exp
 	switch {
-	case h.pos == nil:
+	case h.onlyZeros():
 		h.exp = exp
-		h.pos, h.neg = make([]uint64, Bins), make([]uint64, Bins)
-	case exp > h.exp:
-		h.flush()
-		widen(h.pos, exp-h.exp)
-		widen(h.neg, exp-h.exp)
+	case by > 0:
+		widen(h.pos, by)
+		widen(h.neg, by)
 		h.exp = exp
+		if h.live != nil {
+			return h.live.Widen(by)
+		}
 	}
+	return nil
 }
 
 // widen merges bins so that each covers 2^by of the old ones.
@@ -177,7 +188,10 @@ func (h *Histogram) Merge(o *Histogram) {
 	if o.pos == nil {
 		return
 	}
-	h.cover(o.exp)
+	_ = h.cover(o.exp) // fails for live counts only
+	if h.pos == nil {
+		h.pos, h.neg = make([]uint64, Bins), make([]uint64, Bins)
+	}
 	by := min(h.exp-o.exp, 13)
 	for i, n := range o.pos {
 		h.pos[i>>by] += n

@@ -108,17 +108,17 @@ func (m *moments) means(group int) (before, after []float64) {
 	return before, after
 }
 
-// covariance returns the damped covariance of one group's inputs, row x row.
+// covariance returns the damped covariance of one group's inputs, row x row, in place of
+// their products.
 func (m *moments) covariance(group int, mean []float64) []float32 {
-	d, n, products := m.row, float64(max(m.count, 1)), m.products[group]
-	c := make([]float32, d*d)
+	d, n, c := m.row, float64(max(m.count, 1)), m.products[group]
 	spread, energy := 0.0, 0.0
 	for i := range d {
 		for j := range i {
-			v := float32(float64(products[i*d+j])/n - mean[i]*mean[j])
+			v := float32(float64(c[i*d+j])/n - mean[i]*mean[j])
 			c[i*d+j], c[j*d+i] = v, v
 		}
-		square := float64(products[i*d+i]) / n
+		square := float64(c[i*d+i]) / n
 		v := math.Max(square-mean[i]*mean[i], 0)
 		c[i*d+i] = float32(v)
 		spread += v
@@ -148,6 +148,7 @@ func (m *moments) round() error {
 				return err
 			}
 			q = r.round(rows)
+			r.release()
 		}
 		for i, k := range rows.index {
 			rounded[k] = q[i]

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"gonum.org/v1/gonum/blas/blas32"
 
@@ -52,14 +53,21 @@ type rounder struct {
 	order  []int     // which weight is where
 }
 
+// rounders are those whose memory may be used again.
+var rounders = sync.Pool{New: func() any { return new(rounder) }}
+
+func (r *rounder) release() { rounders.Put(r) }
+
 // newRounder returns the rounder for the covariance c, d x d. Where c is not
 // positive definite it is damped until it is.
 func newRounder(c []float32) (*rounder, error) {
 	d := int(math.Sqrt(float64(len(c))))
-	r := &rounder{d: d, c: make([]float32, d*d), order: make([]int, d)}
-	for i := range r.order {
-		r.order[i] = i
+	r := rounders.Get().(*rounder)
+	r.d, r.order = d, r.order[:0]
+	for i := range d {
+		r.order = append(r.order, i)
 	}
+	r.c = slices.Grow(r.c[:0], d*d)[:d*d]
 	slices.SortStableFunc(r.order, func(a, b int) int {
 		switch x, y := c[a*d+a], c[b*d+b]; {
 		case x < y:
