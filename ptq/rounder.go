@@ -20,7 +20,8 @@ type weightRows struct {
 
 // rows returns the weights of count channels from first on.
 func (w *weights) rows(first, count int) *weightRows {
-	r := new(weightRows)
+	size := count * len(w.data) / max(w.channels(), 1)
+	r := &weightRows{weights: make([]float32, 0, size), index: make([]int, 0, size)}
 	for o := first; o < first+count; o++ {
 		w.each(o, func(i int) {
 			r.index = append(r.index, i)
@@ -127,20 +128,24 @@ func (r *rounder) round(rows *weightRows) []float32 {
 			ordered.weights[o*d+i] = rows.weights[o*d+k]
 		}
 	}
-	q := r.cancel(ordered)
+	q, errors := r.cancel(ordered)
+	gradients := r.gradients(errors)
 	plain := ordered.nearest()
-	gradients, plainGradients := r.gradients(ordered, q), r.gradients(ordered, plain)
+	plainErrors := make([]float32, len(plain))
+	for i, w := range ordered.weights {
+		plainErrors[i] = plain[i] - w
+	}
+	plainGradients := r.gradients(plainErrors)
 	out := make([]float32, len(q))
 	for o, l := range rows.levels {
-		row := ordered.weights[o*d : (o+1)*d]
-		best, gradient := q[o*d:(o+1)*d], gradients[o*d:(o+1)*d]
-		other, otherGradient := plain[o*d:(o+1)*d], plainGradients[o*d:(o+1)*d]
-		if cost(row, other, otherGradient) < cost(row, best, gradient) {
-			best, gradient = other, otherGradient
+		from, to := o*d, (o+1)*d
+		best, gradient := q[from:to], gradients[from:to]
+		if cost(plainErrors[from:to], plainGradients[from:to]) < cost(errors[from:to], gradient) {
+			best, gradient = plain[from:to], plainGradients[from:to]
 		}
 		r.descend(best, gradient, l)
 		for i, k := range r.order {
-			out[o*d+k] = best[i]
+			out[from+k] = best[i]
 		}
 	}
 	return out
@@ -151,45 +156,44 @@ const roundBlock = 32
 
 // cancel rounds one weight of each row after the other, from the last to the first, each to
 // what cancels best the errors of those before: with L the factor of the covariance, the error is
-// the square of transpose(L)*e, whose element k only depends on e from k on.
-func (r *rounder) cancel(rows *weightRows) []float32 {
+// the square of transpose(L)*e, whose element k only depends on e from k on. It returns
+// the values and their errors.
+func (r *rounder) cancel(rows *weightRows) (q, errors []float32) {
 	d, n := r.d, len(rows.levels)
 	left := slices.Clone(rows.weights) // what the weights should be by now
-	q, errors := make([]float32, n*d), make([]float32, n*d)
+	q, errors = make([]float32, n*d), make([]float32, n*d)
 	for end := d; end > 0; end -= roundBlock {
 		start := max(end-roundBlock, 0)
 		if end < d {
-			asm.SgemmF32(false, false, n, end-start, d-end, 1, errors[end:], d, r.factor[end*d+start:], d, 1, left[start:], d)
+			asm.SgemmF32(false, false, n, end-start, d-end, -1, errors[end:], d, r.factor[end*d+start:], d, 1, left[start:], d)
 		}
 		for o, l := range rows.levels {
 			for k := end - 1; k >= start; k-- {
 				i := o*d + k
 				q[i] = float32(l.Round(float64(left[i])))
-				errors[i] = rows.weights[i] - q[i]
+				errors[i] = q[i] - rows.weights[i]
 				for j, f := range r.factor[k*d+start : k*d+k] {
-					left[o*d+start+j] += errors[i] * f
+					left[o*d+start+j] -= errors[i] * f
 				}
 			}
 		}
 	}
-	return q
+	return q, errors
 }
 
-// gradients returns half the derivative of each row's error by its values q.
-func (r *rounder) gradients(rows *weightRows, q []float32) []float32 {
-	errors, out := make([]float32, len(q)), make([]float32, len(q))
-	for i, w := range rows.weights {
-		errors[i] = q[i] - w
-	}
-	asm.SgemmF32(false, false, len(rows.levels), r.d, r.d, 1, errors, r.d, r.c, r.d, 0, out, r.d)
+// gradients returns half the derivative of each row's square error by its values, whose
+// errors are given.
+func (r *rounder) gradients(errors []float32) []float32 {
+	out := make([]float32, len(errors))
+	asm.SgemmF32(false, false, len(errors)/r.d, r.d, r.d, 1, errors, r.d, r.c, r.d, 0, out, r.d)
 	return out
 }
 
-// cost returns the square error of the results for the values q in place of a row's weights.
-func cost(row, q, gradient []float32) float64 {
+// cost returns the square error of a row's results from the errors of its values.
+func cost(errors, gradient []float32) float64 {
 	sum := 0.0
 	for i, g := range gradient {
-		sum += float64(q[i]-row[i]) * float64(g)
+		sum += float64(errors[i]) * float64(g)
 	}
 	return sum
 }

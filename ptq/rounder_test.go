@@ -82,7 +82,7 @@ func TestCancel(t *testing.T) {
 	for range d {
 		rows.weights = append(rows.weights, float32(rng.NormFloat64()))
 	}
-	got := r.cancel(rows)
+	got, _ := r.cancel(rows)
 	e := make([]float64, d)
 	for k := d - 1; k >= 0; k-- {
 		// The free weights, those before k, minimize e*C*e: the gradient by k with them
