@@ -1,8 +1,6 @@
 package ptq
 
 import (
-	"math"
-
 	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/tensor"
@@ -112,23 +110,41 @@ func (m *moments) means(group int) (before, after []float64) {
 // their products.
 func (m *moments) covariance(group int, mean []float64) []float32 {
 	d, n, c := m.row, float64(max(m.count, 1)), m.products[group]
-	spread, energy := 0.0, 0.0
+	energy := 0.0
 	for i := range d {
-		for j := range i {
-			v := float32(float64(c[i*d+j])/n - mean[i]*mean[j])
-			c[i*d+j], c[j*d+i] = v, v
+		energy += float64(c[i*d+i]) / n
+		row := c[i*d : i*d+i+1]
+		for j, p := range row {
+			row[j] = float32(float64(p)*(1/n) - mean[i]*mean[j])
 		}
-		square := float64(c[i*d+i]) / n
-		v := math.Max(square-mean[i]*mean[i], 0)
-		c[i*d+i] = float32(v)
-		spread += v
-		energy += square
+	}
+	mirror(c, d)
+	spread := 0.0
+	for i := range d {
+		c[i*d+i] = max(c[i*d+i], 0)
+		spread += float64(c[i*d+i])
 	}
 	extra := float32((damping*spread+sumError*energy)/float64(d) + 1e-12)
 	for i := range d {
 		c[i*d+i] += extra
 	}
 	return c
+}
+
+// mirror copies what is below the diagonal of a d x d matrix to above.
+func mirror(c []float32, d int) {
+	const block = 32 // the rows at hand stay in the cache
+	for i := 0; i < d; i += block {
+		end := min(i+block, d)
+		for k := i; k < end; k++ {
+			for j := k + 1; j < end; j++ {
+				c[k*d+j] = c[j*d+k]
+			}
+		}
+		if end < d {
+			asm.TransposeF32(c[i*d+end:], c[end*d+i:], d-end, end-i, d, d)
+		}
+	}
 }
 
 // round chooses the integers of the node's weights.
