@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,7 +17,7 @@ import (
 )
 
 // sampleBatch is how many inputs are run at once where all tensors are kept.
-const sampleBatch = 8
+const sampleBatch = 4
 
 // sampleTensors runs g over the first count inputs of data and hands every batch's
 // values of some tensors to f, in the order of the data. f must not keep them.
@@ -85,12 +86,25 @@ func (s *channelStats) add(t *tensor.Tensor, channels int) {
 	s.count += float64(len(data) / channels)
 }
 
-// sideBySide calls f for 0 to n-1, on so many threads, and returns the first error.
-func sideBySide(threads, n int, f func(i int) error) error {
+// sideBySide calls f for i from 0 to n-1, in this order, by so many workers that take the next when they
+// are done. It returns the first error; a panic becomes one, since nobody else could catch it.
+func sideBySide(workers, n int, f func(worker, i int) error) error {
 	var group errgroup.Group
-	group.SetLimit(max(threads, 1))
-	for i := range n {
-		group.Go(func() error { return f(i) })
+	var next atomic.Int64
+	for worker := range min(workers, n) {
+		group.Go(func() (err error) {
+			defer func() {
+				if r := recover(); r != nil {
+					err = fmt.Errorf("ptq: internal error: %v", r)
+				}
+			}()
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := f(worker, i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	return group.Wait()
 }

@@ -156,9 +156,14 @@ func (c Clip) threshold(d *distribution, full float64, grid Grid) float64 {
 // leastError returns the candidate on (0, full] with the least error, the
 // largest of equals.
 func leastError(full float64, err func(t float64) float64) float64 {
+	return leastErrorOf(full, candidates, err)
+}
+
+// leastErrorOf is leastError with so many candidates.
+func leastErrorOf(full float64, candidates int, err func(t float64) float64) float64 {
 	best, least := full, err(full)
 	for i := candidates - 1; i > 0; i-- {
-		t := full * float64(i) / candidates
+		t := full * float64(i) / float64(candidates)
 		if e := err(t); e < least {
 			best, least = t, e
 		}

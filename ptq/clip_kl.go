@@ -113,7 +113,7 @@ const maxNoiseKL, maxNoiseLp = 8, 2
 // times the least.
 func (d *distribution) notTooNoisy(t, full float64, grid Grid, maxNoise float64) float64 {
 	noise := func(t float64) float64 { return d.error(grid.Over(t), 2) }
-	best := leastError(full, noise)
+	best := leastErrorOf(full, candidates/4, noise) // hardly more than of all candidates
 	limit := maxNoise * noise(best)
 	step := full / candidates
 	if t > best {

@@ -84,7 +84,7 @@ func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, da
 		}
 	}
 	err := sampleTensors(ctx, plain, values, data, inputsFor(nodes), threads, func(batch []*tensor.Tensor) error {
-		return sideBySide(threads, len(nodes), func(i int) error {
+		return sideBySide(threads, len(nodes), func(_, i int) error {
 			nodes[i].add(batch[i])
 			return nil
 		})
@@ -93,8 +93,9 @@ func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, da
 		return err
 	}
 	slices.SortStableFunc(nodes, func(a, b *moments) int { return b.size() - a.size() }) // no thread ends with a long one
-	return sideBySide(threads, len(nodes), func(i int) error {
-		if err := nodes[i].round(); err != nil {
+	rounders := make([]rounder, max(threads, 1))
+	return sideBySide(len(rounders), len(nodes), func(worker, i int) error {
+		if err := nodes[i].round(&rounders[worker]); err != nil {
 			return nodeError(nodes[i].node, err)
 		}
 		return nil

@@ -33,9 +33,9 @@ type ChannelRanges struct {
 }
 
 const (
-	equalizeInputs = 64   // how many inputs show the ranges of the channels: one of another kind among fewer costs decibels
-	equalizeRounds = 20   // at most
-	equalizeGain   = 0.95 // balancing must bring the noise of a pair under this share of what it was
+	equalizeInputs = 64  // how many inputs show the ranges of the channels: one of another kind among fewer costs decibels
+	equalizeRounds = 20  // at most
+	equalizeGain   = 0.7 // balancing must bring the noise of a pair under this share of what it was: the ranges are a sample
 )
 
 // Equalize balances the ranges of the channels between neighbouring layers
@@ -61,8 +61,14 @@ func Equalize(ctx context.Context, g *graph.Graph, data dataset.Source, scheme S
 	pairs := findPairs(g, e.Refused)
 	e.Pairs = len(pairs)
 	layers := layersOf(pairs)
-	if err := seeInputs(ctx, g, layers, data, threads); err != nil {
-		return nil, err
+	// A few inputs show whether there is anything to gain, which there often is not.
+	for _, count := range []int{sampleBatch, equalizeInputs} {
+		if err := seeInputs(ctx, g, layers, data, count, threads); err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(pairs, func(p *pair) bool { return p.bestFactors(scheme) != nil }) {
+			return e, nil
+		}
 	}
 	before := make([]ChannelRanges, len(pairs))
 	for i, p := range pairs {
@@ -107,17 +113,17 @@ func layersOf(pairs []*pair) []*layer {
 	return layers
 }
 
-// seeInputs gives each layer the statistics of its input's channels.
-func seeInputs(ctx context.Context, g *graph.Graph, layers []*layer, data dataset.Source, threads int) error {
+// seeInputs gives each layer the statistics of its input's channels on the first count inputs.
+func seeInputs(ctx context.Context, g *graph.Graph, layers []*layer, data dataset.Source, count, threads int) error {
 	values := make([]*graph.Value, len(layers))
 	for i, l := range layers {
-		values[i] = l.node.In(0)
+		values[i], l.input = l.node.In(0), channelStats{}
 	}
 	if len(layers) == 0 {
 		return nil
 	}
-	return sampleTensors(ctx, g, values, data, equalizeInputs, threads, func(batch []*tensor.Tensor) error {
-		return sideBySide(threads, len(layers), func(i int) error {
+	return sampleTensors(ctx, g, values, data, count, threads, func(batch []*tensor.Tensor) error {
+		return sideBySide(max(threads, 1), len(layers), func(_, i int) error {
 			layers[i].input.add(batch[i], layers[i].inputs)
 			return nil
 		})
@@ -139,6 +145,16 @@ type Scheme struct {
 // balance equalizes a pair once, if that makes less noise, and reports whether it
 // did.
 func (p *pair) balance(scheme Scheme) bool {
+	factors := p.bestFactors(scheme)
+	if factors != nil {
+		p.apply(factors)
+	}
+	return factors != nil
+}
+
+// bestFactors returns those of a's channels that make the least noise, nil if that is
+// hardly less than there is without.
+func (p *pair) bestFactors(scheme Scheme) []float64 {
 	least := p.noise(scheme) * equalizeGain
 	ranges := [][]float64{p.joined(p.b.input.max)}
 	if !scheme.PerChannel {
@@ -151,18 +167,13 @@ func (p *pair) balance(scheme Scheme) bool {
 		if noise := p.noise(scheme); noise < least {
 			best, least = factors, noise
 		}
+		inverse := make([]float64, len(factors))
 		for c, f := range factors {
-			factors[c] = 1 / f
+			inverse[c] = 1 / f
 		}
-		p.apply(factors)
-		for c, f := range factors {
-			factors[c] = 1 / f
-		}
+		p.apply(inverse)
 	}
-	if best != nil {
-		p.apply(best)
-	}
-	return best != nil
+	return best
 }
 
 // channels returns the ranges of the channels as they are now.

@@ -50,7 +50,7 @@ func ExampleQuantize() {
 	}
 	// Output:
 	// x: unsigned true, 8 bits
-	// hidden_equalized: unsigned true, 8 bits
+	// hidden: unsigned true, 8 bits
 }
 
 // Inputs may come one after the other, without a source that holds them.

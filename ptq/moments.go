@@ -148,7 +148,7 @@ func mirror(c []float32, d int) {
 }
 
 // round chooses the integers of the node's weights.
-func (m *moments) round() error {
+func (m *moments) round(r *rounder) error {
 	w := weightsOf(m.node)
 	rounded := make([]float32, len(w.data))
 	shift := make([]float64, w.channels())
@@ -157,14 +157,15 @@ func (m *moments) round() error {
 	for group := range m.groups {
 		rows := w.rows(group*perGroup, perGroup)
 		before, after := m.means(group)
-		q := rows.nearest()
+		var q []float32
 		if m.compensate {
-			r, err := newRounder(m.covariance(group, after))
-			if err != nil {
+			if err := r.setUp(m.covariance(group, after)); err != nil {
 				return err
 			}
 			q = r.round(rows)
-			r.release()
+		} else {
+			q = make([]float32, len(rows.weights))
+			rows.nearest(q)
 		}
 		for i, k := range rows.index {
 			rounded[k] = q[i]

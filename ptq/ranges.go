@@ -3,7 +3,7 @@ package ptq
 import (
 	"fmt"
 	"math"
-	"sync"
+	"runtime"
 
 	"github.com/narrow-ml/narrow/graph"
 )
@@ -42,17 +42,16 @@ func NormalizeActivations(g *graph.Graph, stats *Statistics, rule Clip, zeros Ze
 		h.flush() // from here on histograms are only read
 	}
 	groups := groupsOf(g)
-	levels, errs := make([]Levels, len(groups)), make([]error, len(groups))
-	var searches sync.WaitGroup
-	for i, gr := range groups {
-		gr.widen()
-		searches.Go(func() { levels[i], errs[i] = gr.levels(g, stats, rule, zeros) })
+	levels := make([]Levels, len(groups))
+	err := sideBySide(runtime.GOMAXPROCS(0), len(groups), func(_, i int) (err error) {
+		groups[i].widen()
+		levels[i], err = groups[i].levels(g, stats, rule, zeros)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	searches.Wait()
 	for i, gr := range groups {
-		if errs[i] != nil {
-			return errs[i]
-		}
 		gr.set(levels[i])
 	}
 	return nil

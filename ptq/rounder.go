@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 
 	"gonum.org/v1/gonum/blas/blas32"
 
@@ -34,14 +33,12 @@ func (w *weights) rows(first, count int) *weightRows {
 	return r
 }
 
-// nearest returns the values of the grids that are nearest to the weights.
-func (r *weightRows) nearest() []float32 {
-	q := make([]float32, len(r.weights))
+// nearest sets q to the values of the grids that are nearest to the weights.
+func (r *weightRows) nearest(q []float32) {
 	row := len(q) / max(len(r.levels), 1)
 	for i, w := range r.weights {
 		q[i] = float32(r.levels[i/row].Round(float64(w)))
 	}
-	return q
 }
 
 // rounder rounds rows of weights for one covariance C of their inputs: so that the
@@ -52,18 +49,23 @@ type rounder struct {
 	c      []float32 // d x d
 	factor []float32 // L of C = L*transpose(L), each column divided by its element on the diagonal
 	order  []int     // which weight is where
+	buf    []float32 // for the rows that are being rounded
+	used   int       // elements of buf
 }
 
-// rounders are those whose memory may be used again.
-var rounders = sync.Pool{New: func() any { return new(rounder) }}
+// floats returns n numbers of unspecified content, to be used until the next call of round.
+func (r *rounder) floats(n int) []float32 {
+	if r.used+n > len(r.buf) {
+		r.buf, r.used = make([]float32, max(8*n, 2*len(r.buf))), 0
+	}
+	r.used += n
+	return r.buf[r.used-n : r.used]
+}
 
-func (r *rounder) release() { rounders.Put(r) }
-
-// newRounder returns the rounder for the covariance c, d x d. Where c is not
+// setUp makes r the rounder for the covariance c, d x d. Where c is not
 // positive definite it is damped until it is.
-func newRounder(c []float32) (*rounder, error) {
+func (r *rounder) setUp(c []float32) error {
 	d := int(math.Sqrt(float64(len(c))))
-	r := rounders.Get().(*rounder)
 	r.d, r.order = d, r.order[:0]
 	for i := range d {
 		r.order = append(r.order, i)
@@ -95,7 +97,7 @@ func newRounder(c []float32) (*rounder, error) {
 			break
 		}
 		if tries == maxDampings || math.IsNaN(extra) {
-			return nil, fmt.Errorf("the covariance of its inputs is not positive")
+			return fmt.Errorf("the covariance of its inputs is not positive")
 		}
 		extra *= 8
 		for i := range d {
@@ -103,7 +105,7 @@ func newRounder(c []float32) (*rounder, error) {
 		}
 	}
 	r.divideColumns()
-	return r, nil
+	return nil
 }
 
 func (r *rounder) divideColumns() {
@@ -119,10 +121,11 @@ func (r *rounder) divideColumns() {
 	}
 }
 
-// round returns the values of the grids that stand for the weights.
+// round returns the values of the grids that stand for the weights, until it is called again.
 func (r *rounder) round(rows *weightRows) []float32 {
 	d := r.d
-	ordered := &weightRows{weights: make([]float32, len(rows.weights)), levels: rows.levels}
+	r.used = 0
+	ordered := &weightRows{weights: r.floats(len(rows.weights)), levels: rows.levels}
 	for o := range rows.levels {
 		for i, k := range r.order {
 			ordered.weights[o*d+i] = rows.weights[o*d+k]
@@ -130,13 +133,13 @@ func (r *rounder) round(rows *weightRows) []float32 {
 	}
 	q, errors := r.cancel(ordered)
 	gradients := r.gradients(errors)
-	plain := ordered.nearest()
-	plainErrors := make([]float32, len(plain))
+	plain, plainErrors := r.floats(len(q)), r.floats(len(q))
+	ordered.nearest(plain)
 	for i, w := range ordered.weights {
 		plainErrors[i] = plain[i] - w
 	}
 	plainGradients := r.gradients(plainErrors)
-	out := make([]float32, len(q))
+	out := r.floats(len(q))
 	for o, l := range rows.levels {
 		from, to := o*d, (o+1)*d
 		best, gradient := q[from:to], gradients[from:to]
@@ -160,8 +163,9 @@ const roundBlock = 32
 // the values and their errors.
 func (r *rounder) cancel(rows *weightRows) (q, errors []float32) {
 	d, n := r.d, len(rows.levels)
-	left := slices.Clone(rows.weights) // what the weights should be by now
-	q, errors = make([]float32, n*d), make([]float32, n*d)
+	left := r.floats(n * d) // what the weights should be by now
+	copy(left, rows.weights)
+	q, errors = r.floats(n*d), r.floats(n*d)
 	for end := d; end > 0; end -= roundBlock {
 		start := max(end-roundBlock, 0)
 		if end < d {
@@ -184,7 +188,7 @@ func (r *rounder) cancel(rows *weightRows) (q, errors []float32) {
 // gradients returns half the derivative of each row's square error by its values, whose
 // errors are given.
 func (r *rounder) gradients(errors []float32) []float32 {
-	out := make([]float32, len(errors))
+	out := r.floats(len(errors))
 	asm.SgemmF32(false, false, len(errors)/r.d, r.d, r.d, 1, errors, r.d, r.c, r.d, 0, out, r.d)
 	return out
 }

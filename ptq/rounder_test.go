@@ -12,8 +12,8 @@ import (
 // A covariance that rounding has made indefinite is damped until it can be
 // used: inputs that hardly vary are no reason to refuse a network.
 func TestRounderTakesIndefiniteCovariance(t *testing.T) {
-	r, err := newRounder([]float32{1e-3, 1.1e-3, 1.1e-3, 1e-3})
-	if err != nil {
+	r := new(rounder)
+	if err := r.setUp([]float32{1e-3, 1.1e-3, 1.1e-3, 1e-3}); err != nil {
 		t.Fatal(err)
 	}
 	q := r.round(&weightRows{weights: []float32{0.4, 0.4}, levels: []Levels{Grid{Bits: 8, Signed: true}.Over(127)}})
@@ -27,7 +27,7 @@ func TestRounderTakesIndefiniteCovariance(t *testing.T) {
 func TestConstantInputsAreDamped(t *testing.T) {
 	m := &moments{patches: &patches{row: 2, groups: 1}, compensate: true, count: 100}
 	m.products = [][]float32{{0.99999e8, 0.99999e8, 0.99999e8, 0.99999e8}} // less than the square of the mean, by rounding
-	if _, err := newRounder(m.covariance(0, []float64{1e3, 1e3})); err != nil {
+	if err := new(rounder).setUp(m.covariance(0, []float64{1e3, 1e3})); err != nil {
 		t.Error(err)
 	}
 }
@@ -46,11 +46,12 @@ func TestRounder(t *testing.T) {
 				rows.weights = append(rows.weights, float32(rng.NormFloat64()))
 			}
 		}
-		r, err := newRounder(c)
-		if err != nil {
+		r := new(rounder)
+		if err := r.setUp(c); err != nil {
 			t.Fatal(err)
 		}
-		q, plain := r.round(rows), rows.nearest()
+		q, plain := r.round(rows), make([]float32, len(rows.weights))
+		rows.nearest(plain)
 		for o, l := range rows.levels {
 			for _, v := range q[o*d : (o+1)*d] {
 				if v != float32(l.Round(float64(v))) {
@@ -74,8 +75,8 @@ func TestCancel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	d := 2*roundBlock + 5
 	c := randomCovariance(rng, d, d)
-	r, err := newRounder(c)
-	if err != nil {
+	r := new(rounder)
+	if err := r.setUp(c); err != nil {
 		t.Fatal(err)
 	}
 	rows := &weightRows{levels: []Levels{Grid{Bits: 4, Signed: true}.Over(2)}}

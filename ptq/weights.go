@@ -112,8 +112,9 @@ func (w *weights) scales(perChannel bool) []float32 {
 	}
 	scales := make([]float32, w.channels())
 	largest := float32(0)
+	values := make([]float32, 0, len(w.data)/max(len(scales), 1))
 	for c := range scales {
-		var values []float32
+		values = values[:0]
 		w.each(c, func(i int) { values = append(values, w.data[i]) })
 		if t := w.threshold(values); t > 0 {
 			scales[c] = toScale(t / float64(w.scaling.Max()))
@@ -132,7 +133,7 @@ func (w *weights) scales(perChannel bool) []float32 {
 func (w *weights) threshold(values []float32) float64 {
 	alpha := 0.0
 	for _, v := range values {
-		alpha = math.Max(alpha, math.Abs(float64(v)))
+		alpha = max(alpha, math.Abs(float64(v)))
 	}
 	if w.scaling.Bits >= 8 || alpha == 0 {
 		return alpha
