@@ -12,26 +12,27 @@ type ConvF32 struct {
 	winograd  *winogradF32 // in place of panels, where that is faster
 }
 
-// f32Tiles and f32Depthwise are the kernels of the active tier.
-var (
-	f32Tiles     = pick[tileSet]("tileF32", active)
-	f32Depthwise = pick[tileSet]("depthwiseF32", active)
-)
-
 // PackConvF32 packs the weights w, in ONNX's order [m][c/Groups][KH][KW], and
 // the bias (m long, or nil) of a convolution of c channels to m. It copies
 // both. It panics when a length disagrees with the shape.
 func PackConvF32(w, bias []float32, m, c int, spec ConvSpec) *ConvF32 {
-	if winogradPays(spec, m, c) && len(w) == m*c*9 && (bias == nil || len(bias) == m) {
-		return &ConvF32{spec: spec, m: m, c: c, winograd: packWinogradF32(w, bias, m, c, f32Tiles, winogradActive)}
-	}
-	return packConvF32(w, bias, m, c, spec, f32Tiles, f32Depthwise)
+	return packConvF32(active, w, bias, m, c, spec)
 }
 
-func packConvF32(w, bias []float32, m, c int, spec ConvSpec, tiles, depthwise tileSet) *ConvF32 {
+// packConvF32 packs for the kernels of a tier.
+func packConvF32(tier Tier, w, bias []float32, m, c int, spec ConvSpec) *ConvF32 {
 	if !spec.valid(m, c) || len(w) != m*c/spec.Groups*spec.KH*spec.KW || bias != nil && len(bias) != m {
 		panic(fmt.Sprintf("asm: convolution %+v of %d to %d channels with %d weights, %d biases", spec, c, m, len(w), len(bias)))
 	}
+	tiles := pick[tileSet]("tileF32", tier)
+	if winogradPays(tier, spec, m, c) {
+		return &ConvF32{spec: spec, m: m, c: c, winograd: packWinogradF32(w, bias, m, c, tiles, pick[winogradKernels]("winogradF32", tier))}
+	}
+	return packDirectF32(w, bias, m, c, spec, tiles, pick[tileSet]("depthwiseF32", tier))
+}
+
+// packDirectF32 packs for the convolution as it is defined.
+func packDirectF32(w, bias []float32, m, c int, spec ConvSpec, tiles, depthwise tileSet) *ConvF32 {
 	f := &ConvF32{spec: spec, m: m, c: c, depthwise: spec.Groups == c && m == c && c > 1}
 	cg, area := c/spec.Groups, spec.KH*spec.KW
 	if f.depthwise {

@@ -48,7 +48,7 @@ func BenchmarkConvF32(b *testing.B) {
 			for _, k := range kernels {
 				if k.op == "tileF32" && k.tier <= active {
 					b.Run(k.tier.String(), func(b *testing.B) {
-						benchConvF32(b, s, k.fn.(tileSet), pick[tileSet]("depthwiseF32", k.tier))
+						benchConvF32(b, s, k.tier)
 					})
 				}
 			}
@@ -56,10 +56,10 @@ func BenchmarkConvF32(b *testing.B) {
 	}
 }
 
-func benchConvF32(b *testing.B, s convShape, tiles, depthwise tileSet) {
+func benchConvF32(b *testing.B, s convShape, tier Tier) {
 	h, w := (s.h-1)*s.spec.StrideH+s.spec.KH, (s.w-1)*s.spec.StrideW+s.spec.KW
 	weights := s.m * s.c / s.spec.Groups * s.spec.KH * s.spec.KW
-	f := packConvF32(make([]float32, weights), make([]float32, s.m), s.m, s.c, s.spec, tiles, depthwise)
+	f := packConvF32(tier, make([]float32, weights), make([]float32, s.m), s.m, s.c, s.spec)
 	var src, dst []Image[float32]
 	for range s.batch {
 		src = append(src, Image[float32]{aligned[float32](h * w * s.c), h, w, s.c, w * s.c, s.c})

@@ -102,7 +102,7 @@ func TestConvF32(t *testing.T) {
 		for _, c := range convCases {
 			for variant := range 4 {
 				testConv(t, c, variant, func(w, bias []float32) *ConvF32 {
-					return packConvF32(w, bias, c.m, c.c, c.spec, tiles, depthwise)
+					return packDirectF32(w, bias, c.m, c.c, c.spec, tiles, depthwise)
 				})
 			}
 		}
@@ -203,7 +203,7 @@ func TestConvF32NaN(t *testing.T) {
 				w[i] = 1
 			}
 			dst := Image[float32]{make([]float32, 20*c.m), 1, 20, c.m, 20 * c.m, c.m}
-			packConvF32(w, nil, c.m, 4, c.spec, tiles, depthwise).Run(dst, src, nil, -2, 6, 0, 1)
+			packDirectF32(w, nil, c.m, 4, c.spec, tiles, depthwise).Run(dst, src, nil, -2, 6, 0, 1)
 			for x := range 20 {
 				got := dst.At(0, x, 0)
 				if x == 3 {
@@ -269,7 +269,7 @@ func FuzzConvF32(f *testing.F) {
 			t.Skip("the kernel does not fit")
 		}
 		testConv(t, k, int(variant)%4, func(w, bias []float32) *ConvF32 {
-			return packConvF32(w, bias, k.m, k.c, k.spec, f32Tiles, f32Depthwise)
+			return packDirectF32(w, bias, k.m, k.c, k.spec, f32Tiles, pick[tileSet]("depthwiseF32", active))
 		})
 	})
 }

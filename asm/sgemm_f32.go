@@ -11,6 +11,8 @@ const (
 	sgemmPad   = cacheLine / 4 // keeps the rows of a packed block from colliding
 )
 
+var f32Tiles = pick[tileSet]("tileF32", active)
+
 // SgemmF32 computes c = alpha*op(a)*op(b) + beta*c for row-major matrices: op(a) is
 // m by k, op(b) k by n and c m by n; op transposes where transA, transB say so.
 // lda, ldb and ldc are the elements from row to row as stored. With beta 0 the

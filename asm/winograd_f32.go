@@ -52,12 +52,10 @@ const (
 	winogradBlock    = 1 << 16 // elements, about, of the planes that are in work at a time
 )
 
-var winogradActive = pick[winogradKernels]("winogradF32", active)
-
 // winogradPays reports whether the transforms cost less than the multiplications they
 // save: with kernels of their own they always do.
-func winogradPays(spec ConvSpec, m, c int) bool {
-	return pickKernel("winogradF32", active).tier != Generic && winogradFits(spec, m, c)
+func winogradPays(tier Tier, spec ConvSpec, m, c int) bool {
+	return pickKernel("winogradF32", tier).tier != Generic && winogradFits(spec, m, c)
 }
 
 func winogradFits(spec ConvSpec, m, c int) bool {

@@ -139,8 +139,8 @@ func BenchmarkWinogradF32(b *testing.B) {
 		dst := Image[float32]{make([]float32, s.h*s.w*s.m), s.h, s.w, s.m, s.w * s.m, s.m}
 		spec := conv(3, 1, 1, 1)
 		for name, f := range map[string]*ConvF32{
-			"direct":   packConvF32(w, nil, s.m, s.c, spec, f32Tiles, f32Depthwise),
-			"winograd": {spec: spec, m: s.m, c: s.c, winograd: packWinogradF32(w, nil, s.m, s.c, f32Tiles, winogradActive)},
+			"direct":   packDirectF32(w, nil, s.m, s.c, spec, f32Tiles, pick[tileSet]("depthwiseF32", active)),
+			"winograd": {spec: spec, m: s.m, c: s.c, winograd: packWinogradF32(w, nil, s.m, s.c, f32Tiles, pick[winogradKernels]("winogradF32", active))},
 		} {
 			b.Run(fmt.Sprintf("%d-%d_%dx%d/%s", s.c, s.m, s.h, s.w, name), func(b *testing.B) {
 				for range b.N {
@@ -155,6 +155,6 @@ func BenchmarkWinogradF32(b *testing.B) {
 func BenchmarkPackWinogradF32(b *testing.B) {
 	w := make([]float32, 64*64*9)
 	for range b.N {
-		packWinogradF32(w, nil, 64, 64, f32Tiles, winogradActive)
+		packWinogradF32(w, nil, 64, 64, f32Tiles, pick[winogradKernels]("winogradF32", active))
 	}
 }

@@ -315,7 +315,8 @@ Written by `make bench-peers`. One thread each; medians of {args.rounds} rounds 
 {args.seconds * 1000:.0f} ms; of a turn the quickest call counts, by its processor time if it was interrupted. A ratio is the median of the rounds' ratios, above 1 where narrow's best tier is faster. "Of the
 limit" is the share of what this machine could do: its memory's bandwidth for data of that size, or its multiply-adds on
 registers alone, both measured by loops of ours in the same run: where it is near 100%, only less memory traffic could
-be faster. Convolutions: narrow's source image already holds its
+be faster. The f32 3x3 convolutions of stride 1 go beyond it: the minimal algorithm F(2x2, 3x3) makes fewer
+multiplications than are counted. Convolutions: narrow's source image already holds its
 padding, ONNX Runtime's int8 is channels-last as its own graph rewriting makes it.
 
 - Machine: {machine()}

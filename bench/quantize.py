@@ -116,14 +116,14 @@ def compare(narrow, shared, name, folder):
 
 
 def whole_process(command):
-    """Wall seconds and peak bytes of a process, from its start to its end."""
+    """Wall seconds of a process, from its start to its end, and the peak bytes that it reports, if it does."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed")
-    return time.perf_counter() - start, used.ru_maxrss * 1024
+    done = subprocess.run(command, capture_output=True, text=True)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-500:]}")
+    last = (done.stdout.splitlines() or [""])[-1]
+    return seconds, json.loads(last)["peak_rss_bytes"] if last.startswith("{") else None
 
 
 def race(narrow, shared, folder, name="resnet20_cifar10", count=500):
@@ -131,7 +131,7 @@ def race(narrow, shared, folder, name="resnet20_cifar10", count=500):
     data, _, preprocessing = MODELS[name]
     model, calib, out = f"{shared}/models/{name}.onnx", f"{shared}/data/{data}_calib_x.npy", f"{folder}/race.onnx"
     ours = ["--limit", str(count), "--threads", "2", *preprocessing]
-    kl = [narrow, "quantize", model, "--calib", calib, *ours, "--clip", "kl", "-o", out]
+    kl = [narrow, "quantize", model, "--calib", calib, *ours, "--clip", "kl", "-o", out, "--json"]
     contenders = {
         "narrow quantize --clip kl": kl,
         "narrow quantize --clip kl --compensate=false --equalize=false": [*kl, "--compensate=false", "--equalize=false"],
@@ -149,7 +149,9 @@ def race(narrow, shared, folder, name="resnet20_cifar10", count=500):
     for contender, cost in costs.items():
         walls = [wall for wall, _ in cost]
         ratio = statistics.median(wall / f for wall, (f, _) in zip(walls, first))
-        lines.append(f"| {contender} | {min(walls):.2f} | {statistics.median(walls):.2f} | {ratio:.2f} | {max(p for _, p in cost) / 1e6:.0f} |")
+        peaks = [peak for _, peak in cost if peak]
+        lines.append(f"| {contender} | {min(walls):.2f} | {statistics.median(walls):.2f} | {ratio:.2f} | {max(peaks) / 1e6:.0f} |" if peaks
+                     else f"| {contender} | {min(walls):.2f} | {statistics.median(walls):.2f} | {ratio:.2f} | |")
     print("\n".join(lines), flush=True)
     return lines
 

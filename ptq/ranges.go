@@ -95,7 +95,7 @@ func (gr *group) levels(g *graph.Graph, stats *Statistics, rule Clip, zeros Zero
 		return members.between(grid.Bits), nil
 	}
 	plain := members.over(grid)
-	if grid.Signed && zeros == ZeroPointsAuto {
+	if grid.Signed && zeros == ZeroPointsAuto && members.oneSided() {
 		if moved := members.between(grid.Bits); members.error(moved) < worthZeroPoint*members.error(plain) {
 			return moved, nil
 		}
@@ -148,6 +148,18 @@ func (gr *group) members(stats *Statistics, rule Clip) (members, error) {
 		all = append(all, m)
 	}
 	return all, nil
+}
+
+// oneSided reports whether a zero point could pay: it makes the steps (1+r)/2 of what they
+// are without, r being how far the nearer end is in parts of the farther, and errors the square of that.
+func (all members) oneSided() bool {
+	lo, hi := 0.0, 0.0
+	for _, m := range all {
+		l, h := m.h.Range()
+		lo, hi = math.Min(lo, l), math.Max(hi, h)
+	}
+	r := math.Min(-lo, hi) / math.Max(-lo, hi)
+	return (1+r)*(1+r)/4 < worthZeroPoint
 }
 
 // over lays a grid without a zero point.

@@ -110,7 +110,9 @@ func TestZeroPointsLessenNoise(t *testing.T) {
 			with, least := choose(ZeroPointsAll)
 			without, most := choose(ZeroPointsInput)
 			want := without
-			if least < 0.7*most {
+			lo, hi := h.Range()
+			r := math.Max(0, math.Min(-lo, hi)) / math.Max(-lo, hi)
+			if least < 0.7*most && (1+r)*(1+r)/4 < 0.7 {
 				want = with
 				moved++
 			}

@@ -27,8 +27,9 @@ type depthwiseS8 struct {
 	out  Register // sums or bytes
 	mask Register // of the channels in use; avx512 only
 
-	zero           VecVirtual // in each 16-bit lane
-	floor, ceiling VecVirtual // the range, in each byte
+	zero           VecVirtual   // in each 16-bit lane
+	floor, ceiling VecVirtual   // the range, in each byte
+	scales         []VecVirtual // of the panel's vectors, where there are registers to keep them in
 }
 
 func depthwiseS8s(c *Context) {
@@ -49,6 +50,9 @@ func depthwiseS8s(c *Context) {
 			name := fmt.Sprintf("depthwiseS8Rolling%d%s", stride, m.name)
 			d := newDepthwiseS8(simd{c, 8, "AVX512"}, 4, name, "makes bytes (see depthwiseKernelS8).")
 			d.prepare(m.prepare)
+			if m.name == "Float" {
+				d.keepScales()
+			}
 			d.rolling(stride)
 		}
 	}
@@ -78,6 +82,13 @@ func (d *depthwiseS8) prepare(mode func(*rescaler)) {
 		d.KMOVD(bits.As32(), d.mask)
 	}
 	mode(&d.rescaler)
+}
+
+func (d *depthwiseS8) keepScales() {
+	for v := range d.vecs {
+		d.scales = append(d.scales, d.YMM())
+		d.VMOVUPS(Mem{Base: d.args, Disp: d.at.scale + 32*v}, d.scales[v])
+	}
 }
 
 // newSums returns accumulators that hold the bias.
@@ -244,6 +255,9 @@ func (d *depthwiseS8) storeBytes(acc []VecVirtual) {
 	q := make([]VecVirtual, d.vecs)
 	for v, x := range acc {
 		d.params = func(at int) VecVirtual {
+			if at == d.at.scale && d.scales != nil {
+				return d.scales[v]
+			}
 			p := d.YMM()
 			d.VMOVUPS(Mem{Base: d.args, Disp: at + 32*v}, p)
 			return p
