@@ -55,11 +55,8 @@ const (
 // winogradPays reports whether the transforms cost less than the multiplications they
 // save: with kernels of their own they always do.
 func winogradPays(tier Tier, spec ConvSpec, m, c int) bool {
-	return pickKernel("winogradF32", tier).tier != Generic && winogradFits(spec, m, c)
-}
-
-func winogradFits(spec ConvSpec, m, c int) bool {
-	return spec == ConvSpec{3, 3, 1, 1, 1, 1, 1} && m%winogradChannels == 0 && c%winogradChannels == 0
+	return pickKernel("winogradF32", tier).tier != Generic && spec == ConvSpec{3, 3, 1, 1, 1, 1, 1} &&
+		m%winogradChannels == 0 && c%winogradChannels == 0
 }
 
 // packWinogradF32 transforms the weights, in ONNX's order [m][c][3][3], each kernel g to G*g*transpose(G).
