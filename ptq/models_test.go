@@ -8,7 +8,7 @@ import (
 	"github.com/narrow-ml/narrow/onnx"
 )
 
-// sharedModels are trained networks, and what the default must reach on 100 test
+// sharedModels are trained networks, and what the default must reach on 200 test
 // inputs, calibrated on as many.
 var sharedModels = []struct {
 	name, data string
@@ -48,7 +48,7 @@ func TestSharedModels(t *testing.T) {
 	}
 	for _, m := range sharedModels {
 		t.Run(m.name, func(t *testing.T) {
-			g, calib, test := sharedModel(t, m.name, m.data, m.options, 100, 100)
+			g, calib, test := sharedModel(t, m.name, m.data, m.options, 100, 200)
 			want := outputs(t, g, test)
 			if got := ratio(want, outputs(t, mustQuantize(t, g, calib).Graph, test)); got < m.least {
 				t.Errorf("%.1f dB, want at least %g", got, m.least)
