@@ -9,7 +9,7 @@ import (
 )
 
 // sharedModels are trained networks, and what the default must reach on 200 test
-// inputs, calibrated on as many.
+// inputs, calibrated on 100.
 var sharedModels = []struct {
 	name, data string
 	least      float64 // SQNR in dB
