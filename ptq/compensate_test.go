@@ -29,7 +29,7 @@ func TestPatches(t *testing.T) {
 		w, b := weightsOf(conv), conv.Inputs[2].Node.Inputs[0].Const.F32()
 		sample, place, count := 0, 0, 0
 		for batch := range data.Batches(2) {
-			p.each(batch[0], func(x []float32) {
+			p.each(batch[0], 0, func(x []float32) {
 				for o := range 8 {
 					row := x[o/(8/groups)*p.row:][:p.row]
 					sum := float64(b[o])

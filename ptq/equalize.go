@@ -33,9 +33,8 @@ type ChannelRanges struct {
 }
 
 const (
-	equalizeInputs = 64  // how many inputs show the ranges of the channels: one of another kind among fewer costs decibels
-	equalizeRounds = 20  // at most
-	equalizeGain   = 0.7 // balancing must bring the noise of a pair under this share of what it was: the ranges are a sample
+	equalizeInputs = 64 // how many inputs show the ranges of the channels: one of another kind among fewer costs decibels
+	equalizeRounds = 20 // at most
 )
 
 // Equalize balances the ranges of the channels between neighbouring layers
@@ -142,6 +141,15 @@ type Scheme struct {
 	WeightBits, ActBits int
 }
 
+// worthBalancing returns the share of a pair's noise that balancing must bring it under. With a scale per
+// channel of weights only the activations gain, whose ranges are those of a sample.
+func (s Scheme) worthBalancing() float64 {
+	if s.PerChannel {
+		return 0.7
+	}
+	return 0.95
+}
+
 // balance equalizes a pair once, if that makes less noise, and reports whether it
 // did.
 func (p *pair) balance(scheme Scheme) bool {
@@ -155,7 +163,7 @@ func (p *pair) balance(scheme Scheme) bool {
 // bestFactors returns those of a's channels that make the least noise, nil if that is
 // hardly less than there is without.
 func (p *pair) bestFactors(scheme Scheme) []float64 {
-	least := p.noise(scheme) * equalizeGain
+	least := p.noise(scheme) * scheme.worthBalancing()
 	ranges := [][]float64{p.joined(p.b.input.max)}
 	if !scheme.PerChannel {
 		ranges = append(ranges, p.a.outRanges())

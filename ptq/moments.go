@@ -14,6 +14,7 @@ type moments struct {
 	input      *graph.Value // in the graph that is run
 	compensate bool         // whether products are needed
 	grid       asm.Grid[int32]
+	samples    int         // inputs seen
 	count      int         // places
 	sum        []float64   // of each element of a place
 	sumInt     []float64   // the same after rounding and clipping
@@ -55,11 +56,12 @@ func (m *moments) allocate() error {
 
 // add takes in a batch of inputs.
 func (m *moments) add(t *tensor.Tensor) {
-	m.each(t, func(x []float32) {
+	m.each(t, m.samples, func(x []float32) {
 		if m.block = append(m.block, x...); len(m.block) == cap(m.block) {
 			m.flush()
 		}
 	})
+	m.samples += t.Shape()[0]
 }
 
 // flush takes the places of the block into the sums.

@@ -51,8 +51,9 @@ func orDefault(v []int, n, def int) []int {
 }
 
 // each calls f with the elements that the weights of all groups meet, group after
-// group, at some places of every sample of t: always the same ones, spread evenly.
-func (p *patches) each(t *tensor.Tensor, f func(x []float32)) {
+// group, at some places of every sample of t: always the same ones, spread evenly, others for
+// every sample. first is the number of the first one.
+func (p *patches) each(t *tensor.Tensor, first int, f func(x []float32)) {
 	data, shape := t.F32(), t.Shape()
 	if len(p.kernel) == 0 {
 		for at := 0; at+p.row <= len(data); at += p.row {
@@ -73,7 +74,7 @@ func (p *patches) each(t *tensor.Tensor, f func(x []float32)) {
 	take := min(places, samplePositions)
 	for s := range shape[0] {
 		for k := range take {
-			place := (k*places + (s*7919)%places) / take % places // another offset for every sample
+			place := (k*places + (first+s)*7919%places) / take % places
 			p.window(window, space, out, place)
 			gather(x, data[s*perSample:(s+1)*perSample], tensor.Volume(space), window)
 			f(x)
