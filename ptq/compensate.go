@@ -12,11 +12,12 @@ import (
 const (
 	fewInputs     = 48 // how many inputs show the second moments, see inputsFor
 	manyInputs    = 256
-	maxMoments    = 4 << 20 // elements of the matrices that are held at once
-	maxRow        = 2048    // longest row that is compensated; beyond, the matrix is too large
-	damping       = 0.01    // added to the diagonal, as a share of its mean
-	sumError      = 1e-6    // relative error of sums in float32, added as well
-	maxDampings   = 12      // how often more is added until the covariance can be inverted
+	someProducts  = 110 << 20 // elements of products, times inputs: less than a tenth of a second
+	maxMoments    = 4 << 20   // elements of the matrices that are held at once
+	maxRow        = 2048      // longest row that is compensated; beyond, the matrix is too large
+	damping       = 0.01      // added to the diagonal, as a share of its mean
+	sumError      = 1e-6      // relative error of sums in float32, added as well
+	maxDampings   = 12        // how often more is added until the covariance can be inverted
 	descentSweeps = 4
 )
 
@@ -102,19 +103,25 @@ func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, da
 	})
 }
 
-// inputsFor returns how many inputs to look at. A convolution meets each at many places, so few
-// are enough, but for fewer than 8 bits, where a better estimate of the covariance shows.
+// inputsFor returns how many inputs to look at: as many as some work allows, between a few, which for 8-bit
+// weights of a convolution are enough, since they meet each input at many places, and many, which
+// is what fewer bits and matrices need.
 func inputsFor(nodes []*moments) int {
-	isConv := func(m *moments) bool { return len(m.kernel) > 0 }
-	if !slices.ContainsFunc(nodes, isConv) {
-		return manyInputs
-	}
+	work, convolutions := 0, 0
 	for _, m := range nodes {
-		if isConv(m) && weightsOf(m.node).scaling.Bits < 8 {
+		if len(m.kernel) == 0 {
+			continue
+		}
+		if weightsOf(m.node).scaling.Bits < 8 {
 			return manyInputs
 		}
+		convolutions++
+		work += m.groups * m.row * m.row
 	}
-	return fewInputs
+	if convolutions == 0 {
+		return manyInputs
+	}
+	return min(max(someProducts/work, fewInputs), manyInputs)
 }
 
 // addToBias adds to the bias of an affine node, if it has one.
