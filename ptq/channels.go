@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -86,12 +87,20 @@ func (s *channelStats) add(t *tensor.Tensor, channels int) {
 	s.count += float64(len(data) / channels)
 }
 
-// sideBySide calls f for i from 0 to n-1, in this order, by so many workers that take the next when they
+// workersFor returns the number of threads, that of the processors for 0.
+func workersFor(threads int) int {
+	if threads <= 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return threads
+}
+
+// sideBySide calls f for i from 0 to n-1, in this order, on workersFor(threads) workers that take the next when they
 // are done. It returns the first error; a panic becomes one, since nobody else could catch it.
-func sideBySide(workers, n int, f func(worker, i int) error) error {
+func sideBySide(threads, n int, f func(worker, i int) error) error {
 	var group errgroup.Group
 	var next atomic.Int64
-	for worker := range min(workers, n) {
+	for worker := range min(workersFor(threads), n) {
 		group.Go(func() (err error) {
 			defer func() {
 				if r := recover(); r != nil {

@@ -94,8 +94,8 @@ func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, da
 		return err
 	}
 	slices.SortStableFunc(nodes, func(a, b *moments) int { return b.size() - a.size() }) // no thread ends with a long one
-	rounders := make([]rounder, max(threads, 1))
-	return sideBySide(len(rounders), len(nodes), func(worker, i int) error {
+	rounders := make([]rounder, workersFor(threads))
+	return sideBySide(threads, len(nodes), func(worker, i int) error {
 		if err := nodes[i].round(&rounders[worker]); err != nil {
 			return nodeError(nodes[i].node, err)
 		}
@@ -107,7 +107,7 @@ func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, da
 // weights of a convolution are enough, since they meet each input at many places, and many, which
 // is what fewer bits and matrices need.
 func inputsFor(nodes []*moments) int {
-	work, convolutions := 0, 0
+	work := 0
 	for _, m := range nodes {
 		if len(m.kernel) == 0 {
 			continue
@@ -115,11 +115,10 @@ func inputsFor(nodes []*moments) int {
 		if weightsOf(m.node).scaling.Bits < 8 {
 			return manyInputs
 		}
-		convolutions++
 		work += m.groups * m.row * m.row
 	}
-	if convolutions == 0 {
-		return manyInputs
+	if work == 0 {
+		return manyInputs // matrices only
 	}
 	return min(max(someProducts/work, fewInputs), manyInputs)
 }

@@ -3,6 +3,7 @@ package ptq
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"testing"
 
 	"github.com/narrow-ml/narrow/graph"
@@ -94,5 +95,23 @@ func TestCompensationHelps(t *testing.T) {
 	}
 	if _, err := CompensateWeights(context.Background(), residualNet(), data, 1); err != nil {
 		t.Errorf("a graph without scaling nodes: %v", err)
+	}
+}
+
+// TestSideBySideThreads: 0 stands for all processors, not for none.
+func TestSideBySideThreads(t *testing.T) {
+	for _, threads := range []int{0, 1, 3, 100} {
+		var seen [7]atomic.Int32
+		if err := sideBySide(threads, len(seen), func(_, i int) error { seen[i].Add(1); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		for i := range seen {
+			if n := seen[i].Load(); n != 1 {
+				t.Errorf("%d threads: %d was done %d times", threads, i, n)
+			}
+		}
+		if err := sideBySide(threads, 1, func(int, int) error { panic("broken") }); err == nil {
+			t.Errorf("%d threads: a panic is no error", threads)
+		}
 	}
 }

@@ -122,7 +122,7 @@ func seeInputs(ctx context.Context, g *graph.Graph, layers []*layer, data datase
 		return nil
 	}
 	return sampleTensors(ctx, g, values, data, count, threads, func(batch []*tensor.Tensor) error {
-		return sideBySide(max(threads, 1), len(layers), func(_, i int) error {
+		return sideBySide(threads, len(layers), func(_, i int) error {
 			layers[i].input.add(batch[i], layers[i].inputs)
 			return nil
 		})

@@ -3,7 +3,6 @@ package ptq
 import (
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
 
 	"github.com/narrow-ml/narrow/graph"
@@ -39,9 +38,7 @@ func newConfig(options []Option) *config {
 	for _, o := range options {
 		o(c)
 	}
-	if c.threads <= 0 {
-		c.threads = runtime.GOMAXPROCS(0)
-	}
+	c.threads = workersFor(c.threads)
 	return c
 }
 

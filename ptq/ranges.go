@@ -3,7 +3,6 @@ package ptq
 import (
 	"fmt"
 	"math"
-	"runtime"
 
 	"github.com/narrow-ml/narrow/graph"
 )
@@ -43,7 +42,7 @@ func NormalizeActivations(g *graph.Graph, stats *Statistics, rule Clip, zeros Ze
 	}
 	groups := groupsOf(g)
 	levels := make([]Levels, len(groups))
-	err := sideBySide(runtime.GOMAXPROCS(0), len(groups), func(_, i int) (err error) {
+	err := sideBySide(0, len(groups), func(_, i int) (err error) {
 		groups[i].widen()
 		levels[i], err = groups[i].levels(g, stats, rule, zeros)
 		return err
