@@ -7,10 +7,6 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-
 	"github.com/narrow-ml/narrow/ptq"
 )
 
@@ -122,14 +118,11 @@ func channelsSVG(what string, before, after []float64) template.HTML {
 	if high < 2*low {
 		low, high = low/math.Sqrt2, high*math.Sqrt2
 	}
-	p := newPlot()
-	p.X.Padding = 4
-	p.Add(
-		&plotter.Line{XYs: curve(before, low), LineStyle: draw.LineStyle{Color: softColor, Width: 1.5, Dashes: []vg.Length{3, 3}}},
-		&plotter.Line{XYs: curve(after, low), LineStyle: draw.LineStyle{Color: accentColor, Width: 2}},
-	)
-	logAxis(p, low/1.1, high*1.1)
-	return drawing(p, channelsWidth, channelHeight, `class="channels"`,
+	d := &drawing{width: channelsWidth, height: channelHeight, left: 40, xLow: 0, xHigh: 1, yLow: low / 1.1, yHigh: high * 1.1, logarithmic: true}
+	d.powerAxis()
+	d.line(curve(before, low), "stroke:var(--soft);stroke-width:1.5;stroke-dasharray:3 3")
+	d.line(curve(after, low), "stroke:var(--accent);stroke-width:2")
+	return d.svg(`class="channels"`,
 		fmt.Sprintf("ranges of the channels of the %s: from %.3g to %.3g before, from %.3g to %.3g after", what, before[len(before)-1], before[0], after[len(after)-1], after[0]))
 }
 
@@ -143,15 +136,15 @@ func floorOf(sorted []float64) float64 {
 
 // curve returns the points of falling ranges, not all of them where there are many, over
 // the share of the channels that are wider.
-func curve(sorted []float64, low float64) plotter.XYs {
+func curve(sorted []float64, low float64) []point {
 	n := min(len(sorted), drawnChannels)
-	points := make(plotter.XYs, 0, n+1)
+	points := make([]point, 0, n+1)
 	for i := range n {
 		at := i * (len(sorted) - 1) / max(n-1, 1)
-		points = append(points, plotter.XY{X: float64(i) / float64(max(n-1, 1)), Y: math.Max(sorted[at], low)})
+		points = append(points, point{float64(i) / float64(max(n-1, 1)), math.Max(sorted[at], low)})
 	}
 	if n == 1 {
-		points = append(points, plotter.XY{X: 1, Y: points[0].Y})
+		points = append(points, point{1, points[0].y})
 	}
 	return points
 }

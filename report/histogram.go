@@ -5,10 +5,6 @@ import (
 	"html/template"
 	"math"
 
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-
 	"github.com/narrow-ml/narrow/ptq"
 )
 
@@ -30,29 +26,29 @@ func histogramSVG(h *ptq.Histogram, low, high float64) template.HTML {
 	if from == to {
 		return ""
 	}
-	kept, beyond := &plotter.Polygon{Color: accentColor}, &plotter.Polygon{Color: cutColor}
+	var kept, beyond []point
 	top, width := 0.0, (to-from)/histogramBars
 	for i, n := range rebin(h, from, to) {
 		if n == 0 {
 			continue
 		}
-		x, y := from+float64(i)*width, math.Log1p(n)
-		bars := kept
-		if middle := x + width/2; middle < low || middle > high {
-			bars = beyond
+		bar := point{from + float64(i)*width, math.Log1p(n)}
+		if middle := bar.x + width/2; middle < low || middle > high {
+			beyond = append(beyond, bar)
+		} else {
+			kept = append(kept, bar)
 		}
-		bars.XYs = append(bars.XYs, plotter.XYs{{X: x, Y: 0}, {X: x, Y: y}, {X: x + width, Y: y}, {X: x + width, Y: 0}})
-		top = math.Max(top, y)
+		top = math.Max(top, bar.y)
 	}
-	p := newPlot()
-	p.Add(kept, beyond)
+	d := &drawing{width: histogramWidth, height: histogramHeight, xLow: from, xHigh: to, yHigh: top}
+	d.bars(kept, width, "fill:var(--accent)")
+	d.bars(beyond, width, "fill:var(--cut)")
 	for _, v := range []float64{low, high} {
 		if v > from && v < to {
-			p.Add(&plotter.Line{XYs: plotter.XYs{{X: v, Y: 0}, {X: v, Y: top}}, LineStyle: draw.LineStyle{Color: cutColor, Width: 1.5, Dashes: []vg.Length{4, 3}}})
+			d.line([]point{{v, 0}, {v, top}}, "stroke:var(--cut);stroke-width:1.5;stroke-dasharray:4 3")
 		}
 	}
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = from, to, 0, top
-	return drawing(p, histogramWidth, histogramHeight, `class="histogram" preserveAspectRatio="none"`,
+	return d.svg(`class="histogram" preserveAspectRatio="none"`,
 		fmt.Sprintf("histogram from %.4g to %.4g, kept from %.4g to %.4g", from, to, math.Max(low, from), math.Min(high, to)))
 }
 
