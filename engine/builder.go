@@ -178,6 +178,8 @@ func dims(sample []int, o order) (h, w, c int, ok bool) {
 			return sample[1], sample[2], sample[0], true
 		case 1:
 			return 1, 1, sample[0], true
+		case 0:
+			return 1, 1, 1, true
 		}
 		return 0, 0, 0, false
 	}

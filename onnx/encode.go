@@ -23,7 +23,7 @@ func encodeTensor(t *tensor.Tensor) *onnxpb.Tensor {
 	case tensor.Uint4:
 		p.RawData = packNibbles(tensor.Data[tensor.UNibble](t))
 	default:
-		p.RawData = orEmpty(littleEndianBytes(t))
+		p.RawData = littleEndianBytes(t)
 	}
 	return p
 }

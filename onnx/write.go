@@ -99,7 +99,7 @@ func writeModel(w io.Writer, m *onnxpb.Model) error {
 		if err != nil {
 			return err
 		}
-		if raw != nil {
+		if len(raw) > 0 { // as proto.Size counts it
 			buf = protowire.AppendTag(buf, rawDataField, protowire.BytesType)
 			buf = protowire.AppendVarint(buf, uint64(len(raw)))
 		}

@@ -9,6 +9,8 @@ package op
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -74,6 +76,16 @@ func (t Type) Static() bool {
 
 // table holds every operator by domain and name.
 var table = map[[2]string]*Op{}
+
+// Names lists all operators, those of another domain with it before a point: "com.microsoft.QGemm".
+func Names() []string {
+	var names []string
+	for key := range table {
+		names = append(names, strings.TrimPrefix(key[0]+"."+key[1], "."))
+	}
+	slices.Sort(names)
+	return names
+}
 
 // Lookup returns the operator, or an error that wraps [ErrUnknown]. The
 // domains "" and "ai.onnx" are one.
