@@ -60,7 +60,7 @@ count-arm64: ## instructions in the inner loops for arm64: bench/results/arm64.m
 
 ARM64_CPUS = cortex-a53:neon neoverse-n1:dotprod max:i8mm
 
-test-arm64: ## kernel tests for arm64 under qemu-user, one processor for each tier; the command there and here
+test-arm64: ## kernel tests for arm64 under qemu-user, one processor for each set of features; the command there and here
 	cd asm/_gen && $(GO) test ./arm64
 	mkdir -p build
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -c -o build/asm.arm64.test ./asm
@@ -91,7 +91,7 @@ test-ort: build $(PYTHON) ## quantize real models and run them in ONNX Runtime
 BENCH ?= .
 BENCH_TIME ?= 50ms
 BENCH_COUNT ?= 6
-TIERS ?= avx2 avx512
+TIERS ?= avx2 avxvnni avx512
 
 test-networks: build $(PYTHON) ## networks of several kinds and random ones, in ONNX Runtime
 	$(PYTHON) test/networks/check.py build/narrow audio_opset11 mobilenetv3_opset11 vit_opset11 unet_opset17 detector_opset17
@@ -107,7 +107,7 @@ networks: ## train and export testdata/networks anew; PYTHON must have torch and
 bench-options: ## every option on the shared models: bench/results/options.md (minutes)
 	$(GO) run ./bench/options -shared $(NARROW_SHARED) -o bench/results/options.md
 
-bench: ## kernels: each tier against generic; BENCH chooses some by their names
+bench: ## kernels: each set of processor features against generic; BENCH chooses some by their names
 	mkdir -p build/bench
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCH_TIME) -count $(BENCH_COUNT) ./asm | tee build/bench/all.txt
 	for t in generic $(TIERS); do grep -e '^[a-z]*:' -e "/$$t[-/]" build/bench/all.txt | sed "s,/$$t,," > build/bench/$$t.txt; done

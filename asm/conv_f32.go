@@ -19,16 +19,16 @@ func PackConvF32(w, bias []float32, m, c int, spec ConvSpec) *ConvF32 {
 	return packConvF32(active, w, bias, m, c, spec)
 }
 
-// packConvF32 packs for the kernels of a tier.
-func packConvF32(tier Tier, w, bias []float32, m, c int, spec ConvSpec) *ConvF32 {
+// packConvF32 packs for the kernels that the features allow.
+func packConvF32(have Features, w, bias []float32, m, c int, spec ConvSpec) *ConvF32 {
 	if !spec.valid(m, c) || len(w) != m*c/spec.Groups*spec.KH*spec.KW || bias != nil && len(bias) != m {
 		panic(fmt.Sprintf("asm: convolution %+v of %d to %d channels with %d weights, %d biases", spec, c, m, len(w), len(bias)))
 	}
-	tiles := pick[tileSet]("tileF32", tier)
-	if winogradPays(tier, spec, m, c) {
-		return &ConvF32{spec: spec, m: m, c: c, winograd: packWinogradF32(w, bias, m, c, tiles, pick[winogradKernels]("winogradF32", tier))}
+	tiles := pick[tileSet]("tileF32", have)
+	if winogradPays(have, spec, m, c) {
+		return &ConvF32{spec: spec, m: m, c: c, winograd: packWinogradF32(w, bias, m, c, tiles, pick[winogradKernels]("winogradF32", have))}
 	}
-	return packDirectF32(w, bias, m, c, spec, tiles, pick[tileSet]("depthwiseF32", tier))
+	return packDirectF32(w, bias, m, c, spec, tiles, pick[tileSet]("depthwiseF32", have))
 }
 
 // packDirectF32 packs for the convolution as it is defined.

@@ -41,14 +41,14 @@ var convShapes = []convShape{
 }
 
 // BenchmarkConvF32 measures one thread's GOP/s (two operations for each
-// multiplication) on every shape and tier.
+// multiplication) on every shape and set of features.
 func BenchmarkConvF32(b *testing.B) {
 	for _, s := range convShapes {
 		b.Run(s.name, func(b *testing.B) {
 			for _, k := range kernels {
-				if k.op == "tileF32" && k.tier <= active {
-					b.Run(k.tier.String(), func(b *testing.B) {
-						benchConvF32(b, s, k.tier)
+				if k.op == "tileF32" && active.Has(k.needs) {
+					b.Run(k.needs.String(), func(b *testing.B) {
+						benchConvF32(b, s, k.needs)
 					})
 				}
 			}
@@ -56,10 +56,10 @@ func BenchmarkConvF32(b *testing.B) {
 	}
 }
 
-func benchConvF32(b *testing.B, s convShape, tier Tier) {
+func benchConvF32(b *testing.B, s convShape, have Features) {
 	h, w := (s.h-1)*s.spec.StrideH+s.spec.KH, (s.w-1)*s.spec.StrideW+s.spec.KW
 	weights := s.m * s.c / s.spec.Groups * s.spec.KH * s.spec.KW
-	f := packConvF32(tier, make([]float32, weights), make([]float32, s.m), s.m, s.c, s.spec)
+	f := packConvF32(have, make([]float32, weights), make([]float32, s.m), s.m, s.c, s.spec)
 	var src, dst []Image[float32]
 	for range s.batch {
 		src = append(src, Image[float32]{aligned[float32](h * w * s.c), h, w, s.c, w * s.c, s.c})

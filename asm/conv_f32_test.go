@@ -89,7 +89,7 @@ func forEachConvTier(t *testing.T, test func(t *testing.T, tiles, depthwise tile
 	forEachKernel(t, "tileF32", func(t *testing.T, tiles tileSet, _ int) {
 		for _, k := range kernels {
 			if k.op == "tileF32" && &k.fn.(tileSet)[0] == &tiles[0] {
-				test(t, tiles, pick[tileSet]("depthwiseF32", k.tier))
+				test(t, tiles, pick[tileSet]("depthwiseF32", k.needs))
 			}
 		}
 	})

@@ -151,7 +151,7 @@ func TestMathF32Accuracy(t *testing.T) {
 
 // TestMapF32SameBits checks that AVX2 and AVX-512 agree to the bit.
 func TestMapF32SameBits(t *testing.T) {
-	if active < AVX512 || active >= NEON {
+	if !active.Has(AVX512) {
 		t.Skip("needs AVX-512")
 	}
 	rng := rand.New(rand.NewPCG(5, 6))
@@ -241,10 +241,10 @@ func BenchmarkMapF32(b *testing.B) {
 		}
 	}
 	for _, k := range kernels {
-		if !ops[k.op] || k.tier > active || !sameArch(k.tier, active) {
+		if !ops[k.op] || !active.Has(k.needs) {
 			continue
 		}
-		b.Run(k.op+"/"+k.tier.String(), func(b *testing.B) {
+		b.Run(k.op+"/"+k.needs.String(), func(b *testing.B) {
 			b.SetBytes(int64(8 * len(x)))
 			r := newBestRate(b)
 			for b.Loop() {

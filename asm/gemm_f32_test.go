@@ -142,10 +142,10 @@ func BenchmarkSgemmF32(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	x, y, z := randomF32(rng, n*n), randomF32(rng, n*n), aligned[float32](n*n) // gonum skips zeros
 	for _, k := range kernels {
-		if k.op != "tileF32" || k.tier > active || !sameArch(k.tier, active) {
+		if k.op != "tileF32" || !active.Has(k.needs) {
 			continue
 		}
-		b.Run(k.tier.String(), func(b *testing.B) {
+		b.Run(k.needs.String(), func(b *testing.B) {
 			r := newBestRate(b)
 			for b.Loop() {
 				r.time(func() { sgemmF32(k.fn.(tileSet), false, false, n, n, n, 1, x, n, y, n, 0, z, n) })

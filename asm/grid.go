@@ -122,19 +122,19 @@ type gridKernels[Q Quantized] struct {
 
 // pickGridKernels returns those of Q, called name. width is "Wide" if Q has 16
 // bits.
-func pickGridKernels[Q Quantized](name, width string, limit Tier) gridKernels[Q] {
+func pickGridKernels[Q Quantized](name, width string, have Features) gridKernels[Q] {
 	return gridKernels[Q]{
-		pick[func([]Q, []float32, *gridParams)]("quantizeF32"+name, limit),
-		pick[func([]float32, []Q, *gridParams)]("dequantize"+name+"F32", limit),
-		pick[func([]float32, []float32, *gridParams)]("quantizeDequantize"+width+"F32", limit),
-		pick[func([]Q, []float32, *channelParams, int)]("quantizeChannelsF32"+name, limit),
-		pick[func([]float32, []Q, *channelParams, int)]("dequantizeChannels"+name+"F32", limit),
-		pick[func([]float32, []float32, *channelParams, int)]("quantizeDequantize"+width+"ChannelsF32", limit),
+		pick[func([]Q, []float32, *gridParams)]("quantizeF32"+name, have),
+		pick[func([]float32, []Q, *gridParams)]("dequantize"+name+"F32", have),
+		pick[func([]float32, []float32, *gridParams)]("quantizeDequantize"+width+"F32", have),
+		pick[func([]Q, []float32, *channelParams, int)]("quantizeChannelsF32"+name, have),
+		pick[func([]float32, []Q, *channelParams, int)]("dequantizeChannels"+name+"F32", have),
+		pick[func([]float32, []float32, *channelParams, int)]("quantizeDequantize"+width+"ChannelsF32", have),
 	}
 }
 
-// allGridKernels holds the kernels of every Q: the references, and the active
-// tier's.
+// allGridKernels holds the kernels of every Q: the references, and those
+// of the active features.
 type allGridKernels struct {
 	s8      gridKernels[int8]
 	u8      gridKernels[uint8]
@@ -146,14 +146,14 @@ type allGridKernels struct {
 
 var genericGrids, activeGrids = pickAllGridKernels(Generic), pickAllGridKernels(active)
 
-func pickAllGridKernels(limit Tier) *allGridKernels {
+func pickAllGridKernels(have Features) *allGridKernels {
 	k := &allGridKernels{
-		pickGridKernels[int8]("S8", "", limit),
-		pickGridKernels[uint8]("U8", "", limit),
-		pickGridKernels[int16]("S16", "Wide", limit),
-		pickGridKernels[uint16]("U16", "Wide", limit),
-		pickGridKernels[int32]("S32", "Wide", limit),
-		pickGridKernels[int32]("S32", "Wide", limit),
+		pickGridKernels[int8]("S8", "", have),
+		pickGridKernels[uint8]("U8", "", have),
+		pickGridKernels[int16]("S16", "Wide", have),
+		pickGridKernels[uint16]("U16", "Wide", have),
+		pickGridKernels[int32]("S32", "Wide", have),
+		pickGridKernels[int32]("S32", "Wide", have),
 	}
 	// The ends of a grid of 32 bits are no float32: of its two sweeps only
 	// dequantizing is the assembly's.

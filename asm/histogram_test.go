@@ -286,11 +286,11 @@ var benchSizes = []struct {
 // bytes, the bytes read and written for each element, and Gelem/s.
 func benchKernels(b *testing.B, op string, bytes int, prepare func(k kernel, n int) (run func())) {
 	for _, k := range kernels {
-		if k.op != op || k.tier > active || !sameArch(k.tier, active) {
+		if k.op != op || !active.Has(k.needs) {
 			continue
 		}
 		for _, size := range benchSizes {
-			b.Run(fmt.Sprintf("%s/%s", k.tier, size.name), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/%s", k.needs, size.name), func(b *testing.B) {
 				run := prepare(k, size.n)
 				run() // has the system give out the pages
 				b.SetBytes(int64(bytes * size.n))

@@ -33,13 +33,13 @@ var benchShapesS8 = []struct {
 func BenchmarkConvS8(b *testing.B) {
 	for _, s := range benchShapesS8 {
 		b.Run(s.name, func(b *testing.B) {
-			benchTiers(b, func(b *testing.B, tier Tier) {
+			benchTiers(b, func(b *testing.B, have Features) {
 				rng := rand.New(rand.NewPCG(1, 1))
 				h := (s.hw-1)*s.spec.StrideH + max(s.spec.KH, s.spec.KW)
 				c := convCaseS8{s.m, s.c, h, h, s.spec}
 				w, bias, src := c.random(b, rng)
 				f, err := packConvS8(widened(w), bias, 0, c.m, c.c, c.spec,
-					pick[*tileKernelS8]("convS8", tier), pick[*depthwiseKernelS8]("depthwiseS8", tier))
+					pick[*tileKernelS8]("convS8", have), pick[*depthwiseKernelS8]("depthwiseS8", have))
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -48,7 +48,7 @@ func BenchmarkConvS8(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				requantRows = pick[*requantKernels]("requantize", tier)
+				requantRows = pick[*requantKernels]("requantize", have)
 				defer func() { requantRows = pick[*requantKernels]("requantize", active) }()
 				rate := newBestRate(b)
 				for b.Loop() {
@@ -64,11 +64,10 @@ func BenchmarkConvS8(b *testing.B) {
 	}
 }
 
-func benchTiers(b *testing.B, bench func(b *testing.B, tier Tier)) {
-	for tier := Generic; tier <= active; tier++ {
-		if sameArch(tier, active) {
-			b.Run(tier.String(), func(b *testing.B) { bench(b, tier) })
-		}
+// benchTiers runs bench for each named set of features.
+func benchTiers(b *testing.B, bench func(b *testing.B, have Features)) {
+	for _, have := range runnable() {
+		b.Run(have.String(), func(b *testing.B) { bench(b, have) })
 	}
 }
 
@@ -101,10 +100,10 @@ func BenchmarkU8(b *testing.B) {
 		{"requantize shift", "requantize", requantize(ByShift)},
 	} {
 		for _, k := range kernels {
-			if k.op != c.op || k.tier > active || !sameArch(k.tier, active) {
+			if k.op != c.op || !active.Has(k.needs) {
 				continue
 			}
-			b.Run(c.name+"/"+k.tier.String(), func(b *testing.B) {
+			b.Run(c.name+"/"+k.needs.String(), func(b *testing.B) {
 				rate := newBestRate(b)
 				for b.Loop() {
 					rate.time(func() { c.run(k) })

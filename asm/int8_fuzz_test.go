@@ -27,12 +27,9 @@ func FuzzConvS8(f *testing.F) {
 		zero := uint8(rng.IntN(256))
 		want := naiveConvS8(cc, widened(weights), bias, zero, src)
 		requants := randomRequants(t, rng, cc.m)
-		for tier := Generic; tier <= active; tier++ {
-			if !sameArch(tier, active) {
-				continue
-			}
+		for _, have := range runnable() {
 			conv, err := packConvS8(widened(weights), bias, zero, cc.m, cc.c, spec,
-				pick[*tileKernelS8]("convS8", tier), pick[*depthwiseKernelS8]("depthwiseS8", tier))
+				pick[*tileKernelS8]("convS8", have), pick[*depthwiseKernelS8]("depthwiseS8", have))
 			if err != nil {
 				t.Fatal(err)
 			}

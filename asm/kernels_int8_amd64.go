@@ -5,9 +5,9 @@ package asm
 // int8AMD64 are the kernels of integer inference of this architecture.
 var int8AMD64 = []kernel{
 	{"convS8", AVX2, 0, &tilesS8AVX2},
-	{"convS8", AVX512, 0, &tilesS8AVX512},
+	{"convS8", AVX512VNNI, 0, &tilesS8AVX512},
 	{"depthwiseS8", AVX2, 0, &depthwiseS8AVX2},
-	{"depthwiseS8", AVX512, 0, &depthwiseS8AVX512},
+	{"depthwiseS8", AVX512VNNI, 0, &depthwiseS8AVX512},
 	{"requantize", AVX2, 0, &requantAVX2},
 	{"requantize", AVX512, 0, &requantKernels{requantFloatAVX512, requantMultiplierAVX512, requantShiftAVX512}},
 	{"addU8", AVX2, 0, addU8AVX2},

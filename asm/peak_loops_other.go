@@ -2,5 +2,5 @@
 
 package asm
 
-func peakFloat(Tier) (loop func(n int), operations int)   { return nil, 0 }
-func peakInteger(Tier) (loop func(n int), operations int) { return nil, 0 }
+func peakFloat(Features) (loop func(n int), operations int)   { return nil, 0 }
+func peakInteger(Features) (loop func(n int), operations int) { return nil, 0 }

@@ -54,8 +54,8 @@ const (
 
 // winogradPays reports whether the transforms cost less than the multiplications they
 // save: with kernels of their own they always do.
-func winogradPays(tier Tier, spec ConvSpec, m, c int) bool {
-	return pickKernel("winogradF32", tier).tier != Generic && spec == ConvSpec{3, 3, 1, 1, 1, 1, 1} &&
+func winogradPays(have Features, spec ConvSpec, m, c int) bool {
+	return pickKernel("winogradF32", have).needs != Generic && spec == ConvSpec{3, 3, 1, 1, 1, 1, 1} &&
 		m%winogradChannels == 0 && c%winogradChannels == 0
 }
 

@@ -24,11 +24,11 @@ func forEachWinograd(t *testing.T, test func(t *testing.T, tiles tileSet, k wino
 		if k.op != "winogradF32" {
 			continue
 		}
-		t.Run(k.tier.String(), func(t *testing.T) {
-			if k.tier > active || !sameArch(k.tier, active) {
+		t.Run(k.needs.String(), func(t *testing.T) {
+			if !active.Has(k.needs) {
 				t.Skipf("this processor or NARROW_CPU stops at %s", active)
 			}
-			test(t, pick[tileSet]("tileF32", k.tier), k.fn.(winogradKernels))
+			test(t, pick[tileSet]("tileF32", k.needs), k.fn.(winogradKernels))
 		})
 	}
 }

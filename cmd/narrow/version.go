@@ -14,7 +14,7 @@ func newVersion() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the version and the processor tier that kernels are chosen for",
+		Short: "Print the version and the processor features that kernels are chosen for",
 		Args:  exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := struct {

@@ -2,4 +2,4 @@
 
 package asm
 
-func detectTier() Tier { return Generic }
+func detect() Features { return Generic }
