@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/narrow-ml/narrow/internal/regular"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -57,7 +58,7 @@ func openNPY(path string) (*column, error) {
 		return nil, wrap(path, err)
 	}
 	f.Close()
-	return newColumn(path, h, func() (io.ReadCloser, error) { return os.Open(path) })
+	return newColumn(path, h, func() (io.ReadCloser, error) { return regular.Open(path) })
 }
 
 // namedColumn is an array of an archive.
@@ -68,7 +69,7 @@ type namedColumn struct {
 
 // openNPZ returns the arrays of a .npz archive in their order.
 func openNPZ(path string) ([]namedColumn, error) {
-	z, err := zip.OpenReader(path)
+	z, err := openZip(path)
 	if err != nil {
 		if os.IsNotExist(err) {
 			return nil, err
@@ -115,10 +116,36 @@ func openNPZEntry(path, name string, index int, f *zip.File) (*column, error) {
 	return newColumn(label, h, func() (io.ReadCloser, error) { return openEntry(path, index) })
 }
 
+// archive is a .npz file that is open.
+type archive struct {
+	*zip.Reader
+	file *os.File
+}
+
+func (a *archive) Close() error { return a.file.Close() }
+
+func openZip(path string) (*archive, error) {
+	f, err := regular.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	z, err := zip.NewReader(f, info.Size())
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &archive{z, f}, nil
+}
+
 // entry closes its archive with itself.
 type entry struct {
 	io.ReadCloser
-	archive *zip.ReadCloser
+	archive *archive
 }
 
 func (e entry) Close() error {
@@ -130,7 +157,7 @@ func (e entry) Close() error {
 }
 
 func openEntry(path string, index int) (io.ReadCloser, error) {
-	z, err := zip.OpenReader(path)
+	z, err := openZip(path)
 	if err != nil {
 		return nil, err
 	}

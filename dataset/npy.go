@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/narrow-ml/narrow/internal/regular"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -39,7 +40,7 @@ var (
 
 // openNPYHeader opens a .npy file and reads its header; the elements follow.
 func openNPYHeader(path string) (f *os.File, h npyHeader, err error) {
-	if f, err = os.Open(path); err != nil {
+	if f, err = regular.Open(path); err != nil {
 		return nil, h, err
 	}
 	info, err := f.Stat()

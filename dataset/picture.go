@@ -10,12 +10,12 @@ import (
 	_ "image/png"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/image/draw"
 
+	"github.com/narrow-ml/narrow/internal/regular"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -52,7 +52,7 @@ func openFolder(dir string, size pictureSize) (*column, error) {
 // openList takes the pictures that a text file names, one a line, relative to
 // the file's folder.
 func openList(list string, size pictureSize) (*column, error) {
-	f, err := os.Open(list)
+	f, err := regular.Open(list)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (p *pictureReader) Read(b []byte) (int, error) {
 // for, scales that bilinearly (averaging when it shrinks) and returns its
 // planes, 0..255.
 func readPicture(path string, size pictureSize) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

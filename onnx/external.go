@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/narrow-ml/narrow/internal/regular"
 	"github.com/narrow-ml/narrow/onnx/internal/onnxpb"
 )
 
@@ -22,9 +23,6 @@ func contents(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", f.Name())
 	}
 	if size := info.Size(); size >= mapThreshold && size == int64(int(size)) {
 		if b, err := mapFile(f, int(size)); err == nil {
@@ -83,6 +81,13 @@ func (r *reader) externalFile(location string) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
+	info, err := root.Stat(name) // before it is opened: that may wait
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", location, regular.ErrNot)
+	}
 	f, err := root.Open(name)
 	if err != nil {
 		return nil, err

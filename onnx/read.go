@@ -3,11 +3,11 @@ package onnx
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/internal/regular"
 	"github.com/narrow-ml/narrow/onnx/internal/onnxpb"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -15,7 +15,7 @@ import (
 // ReadFile reads a model and the data files it names. Weights may be views of
 // the mapped file: they must not be changed in place.
 func ReadFile(path string) (*graph.Graph, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}

@@ -4,11 +4,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"os"
 	"runtime"
 	"slices"
 	"unsafe"
 
+	"github.com/narrow-ml/narrow/internal/regular"
 	"github.com/narrow-ml/narrow/onnx/internal/onnxpb"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -48,7 +48,7 @@ func DataType(d tensor.DType) int64 { return int64(dataTypes[d]) }
 // ReadTensorFile reads a file that holds one tensor, as the conformance data
 // of ONNX has them, and returns the tensor and its name.
 func ReadTensorFile(path string) (*tensor.Tensor, string, error) {
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path)
 	if err != nil {
 		return nil, "", fmt.Errorf("onnx: %w", err)
 	}

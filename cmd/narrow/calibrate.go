@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/narrow-ml/narrow/internal/atomicfile"
+	"github.com/narrow-ml/narrow/internal/regular"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
 )
@@ -42,7 +43,7 @@ the result is the same, byte for byte, as from one run over all inputs.
 		},
 	}
 	f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)")
-	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the statistics file to write (`PATH`)")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the statistics file to write, - for standard output (`PATH`)")
 	cmd.Flags().StringVar(&f.checkpoint, "checkpoint", "", "keep what is gathered so far in this file, and go on from there if it exists (`PATH`)")
 	f.run.register(cmd)
 	return cmd
@@ -52,7 +53,7 @@ func (f *calibrateCommand) execute(cmd *cobra.Command, path string) error {
 	if err := f.run.check(); err != nil {
 		return err
 	}
-	if err := checkOutput(f.output, path); err != nil {
+	if err := checkOutputs([]string{f.output, f.checkpoint}, append(f.data.files(), path)...); err != nil {
 		return err
 	}
 	g, err := onnx.ReadFile(path)
@@ -74,7 +75,7 @@ func (f *calibrateCommand) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := atomicfile.Write(f.output, stats.Write); err != nil {
+	if err := writeOutput(cmd, f.output, stats.Write); err != nil {
 		return err
 	}
 	if f.checkpoint != "" {
@@ -82,7 +83,7 @@ func (f *calibrateCommand) execute(cmd *cobra.Command, path string) error {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d tensors, %d inputs\n", f.output, len(stats.Tensors), stats.Inputs)
+	_, err = fmt.Fprintf(messages(cmd, f.output), "%s: %d tensors, %d inputs\n", f.output, len(stats.Tensors), stats.Inputs)
 	return err
 }
 
@@ -100,7 +101,7 @@ func (f *calibrateCommand) resume() (*ptq.Statistics, func(*ptq.Statistics) erro
 }
 
 func readStatistics(path string) (*ptq.Statistics, error) {
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -122,14 +123,17 @@ func newMerge() *cobra.Command {
 			if err := required(cmd, "output"); err != nil {
 				return err
 			}
+			if err := checkOutputs([]string{output}, args...); err != nil {
+				return err
+			}
 			total, err := mergeFiles(args)
 			if err != nil {
 				return err
 			}
-			return atomicfile.Write(output, total.Write)
+			return writeOutput(cmd, output, total.Write)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "the statistics file to write (`PATH`)")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "the statistics file to write, - for standard output (`PATH`)")
 	return cmd
 }
 
@@ -164,6 +168,9 @@ func newRanges() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			if err := checkOutputs([]string{output}, args...); err != nil {
+				return err
+			}
 			s, err := readStatistics(args[0])
 			if err != nil {
 				return err
@@ -180,7 +187,7 @@ func newRanges() *cobra.Command {
 			if output == "" {
 				return write(cmd.OutOrStdout())
 			}
-			return atomicfile.Write(output, write)
+			return writeOutput(cmd, output, write)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "the file to write; standard output if not given (`PATH`)")

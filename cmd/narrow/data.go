@@ -73,6 +73,18 @@ func (d *dataFlags) options() ([]dataset.Option, error) {
 	return append(opts, dataset.PictureSize(height, width)), nil
 }
 
+// files returns the paths of the data, without the names of the inputs they are for.
+func (d *dataFlags) files() []string {
+	var all []string
+	for _, path := range d.paths {
+		all = append(all, path)
+		if _, rest, named := strings.Cut(path, "="); named {
+			all = append(all, rest)
+		}
+	}
+	return all
+}
+
 // open opens the data for the inputs of g.
 func (d *dataFlags) open(g *graph.Graph) (*dataset.Set, error) {
 	opts, err := d.options()

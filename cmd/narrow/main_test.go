@@ -388,3 +388,29 @@ func TestParseNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestRunWithoutBatchAxis runs a network for one input that gives a scalar and a list along time: what each input
+// gives stands behind what those before gave.
+func TestRunWithoutBatchAxis(t *testing.T) {
+	f := newFiles(t)
+	fixed := func(shape ...int) op.Type { return op.Type{DType: tensor.Float32, Shape: shape, Known: true} }
+	g := &graph.Graph{Opset: map[string]int{"": 17}}
+	x := &graph.Value{Name: "x", Type: fixed(1, 2, 6, 5)}
+	g.Inputs = []*graph.Value{x}
+	time := g.New("time", "Transpose", op.Attrs{"perm": []int64{3, 0, 1, 2}}, x)
+	sum := g.New("sum", "ReduceMax", op.Attrs{"keepdims": int64(0)}, x)
+	time.Type, sum.Type = fixed(5, 1, 2, 6), fixed()
+	g.Outputs = []*graph.Value{time, sum}
+	if err := onnx.WriteFile(f.path("time.onnx"), g); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, "run", f.path("time.onnx"), "--input", f.path("x.npy"), "-o", f.path("y.npz"))
+	got, err := dataset.OpenFor([]dataset.Input{{Name: "time"}}, []string{f.path("y.npz")})
+	if err != nil || got.Len() != 40*5 {
+		t.Errorf("%d rows of time, error %v", got.Len(), err)
+	}
+	got, err = dataset.OpenFor([]dataset.Input{{Name: "sum"}}, []string{f.path("y.npz")})
+	if err != nil || got.Len() != 40 {
+		t.Errorf("%d scalars, error %v", got.Len(), err)
+	}
+}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
 )
@@ -66,7 +65,7 @@ see are enough.
 	}
 	cmd.Flags().StringVar(&f.stats, "stats", "", "take the ranges from this file of narrow calibrate; without --calib, weights are then rounded to nearest (`PATH`)")
 	f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)")
-	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write (`PATH`)")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write, - for standard output (`PATH`)")
 	cmd.Flags().StringVar(&f.report, "report", "", "also write a report for people: an HTML file (`PATH`)")
 	cmd.Flags().AddFlagSet(f.options.flags())
 	f.run.register(cmd)
@@ -83,16 +82,11 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkOutput(f.output, path); err != nil {
-		return err
-	}
 	if f.report != "" && len(f.data.paths) == 0 {
 		return usagef("--report needs --calib: it shows what the network does on inputs")
 	}
-	if f.report != "" {
-		if err := checkOutput(f.report, path); err != nil {
-			return err
-		}
+	if err := checkOutputs([]string{f.output, f.report}, append(f.data.files(), path, f.stats)...); err != nil {
+		return err
 	}
 	g, err := onnx.ReadFile(path)
 	if err != nil {
@@ -121,7 +115,7 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := onnx.WriteFile(f.output, q.Graph); err != nil {
+	if err := writeNetwork(cmd, f.output, q.Graph); err != nil {
 		return err
 	}
 	r := quantizeResult{f.output, q.Nodes, len(q.Float), time.Since(start).Seconds(), peakRSS()}
@@ -130,26 +124,19 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 			return fmt.Errorf("%s: report: %w", path, err)
 		}
 	}
+	w := messages(cmd, f.output, f.report)
 	if f.json {
-		return printJSON(cmd.OutOrStdout(), r)
+		return printJSON(w, r)
 	}
-	return printQuantized(cmd.OutOrStdout(), path, r, q)
+	return printQuantized(w, path, r, q)
 }
 
-// checkOutput fails early for what would fail after the work is done.
-func checkOutput(output, model string) error {
-	info, err := os.Stat(filepath.Dir(output))
-	if err != nil || !info.IsDir() {
-		return fmt.Errorf("%s: the folder %s does not exist: create it, or choose another -o", output, filepath.Dir(output))
+// writeNetwork writes a network to a file, with its weights beside it if they are large, or whole to standard output.
+func writeNetwork(cmd *cobra.Command, path string, g *graph.Graph) error {
+	if path != stdoutPath {
+		return onnx.WriteFile(path, g)
 	}
-	from, err := os.Stat(model)
-	if err != nil {
-		return err
-	}
-	if to, err := os.Stat(output); err == nil && os.SameFile(from, to) {
-		return fmt.Errorf("%s: the output would replace the model: choose another -o", output)
-	}
-	return nil
+	return writeOutput(cmd, path, func(w io.Writer) error { return onnx.Write(w, g) })
 }
 
 func printQuantized(w io.Writer, path string, r quantizeResult, q *ptq.Result) error {

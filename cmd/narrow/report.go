@@ -16,7 +16,6 @@ import (
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
-	"github.com/narrow-ml/narrow/internal/atomicfile"
 	"github.com/narrow-ml/narrow/ptq"
 	"github.com/narrow-ml/narrow/report"
 )
@@ -90,7 +89,7 @@ func (f *quantizeFlags) writeReport(cmd *cobra.Command, path string, g *graph.Gr
 	if err := f.tryOthers(cmd, g, calib, sample, &p); err != nil {
 		return err
 	}
-	return atomicfile.Write(f.report, func(w io.Writer) error { return report.WriteHTML(w, p) })
+	return writeOutput(cmd, f.report, func(w io.Writer) error { return report.WriteHTML(w, p) })
 }
 
 // tryOthers fills in what the pipeline's steps and other choices give.

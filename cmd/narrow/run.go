@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,7 +33,8 @@ func newRun() *cobra.Command {
 		Use:   "run MODEL.onnx --input X.npy -o Y.npy",
 		Short: "Run a network on data and write its outputs",
 		Long: `Runs a network (fp32, or quantized by any tool) and writes what it gives for all inputs: its output as a .npy array,
-or all its outputs, under their names, as a .npz archive.
+or all its outputs, under their names, as a .npz archive. What an output holds for later inputs stands behind what it
+holds for earlier ones, along axis 0.
 
 ` + dataHelp,
 		Example: `  narrow run int8.onnx --input x.npy --scale 1/255 -o scores.npy
@@ -48,7 +48,7 @@ or all its outputs, under their names, as a .npz archive.
 		},
 	}
 	f.data.register(cmd, "input", "inputs to run; may be repeated (`PATH`)")
-	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write: .npy for one output, .npz for all (`PATH`)")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write: .npy for one output, .npz for all, - for one on standard output (`PATH`)")
 	cmd.Flags().StringVar(&f.name, "output-name", "", "write this output only (`NAME`)")
 	f.run.register(cmd)
 	f.run.registerEngine(cmd)
@@ -57,6 +57,9 @@ or all its outputs, under their names, as a .npz archive.
 
 func (f *runCommand) execute(cmd *cobra.Command, path string) error {
 	if err := f.run.check(); err != nil {
+		return err
+	}
+	if err := checkOutputs([]string{f.output}, append(f.data.files(), path)...); err != nil {
 		return err
 	}
 	g, err := onnx.ReadFile(path)
@@ -81,15 +84,19 @@ func (f *runCommand) execute(cmd *cobra.Command, path string) error {
 	}
 	bar := newProgress(cmd.ErrOrStderr(), false, source.Len(), "running")
 	defer bar.Finish()
-	run := func() error {
-		return runInto(cmd.Context(), arrays, net, source, f.run.batch, func(n int) { bar.Add(n) })
+	remove, err := scratch(arrays, f.output)
+	defer remove()
+	if err != nil {
+		return err
 	}
-	return atomicfile.Write(f.output, func(w io.Writer) error {
+	if err := runInto(cmd.Context(), arrays, net, source, f.run.batch, func(n int) { bar.Add(n) }); err != nil {
+		return err
+	}
+	return writeOutput(cmd, f.output, func(w io.Writer) error {
 		if f.archive() {
-			return writeArchive(w, filepath.Dir(f.output), arrays, run)
+			return writeArchive(w, arrays)
 		}
-		arrays[0].w = w
-		return run()
+		return arrays[0].write(w)
 	})
 }
 
@@ -115,16 +122,35 @@ func (f *runCommand) arrays(g *graph.Graph) ([]*outputArray, error) {
 	return all, nil
 }
 
-// outputArray is one of a network's outputs, on its way into a .npy array.
+// outputArray is one of a network's outputs, on its way into a .npy array. How many rows it gets is known at the end
+// only, so its elements wait in a file.
 type outputArray struct {
 	name  string
 	index int
-	w     io.Writer
-	first *tensor.Tensor // the first batch of it
+	file  *os.File
+	dtype tensor.DType
+	shape []int // of what is there so far
 }
 
-// runInto runs net over source and writes the outputs of every batch, one after
-// the other.
+// scratch gives the arrays their files; remove takes them away.
+func scratch(arrays []*outputArray, output string) (remove func(), err error) {
+	var all []func()
+	remove = func() {
+		for _, f := range all {
+			f()
+		}
+	}
+	for _, a := range arrays {
+		f, close, err := atomicfile.Scratch(output)
+		if err != nil {
+			return remove, err
+		}
+		a.file, all = f, append(all, close)
+	}
+	return remove, nil
+}
+
+// runInto runs net over source and puts the outputs of every batch behind those before.
 func runInto(ctx context.Context, arrays []*outputArray, net *engine.Net, source dataset.Source, batch int, progress func(int)) error {
 	for inputs, err := range source.Batches(batch) {
 		if err != nil {
@@ -134,63 +160,53 @@ func runInto(ctx context.Context, arrays []*outputArray, net *engine.Net, source
 		if err != nil {
 			return err
 		}
-		n := inputs[0].Shape()[0]
 		for _, a := range arrays {
-			if err := a.add(outputs[a.index], n, source.Len()); err != nil {
+			if err := a.add(outputs[a.index]); err != nil {
 				return fmt.Errorf("output %q: %w", a.name, err)
 			}
 		}
-		progress(n)
+		progress(inputs[0].Shape()[0])
 	}
 	return nil
 }
 
-// add writes the output for n of all inputs.
-func (a *outputArray) add(y *tensor.Tensor, n, all int) error {
-	if y.Rank() == 0 || y.Shape()[0] != n {
-		return fmt.Errorf("it has shape %v for %d inputs, no batch axis: run one input at a time (--limit 1)", y.Shape(), n)
+// add puts what a run gave behind what is there, along axis 0; a scalar becomes one row.
+func (a *outputArray) add(y *tensor.Tensor) error {
+	shape := y.Shape()
+	if len(shape) == 0 {
+		shape = []int{1}
 	}
-	if a.first == nil {
-		a.first = y
-		if err := dataset.WriteNPYHeader(a.w, y.DType(), append([]int{all}, y.Shape()[1:]...)...); err != nil {
-			return err
-		}
+	if a.shape == nil {
+		a.dtype, a.shape = y.DType(), append([]int{0}, shape[1:]...)
 	}
-	if !slices.Equal(y.Shape()[1:], a.first.Shape()[1:]) {
-		return fmt.Errorf("its shape changes from %v to %v between inputs", a.first.Shape(), y.Shape())
+	if !slices.Equal(shape[1:], a.shape[1:]) {
+		return fmt.Errorf("its shape changes from %v to %v between inputs: run those of one shape at a time", a.shape[1:], shape[1:])
 	}
-	return dataset.WriteNPYData(a.w, y)
+	a.shape[0] += shape[0]
+	return dataset.WriteNPYData(a.file, y)
 }
 
-// writeArchive writes the arrays that run makes as a .npz archive. They grow side by side and an archive holds
-// them one after the other, so they are files in the given folder until the end.
-func writeArchive(w io.Writer, folder string, arrays []*outputArray, run func() error) error {
-	dir, err := os.MkdirTemp(folder, ".narrow-run-*")
-	if err != nil {
+// write writes the whole array.
+func (a *outputArray) write(w io.Writer) error {
+	if err := dataset.WriteNPYHeader(w, a.dtype, a.shape...); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	files := make([]*os.File, len(arrays))
-	for i, a := range arrays {
-		if files[i], err = os.Create(filepath.Join(dir, strconv.Itoa(i))); err != nil {
-			return err
-		}
-		defer files[i].Close()
-		a.w = files[i]
-	}
-	if err := run(); err != nil {
+	if _, err := a.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
+	_, err := io.Copy(w, a.file)
+	return err
+}
+
+// writeArchive writes the arrays as a .npz archive.
+func writeArchive(w io.Writer, arrays []*outputArray) error {
 	z := zip.NewWriter(w)
-	for i, a := range arrays {
+	for _, a := range arrays {
 		entry, err := z.CreateHeader(&zip.FileHeader{Name: a.name + ".npy", Method: zip.Store})
 		if err != nil {
 			return err
 		}
-		if _, err := files[i].Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		if _, err := io.Copy(entry, files[i]); err != nil {
+		if err := a.write(entry); err != nil {
 			return err
 		}
 	}
