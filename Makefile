@@ -87,6 +87,7 @@ test-ort: build $(PYTHON) ## quantize real models and run them in ONNX Runtime
 	$(PYTHON) test/ort/check.py build/narrow $(NARROW_SHARED)
 	$(PYTHON) test/ort/integers.py build/narrow $(NARROW_SHARED)
 	NARROW_PYTHON=$(abspath $(PYTHON)) $(GO) test -run ONNXRuntime ./graph/op
+	NARROW_PYTHON=$(abspath $(PYTHON)) $(GO) test -run Pillow ./dataset
 
 BENCH ?= .
 BENCH_TIME ?= 50ms

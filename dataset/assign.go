@@ -2,19 +2,59 @@ package dataset
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
 
+// isArchive reports whether a file holds arrays by name.
+func isArchive(path string) bool {
+	ext := strings.ToLower(filepath.Ext(path))
+	return ext == ".npz" || ext == ".safetensors"
+}
+
+func openArchive(path string) ([]namedColumn, error) {
+	if strings.EqualFold(filepath.Ext(path), ".npz") {
+		return openNPZ(path)
+	}
+	return openSafetensors(path)
+}
+
+// expanded returns the paths that patterns stand for, in the order of their names: NAME=a*.npy is NAME=a1.npy and so on.
+// What is no pattern, or the name of a file, stays as it is.
+func expanded(inputs []Input, paths []string) ([]string, error) {
+	var all []string
+	for _, path := range paths {
+		_, pattern := inputNamed(inputs, path)
+		_, err := os.Stat(pattern)
+		if err == nil || !strings.ContainsAny(pattern, "*?[") {
+			all = append(all, path)
+			continue
+		}
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			return nil, fmt.Errorf("%s: %w: no file is named like that", path, ErrEmpty)
+		}
+		for _, f := range found {
+			all = append(all, strings.TrimSuffix(path, pattern)+f)
+		}
+	}
+	return all, nil
+}
+
 // assign gives each path's columns to the input they are for.
-func assign(inputs []Input, paths []string, size [2]int) ([][]*column, error) {
+func assign(inputs []Input, paths []string, c *config) ([][]*column, error) {
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("dataset: %w: no file given", ErrEmpty)
+	}
+	paths, err := expanded(inputs, paths)
+	if err != nil {
+		return nil, err
 	}
 	parts := make([][]*column, len(inputs))
 	for k, path := range paths {
 		i, rest := inputNamed(inputs, path)
-		if i < 0 && strings.EqualFold(filepath.Ext(path), ".npz") {
+		if i < 0 && isArchive(path) {
 			if err := assignArchive(inputs, parts, path); err != nil {
 				return nil, err
 			}
@@ -29,7 +69,7 @@ func assign(inputs []Input, paths []string, size [2]int) ([][]*column, error) {
 				i = k
 			}
 		}
-		col, err := openOne(rest, inputs[i], size)
+		col, err := openOne(rest, inputs[i], c)
 		if err != nil {
 			return nil, err
 		}
@@ -62,11 +102,11 @@ func names(inputs []Input) string {
 }
 
 // openOne opens a path that belongs to one input.
-func openOne(path string, in Input, size [2]int) (*column, error) {
-	if !strings.EqualFold(filepath.Ext(path), ".npz") {
-		return openPlain(path, sizeFor(in, size))
+func openOne(path string, in Input, c *config) (*column, error) {
+	if !isArchive(path) {
+		return openPlain(path, c.formFor(in))
 	}
-	arrays, err := openNPZ(path)
+	arrays, err := openArchive(path)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +131,7 @@ func pick(path string, arrays []namedColumn, in Input) (*column, error) {
 // assignArchive takes the arrays of an archive by the inputs' names, or the
 // only array for the only input.
 func assignArchive(inputs []Input, parts [][]*column, path string) error {
-	arrays, err := openNPZ(path)
+	arrays, err := openArchive(path)
 	if err != nil {
 		return err
 	}
@@ -109,20 +149,42 @@ func assignArchive(inputs []Input, parts [][]*column, path string) error {
 	return nil
 }
 
-// sizeFor returns what pictures must be brought to for an input; what is not
-// known is 0.
-func sizeFor(in Input, size [2]int) pictureSize {
-	if in.Shape == nil {
-		return pictureSize{3, size[0], size[1]}
+// formFor returns what pictures must be brought to for an input; what is not known is 0.
+func (c *config) formFor(in Input) pictureForm {
+	form := pictureForm{prep: c.prep, skipCorrupt: c.skipCorrupt, skipped: &c.skipped}
+	form.last = in.channelsLast(c.prep.Layout)
+	form.c, form.h, form.w = in.Picture(c.prep.Layout)
+	if form.c < 0 {
+		form.c = 3
 	}
-	if len(in.Shape) != 4 {
-		return pictureSize{}
+	if form.h < 0 {
+		form.h = c.size[0]
 	}
-	known := func(d, otherwise int) int {
-		if d >= 0 {
-			return d
-		}
-		return otherwise
+	if form.w < 0 {
+		form.w = c.size[1]
 	}
-	return pictureSize{known(in.Shape[1], 3), known(in.Shape[2], size[0]), known(in.Shape[3], size[1])}
+	return form
+}
+
+// channelsLast reports whether a picture's channels are on the last axis.
+func (in Input) channelsLast(layout Layout) bool {
+	if layout != "" || len(in.Shape) != 4 {
+		return layout == NHWC
+	}
+	isChannels := func(d int) bool { return d == 1 || d == 3 }
+	return isChannels(in.Shape[3]) && !isChannels(in.Shape[1])
+}
+
+// Picture returns the channels, height and width of an input that takes pictures, negative where they are free, zeros if it
+// takes none. The layout is what its shape shows unless one is given.
+func (in Input) Picture(layout Layout) (c, h, w int) {
+	switch {
+	case in.Shape == nil:
+		return -1, -1, -1
+	case len(in.Shape) != 4:
+		return 0, 0, 0
+	case in.channelsLast(layout):
+		return in.Shape[3], in.Shape[1], in.Shape[2]
+	}
+	return in.Shape[1], in.Shape[2], in.Shape[3]
 }

@@ -174,22 +174,22 @@ func openEntry(path string, index int) (io.ReadCloser, error) {
 }
 
 // openPlain returns the one array or the pictures of a path that is no archive.
-func openPlain(path string, size pictureSize) (*column, error) {
+func openPlain(path string, form pictureForm) (*column, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	switch ext := strings.ToLower(filepath.Ext(path)); {
 	case info.IsDir():
-		return openFolder(path, size)
+		return openFolder(path, form)
 	case ext == ".txt":
-		return openList(path, size)
+		return openList(path, form)
 	case isPicture(path):
-		return openPictures(path, []string{path}, size)
+		return openPictures(path, []string{path}, form)
 	case ext == ".npy":
 		return openNPY(path)
 	}
-	return nil, fmt.Errorf("%s: %w: it is none of .npy, .npz, .png, .jpg, a .txt list of pictures or a folder of pictures", path, ErrFormat)
+	return nil, fmt.Errorf("%s: %w: it is none of .npy, .npz, .safetensors, a picture (%s), a .txt list of pictures or a folder of them", path, ErrFormat, strings.Join(pictureEndings, " "))
 }
 
 // concat returns the rows of all parts, one part after the other.

@@ -8,23 +8,26 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
-// affine is the preprocessing x := (x*scale - mean)/std, channel by channel.
-type affine struct {
-	scale     float32
-	mean, std []float32 // one for each channel (axis 1 of the batch), or one for all
-}
-
-// check reports what does not fit rows of the given shape.
-func (a affine) check(shape []int) error {
-	for _, p := range []struct {
-		name   string
-		values []float32
-	}{{"mean", a.mean}, {"std", a.std}} {
-		if n := len(p.values); n > 1 && (len(shape) == 0 || shape[0] != n) {
-			return fmt.Errorf("%w: %d values of %s for inputs of shape %v: give one, or one for each channel", ErrShape, n, p.name, shape)
+// axisOf returns the axis of a row's shape that mean and std have a value for each index of: -1 if they have
+// one for all.
+func (p Preparation) axisOf(shape []int) (int, error) {
+	n := max(len(p.Mean), len(p.Std))
+	for _, values := range [][]float32{p.Mean, p.Std} {
+		if len(values) > 1 && len(values) != n {
+			return 0, fmt.Errorf("%w: %d values of mean and %d of std: give as many of each, or one", ErrShape, len(p.Mean), len(p.Std))
 		}
 	}
-	return nil
+	if n <= 1 {
+		return -1, nil
+	}
+	first, last := p.Layout != NHWC, p.Layout != NCHW
+	switch {
+	case len(shape) > 0 && first && shape[0] == n:
+		return 0, nil
+	case len(shape) > 0 && last && shape[len(shape)-1] == n:
+		return len(shape) - 1, nil
+	}
+	return 0, fmt.Errorf("%w: %d values of mean or std for inputs of shape %v: give one, or one for each channel", ErrShape, n, shape)
 }
 
 func channelValue(values []float32, c int, missing float32) float32 {
@@ -37,46 +40,61 @@ func channelValue(values []float32, c int, missing float32) float32 {
 	return values[c]
 }
 
-// apply converts one row. perChannel is the number of elements a channel has.
-// It returns the index of the first element that is not finite, or -1.
-func (a affine) apply(dst []float32, raw []byte, dtype tensor.DType, perChannel int) int {
+// converter returns what is done to the values of channel c.
+func (p Preparation) converter(c int) func(float32) float32 {
+	mean, std := channelValue(p.Mean, c, 0), channelValue(p.Std, c, 1)
+	// Explicit conversions: a fused multiply-add would differ between machines.
+	return func(v float32) float32 { return (float32(v*p.Scale) - mean) / std }
+}
+
+// apply converts one row of the given shape. It returns the index of the first element that is not finite, or -1.
+func (p Preparation) apply(dst []float32, raw []byte, dtype tensor.DType, shape []int) int {
+	axis, _ := p.axisOf(shape) // was checked when the data was opened
 	size := dtype.Size()
-	for c := 0; c*perChannel < len(dst); c++ {
-		mean, std := channelValue(a.mean, c, 0), channelValue(a.std, c, 1)
-		// Explicit conversions: a fused multiply-add would differ between machines.
-		convert := func(v float32) float32 { return (float32(v*a.scale) - mean) / std }
-		out := dst[c*perChannel : (c+1)*perChannel]
-		in := raw[c*perChannel*size : (c+1)*perChannel*size]
-		if i := convertAll(out, in, dtype, convert); i >= 0 {
-			return c*perChannel + i
+	switch {
+	case axis < 0:
+		return convertAll(dst, raw, dtype, 1, p.converter(0))
+	case axis == 0:
+		each := len(dst) / shape[0]
+		for c := range shape[0] {
+			if i := convertAll(dst[c*each:(c+1)*each], raw[c*each*size:], dtype, 1, p.converter(c)); i >= 0 {
+				return c*each + i
+			}
+		}
+		return -1
+	}
+	n := shape[axis]
+	for c := range n {
+		if i := convertAll(dst[c:], raw[c*size:], dtype, n, p.converter(c)); i >= 0 {
+			return c + i
 		}
 	}
 	return -1
 }
 
-// convertAll converts little-endian elements to float32 through f and returns
-// the index of the first that is not finite before or after it, or -1.
-func convertAll(dst []float32, raw []byte, dtype tensor.DType, f func(float32) float32) int {
+// convertAll converts every stride-th of the little-endian elements to float32 through f and returns
+// the index of the first that is not finite afterwards, or -1.
+func convertAll(dst []float32, raw []byte, dtype tensor.DType, stride int, f func(float32) float32) int {
 	switch dtype {
 	case tensor.Uint8, tensor.Bool:
 		var table [256]float32
 		for i := range table {
 			table[i] = f(float32(i))
 		}
-		for i := range dst {
+		for i := 0; i < len(dst); i += stride {
 			dst[i] = table[raw[i]]
 		}
 	case tensor.Float32:
-		for i := range dst {
+		for i := 0; i < len(dst); i += stride {
 			dst[i] = f(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])))
 		}
 	default:
-		for i := range dst {
+		for i := 0; i < len(dst); i += stride {
 			dst[i] = f(float32(element(raw, dtype, i)))
 		}
 	}
-	for i, v := range dst {
-		if v-v != 0 { // NaN or an infinity
+	for i := 0; i < len(dst); i += stride {
+		if v := dst[i]; v-v != 0 { // NaN or an infinity
 			return i
 		}
 	}

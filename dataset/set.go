@@ -14,7 +14,8 @@ import (
 type Set struct {
 	columns []*column
 	inputs  []Input // what the network takes, one for each column
-	norm    affine
+	prep    Preparation
+	skipped []string // files that were left out, and why
 	rows    int
 	total   int // rows before First
 	batch   int // the batch that the network is fixed to, or 0
@@ -28,19 +29,28 @@ type Input struct {
 }
 
 type config struct {
-	norm  affine
-	first int
-	size  [2]int
+	prep        Preparation
+	first       int
+	size        [2]int
+	skipCorrupt bool
+	skipped     []string
 }
 
 // Option changes how data is read.
 type Option func(*config)
 
 // Normalize makes every value (x*scale - mean)/std. Mean and std have one
-// value for each channel (axis 1 of a batch), one for all, or none.
+// value for each channel, one for all, or none.
 func Normalize(scale float32, mean, std []float32) Option {
-	return func(c *config) { c.norm = affine{scale, mean, std} }
+	return func(c *config) { c.prep.Scale, c.prep.Mean, c.prep.Std = scale, mean, std }
 }
+
+// Prepare sets everything that is done to inputs, [Normalize] included.
+func Prepare(p Preparation) Option { return func(c *config) { c.prep = p } }
+
+// SkipCorrupt leaves out pictures that cannot be read, in place of an error; [Set.Skipped] names them. They are
+// all decoded once more for it.
+func SkipCorrupt() Option { return func(c *config) { c.skipCorrupt = true } }
 
 // First takes only the first n inputs, all of them for n <= 0.
 func First(n int) Option { return func(c *config) { c.first = n } }
@@ -52,7 +62,8 @@ func PictureSize(height, width int) Option {
 
 // Open reads the data of a network with one input: a .npy array or a .npz
 // archive with one array (batch on axis 0; float, integer or bool elements), a
-// picture, a folder of pictures, or a .txt list of them. Pictures come as RGB planes.
+// picture, a folder of pictures, or a .txt list of them. Pictures come as RGB planes
+// unless the network has its channels last or the [Preparation] says otherwise.
 func Open(path string, opts ...Option) (*Set, error) {
 	return OpenFor([]Input{{}}, []string{path}, opts...)
 }
@@ -62,18 +73,18 @@ func Open(path string, opts ...Option) (*Set, error) {
 // NAME=PATH, or is an archive whose arrays are named as the inputs, or there
 // is one path for each input, in their order.
 func OpenFor(inputs []Input, paths []string, opts ...Option) (*Set, error) {
-	c := config{norm: affine{scale: 1}}
+	c := config{prep: Preparation{Scale: 1}}
 	for _, o := range opts {
 		o(&c)
 	}
-	if slices.Contains(c.norm.std, 0) {
-		return nil, fmt.Errorf("dataset: std is 0: values would become infinite")
+	if err := c.prep.check(); err != nil {
+		return nil, err
 	}
-	assigned, err := assign(inputs, paths, c.size)
+	assigned, err := assign(inputs, paths, &c)
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{inputs: inputs, norm: c.norm}
+	s := &Set{inputs: inputs, prep: c.prep, skipped: c.skipped}
 	for i, parts := range assigned {
 		col, err := concat(parts)
 		if err != nil {
@@ -100,7 +111,7 @@ func (s *Set) add(in Input, col *column) error {
 		return fmt.Errorf("%s: %w", col.where(0), err)
 	}
 	if in.DType == tensor.Undefined || in.DType == tensor.Float32 {
-		if err := s.norm.check(col.shape); err != nil {
+		if _, err := s.prep.axisOf(col.shape); err != nil {
 			return fmt.Errorf("%s: %w", col.where(0), err)
 		}
 	} else if !col.dtype.IsInteger() && col.dtype != tensor.Bool && !in.DType.IsFloat() {
@@ -168,6 +179,13 @@ func (s *Set) Len() int { return s.rows }
 // Total returns the number of inputs that the files hold, whatever [First] says.
 func (s *Set) Total() int { return s.total }
 
+// Preparation returns what is done to the inputs.
+func (s *Set) Preparation() Preparation { return s.prep }
+
+// Skipped returns the files in folders that are no pictures and, with [SkipCorrupt], those that cannot be read, each
+// with the reason.
+func (s *Set) Skipped() []string { return s.skipped }
+
 // Batches yields the inputs; see [Source].
 func (s *Set) Batches(n int) iter.Seq2[[]*tensor.Tensor, error] {
 	if s.batch > 0 {
@@ -230,13 +248,9 @@ func (s *Set) convert(i int, raw []byte, start, n int) (*tensor.Tensor, error) {
 		return convertTo(dtype, shape, raw, c.dtype)
 	}
 	row := tensor.Volume(c.shape)
-	perChannel := row
-	if len(c.shape) > 0 {
-		perChannel = row / c.shape[0]
-	}
 	out := make([]float32, n*row)
 	for k := range n {
-		bad := s.norm.apply(out[k*row:(k+1)*row], raw[k*c.rowBytes():(k+1)*c.rowBytes()], c.dtype, perChannel)
+		bad := s.prep.apply(out[k*row:(k+1)*row], raw[k*c.rowBytes():(k+1)*c.rowBytes()], c.dtype, c.shape)
 		if bad >= 0 {
 			return nil, fmt.Errorf("%s: %w (element %d is %v): remove that input or mend its source", c.where(start+k), ErrValue, bad, out[k*row+bad])
 		}

@@ -269,12 +269,12 @@ func TestSeveralInputs(t *testing.T) {
 func TestPictures(t *testing.T) {
 	dir := t.TempDir()
 	red, white := color.RGBA{200, 0, 0, 255}, color.RGBA{255, 255, 255, 255}
-	// A red square between white bars: the middle of it is all red.
+	// Red between white bars: the middle of it is all red, also where a JPEG's colours bleed.
 	wide := image.NewRGBA(image.Rect(0, 0, 16, 8))
 	for y := range 8 {
 		for x := range 16 {
 			wide.Set(x, y, white)
-			if x >= 4 && x < 12 {
+			if x >= 2 && x < 14 {
 				wide.Set(x, y, red)
 			}
 		}

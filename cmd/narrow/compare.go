@@ -55,7 +55,7 @@ func (f *compareCommand) execute(cmd *cobra.Command, reference, quantized string
 	if err != nil {
 		return err
 	}
-	data, err := f.data.open(a)
+	data, err := f.data.open(a, b)
 	if err != nil {
 		return err
 	}

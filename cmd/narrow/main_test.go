@@ -38,7 +38,11 @@ func mustRun(t *testing.T, args ...string) string {
 // mustJSON runs a command line with --json and parses the object it prints.
 func mustJSON(t *testing.T, args ...string) map[string]any {
 	t.Helper()
-	out := mustRun(t, append(args, "--json")...)
+	return mustJSONOf(t, mustRun(t, append(args, "--json")...))
+}
+
+func mustJSONOf(t *testing.T, out string) map[string]any {
+	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal([]byte(out), &v); err != nil {
 		t.Fatalf("%v in %q", err, out)

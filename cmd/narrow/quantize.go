@@ -92,13 +92,14 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
+	var set *dataset.Set
 	var calib dataset.Source
 	count := 0
 	if len(f.data.paths) > 0 {
-		if calib, err = f.data.open(g); err != nil {
+		if set, err = f.data.open(g); err != nil {
 			return err
 		}
-		count = calib.Len()
+		calib, count = set, set.Len()
 	}
 	if f.stats != "" {
 		s, err := readStatistics(f.stats)
@@ -114,6 +115,9 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	bar.Finish()
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	if set != nil {
+		record(q.Graph, set)
 	}
 	if err := writeNetwork(cmd, f.output, q.Graph); err != nil {
 		return err

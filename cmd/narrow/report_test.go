@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/onnx"
@@ -103,7 +105,9 @@ func TestReportOfDeepNetwork(t *testing.T) {
 func TestMeasureAll(t *testing.T) {
 	x := newFiles(t)
 	g := chainNetwork(3)
-	f := quantizeFlags{data: dataFlags{paths: []string{x.path("x.npy")}, scale: "1"}, run: runFlags{batch: 64}}
+	f := quantizeFlags{run: runFlags{batch: 64}}
+	f.data.register(new(cobra.Command), "calib", "")
+	f.data.paths = []string{x.path("x.npy")}
 	f.options.flags() // sets the defaults
 	_, options := stepsOf(f.options)
 	_, changed := variantsOf(f.options)
