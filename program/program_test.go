@@ -1,0 +1,119 @@
+package program_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/narrow-ml/narrow/engine"
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/internal/qdq"
+	"github.com/narrow-ml/narrow/program"
+	"github.com/narrow-ml/narrow/tensor"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden programs in testdata")
+
+// modes has the engine's name of each mode.
+var modes = map[program.Mode]engine.Requant{
+	program.ModeFloat: engine.RequantFloat, program.ModeMultiplier: engine.RequantMultiplier,
+	program.ModeShift: engine.RequantShift, program.ModeAuto: engine.RequantAuto,
+}
+
+// lower makes the program of g for one input of a shape.
+func lower(t *testing.T, g *graph.Graph, o program.Options, shape ...int) *program.Program {
+	t.Helper()
+	p, err := program.Lower(g, []op.Type{{DType: tensor.Float32, Shape: shape, Known: true}}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// interpreted runs g for x by the interpreter.
+func interpreted(t *testing.T, g *graph.Graph, o program.Options, x *tensor.Tensor) *tensor.Tensor {
+	t.Helper()
+	out, err := lower(t, g, o, x.Shape()...).Interpret([]*tensor.Tensor{x}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out[0]
+}
+
+// TestInterpretEqualsEngine compares what the interpreter and the kernels make of every integer step,
+// with borders and without.
+func TestInterpretEqualsEngine(t *testing.T) {
+	for name, build := range qdq.Cases {
+		for _, signed := range []bool{false, true} {
+			for _, mode := range []program.Mode{program.ModeFloat, program.ModeMultiplier} {
+				t.Run(fmt.Sprintf("%s/signed=%v/%d", name, signed, mode), func(t *testing.T) {
+					q, x := qdq.New(7, signed, 8, 9, 7)
+					g := q.Done(q.Quantized(build(q, x)))
+					same(t, g, mode, qdq.RandomInput(3, 3, 8, 9, 7))
+				})
+			}
+		}
+	}
+}
+
+// same compares the engine's results with those of the interpreter.
+func same(t *testing.T, g *graph.Graph, mode program.Mode, x *tensor.Tensor) {
+	t.Helper()
+	net, err := engine.Compile(g, engine.WithRequant(modes[mode]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := net.Run(context.Background(), x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []program.Options{{}, {Borders: true, Slack: 32, Align: 64}} {
+		o.Requant = mode
+		if got := interpreted(t, g, o, x); string(got.Bytes()) != string(want[0].Bytes()) {
+			t.Errorf("borders %v: the interpreter makes other integers than the engine", o.Borders)
+		}
+	}
+}
+
+func TestShiftNetwork(t *testing.T) {
+	g, x := qdq.ShiftNetwork(), qdq.RandomInput(9, 2, 3, 16, 16)
+	same(t, g, program.ModeShift, x)
+	same(t, g, program.ModeAuto, x)
+	p := lower(t, g, program.Options{Requant: program.ModeMultiplier}, 1, 3, 16, 16)
+	for _, s := range p.Steps {
+		if c, ok := s.Action.(*program.Conv); ok && c.Requant.Mode != program.ModeShift {
+			t.Errorf("step %q multiplies by powers of two", s.Name)
+		}
+	}
+}
+
+// TestGolden pins what is decided about two networks: fusions, scales and shifts, layouts and places.
+func TestGolden(t *testing.T) {
+	q, x := qdq.New(7, true, 8, 9, 7)
+	residual := q.Done(q.Quantized(qdq.Cases["residual"](q, x)))
+	for name, p := range map[string]*program.Program{
+		"shift":            lower(t, qdq.ShiftNetwork(), program.Options{}, 1, 3, 16, 16),
+		"shift_borders":    lower(t, qdq.ShiftNetwork(), program.Options{Borders: true, Slack: 32, Align: 64}, 1, 3, 16, 16),
+		"residual":         lower(t, residual, program.Options{Requant: program.ModeMultiplier}, 1, 8, 9, 7),
+		"residual_batched": lower(t, residual, program.Options{Borders: true, Slack: 32, Align: 64, Batched: true, Samples: 4}, 4, 8, 9, 7),
+	} {
+		file := filepath.Join("testdata", name+".txt")
+		got := p.Text()
+		if *update {
+			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s is another program (go test ./program -update rewrites it):\n%s", file, got)
+		}
+	}
+}
