@@ -9,21 +9,44 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
+// batchSizes are the sizes of the batch for which independence is proved. What
+// only fits one of them, or differs between them, shows; 1 is among them because
+// that is what a batch must be the same as.
+var batchSizes = [3]int{1, 2, 3}
+
 // batchable reports whether axis 0 of every input and output is a batch of
 // independent samples, whatever its size, so that a run may be cut in pieces.
-// It is proved node by node for two sizes of the batch: a constant that only
-// fits one of them would show.
+// It is proved node by node, by the rules of the operator table.
 func batchable(g *graph.Graph, inputs []op.Type) bool {
+	if !sharesBatch(g) {
+		return false
+	}
+	var p prover
+	for i, n := range batchSizes {
+		f, err := infer(g, withBatch(inputs, n))
+		if err != nil {
+			return false
+		}
+		p.facts[i] = f
+	}
+	return p.proves(g)
+}
+
+// sharesBatch reports whether the first dimensions of all inputs are free and one:
+// of one name, or of none.
+func sharesBatch(g *graph.Graph) bool {
+	name := ""
 	for _, v := range g.Inputs {
 		if v.Type.Known && len(v.Type.Shape) > 0 && v.Type.Shape[0] >= 0 {
 			return false // the file fixes the size
 		}
-	}
-	for _, n := range []int{2, 3} {
-		f, err := infer(g, withBatch(inputs, n))
-		if err != nil || !provesBatch(f, n) {
+		if len(v.Dims) == 0 || v.Dims[0] == "" {
+			continue
+		}
+		if name != "" && v.Dims[0] != name {
 			return false
 		}
+		name = v.Dims[0]
 	}
 	return true
 }
@@ -40,24 +63,26 @@ func withBatch(types []op.Type, n int) []op.Type {
 	return out
 }
 
-// prover knows which values hold n independent samples along axis 0.
+// prover knows which values hold independent samples along axis 0, from the
+// facts of the network with every size of the batch.
 type prover struct {
-	*facts
-	n       int
+	facts   [len(batchSizes)]*facts
 	batched map[*graph.Value]bool
+	fixed   map[*graph.Value]bool // computed from constants of the file alone
 }
 
-func provesBatch(f *facts, n int) bool {
-	p := &prover{facts: f, n: n, batched: make(map[*graph.Value]bool)}
-	for _, v := range f.graph.Inputs {
+func (p *prover) proves(g *graph.Graph) bool {
+	p.batched, p.fixed = make(map[*graph.Value]bool), make(map[*graph.Value]bool)
+	for _, v := range g.Inputs {
 		p.batched[v] = p.sized(v)
 	}
-	for _, node := range f.graph.Nodes {
-		if slices.ContainsFunc(node.Outputs, func(v *graph.Value) bool { return v != nil && !f.isConst(v) }) && !p.node(node) {
+	for _, n := range g.Nodes {
+		p.fix(n)
+		if slices.ContainsFunc(n.Outputs, func(v *graph.Value) bool { return v != nil && !p.isConst(v) }) && !p.node(n) {
 			return false
 		}
 	}
-	for _, v := range f.graph.Outputs {
+	for _, v := range g.Outputs {
 		if !p.batched[v] {
 			return false
 		}
@@ -65,21 +90,48 @@ func provesBatch(f *facts, n int) bool {
 	return true
 }
 
-// sized reports whether dimension 0 of v is the batch's.
-func (p *prover) sized(v *graph.Value) bool {
-	t := p.typeOf(v)
-	return t.Static() && len(t.Shape) > 0 && t.Shape[0] == p.n
+// fix records what n computes from constants of the file.
+func (p *prover) fix(n *graph.Node) {
+	for _, v := range n.Reads() {
+		if v != nil && !v.IsConst() && !p.fixed[v] {
+			return
+		}
+	}
+	for _, v := range n.Outputs {
+		if v != nil {
+			p.fixed[v] = true
+		}
+	}
 }
 
-// node records that the outputs are batched, and returns false if that cannot be told.
+func (p *prover) isConst(v *graph.Value) bool {
+	return !slices.ContainsFunc(p.facts[:], func(f *facts) bool { return !f.isConst(v) })
+}
+
+// sized reports whether dimension 0 of v is the batch's and the others are the same for
+// any.
+func (p *prover) sized(v *graph.Value) bool {
+	first := p.facts[0].typeOf(v)
+	for i, f := range p.facts {
+		t := f.typeOf(v)
+		if !t.Static() || len(t.Shape) == 0 || t.Shape[0] != batchSizes[i] || !slices.Equal(t.Shape[1:], first.Shape[1:]) {
+			return false
+		}
+	}
+	return true
+}
+
+// node records that the outputs hold samples, and returns false if that cannot be told.
 func (p *prover) node(n *graph.Node) bool {
 	for _, v := range n.Outputs {
 		if v != nil && !p.sized(v) {
 			return false
 		}
 	}
-	if !p.keeps(n) {
-		return false
+	for i := range batchSizes {
+		if !p.keeps(n, i) {
+			return false
+		}
 	}
 	for _, v := range n.Outputs {
 		if v != nil {
@@ -89,166 +141,59 @@ func (p *prover) node(n *graph.Node) bool {
 	return true
 }
 
-// onlyFirst reports whether the node reads samples by its first input alone.
-func (p *prover) onlyFirst(n *graph.Node) bool {
-	for i, v := range n.Inputs {
-		if v != nil && (i == 0) != p.batched[v] {
-			return false
+// keeps asks the rule of n's operator, for one size of the batch.
+func (p *prover) keeps(n *graph.Node, size int) bool {
+	f := p.facts[size]
+	c := f.call(n, func(v *graph.Value) *tensor.Tensor {
+		switch {
+		case p.batched[v]:
+			return nil
+		case p.fixed[v] && !v.IsConst() && tensor.Volume(f.typeOf(v).Shape) > smallConst:
+			return nil // weights, whose elements no rule looks at
 		}
-	}
-	return len(n.Inputs) > 0
-}
-
-// broadcasts reports whether all inputs are either batched and of the output's
-// rank, or constants that are the same for every sample.
-func (p *prover) broadcasts(n *graph.Node) bool {
-	rank := len(p.typeOf(n.Outputs[0]).Shape)
-	for _, v := range n.Inputs {
+		return f.constant(v)
+	})
+	c.Types, c.OutType = make([]op.Type, len(n.Inputs)), make([]op.Type, len(n.Outputs))
+	s := &op.Samples{Call: c, N: batchSizes[size], Batched: make([]bool, len(n.Inputs))}
+	traits := op.TraitsOf(n.Domain, n.Op, c)
+	for i, v := range n.Inputs {
 		if v == nil {
 			continue
 		}
-		shape := p.typeOf(v).Shape
-		switch {
-		case p.batched[v] && len(shape) == rank:
-		case p.isConst(v) && (len(shape) < rank || shape[0] == 1 || p.repeats(v)):
-		default:
+		c.Types[i], s.Batched[i] = f.typeOf(v), p.batched[v]
+		if !p.batched[v] && traits.Role(i) != op.Shape && !p.steady(v) {
+			return false
+		}
+	}
+	for i, v := range n.Outputs {
+		if v != nil {
+			c.OutType[i] = f.typeOf(v)
+		}
+	}
+	return traits.Batch(s)
+}
+
+// steady reports whether a constant is the same for every size of the batch, or
+// the same sample as often as that.
+func (p *prover) steady(v *graph.Value) bool {
+	if v.IsConst() || p.fixed[v] {
+		return true
+	}
+	var first *tensor.Tensor
+	for i, f := range p.facts {
+		t := f.constant(v)
+		if t == nil || t.DType() == tensor.String {
+			return false
+		}
+		if i == 0 {
+			first = t
+			continue
+		}
+		same := slices.Equal(t.Shape(), first.Shape()) && bytes.Equal(t.Bytes(), first.Bytes())
+		again := op.Repeats(t, batchSizes[i]) && first.Rank() > 0 && first.Shape()[0] == 1 && bytes.HasPrefix(t.Bytes(), first.Bytes())
+		if !same && !again {
 			return false
 		}
 	}
 	return true
 }
-
-// repeats reports whether a constant is the same n samples.
-func (p *prover) repeats(v *graph.Value) bool {
-	t := p.constant(v)
-	if t == nil || t.Rank() == 0 || t.Shape()[0] != p.n || t.DType() == tensor.String || t.Len() == 0 {
-		return false
-	}
-	b := t.Bytes()
-	one := len(b) / p.n
-	for i := 1; i < p.n; i++ {
-		if !bytes.Equal(b[:one], b[i*one:(i+1)*one]) {
-			return false
-		}
-	}
-	return true
-}
-
-// axis reports whether the axis attribute is not the batch's.
-func (p *prover) axis(n *graph.Node, def int) bool {
-	a := n.Attrs.Int("axis", def)
-	return a != 0 && a != -len(p.typeOf(n.In(0)).Shape)
-}
-
-// axes reports whether a list of axes is known and leaves the batch alone.
-func (p *prover) axes(list []int, known bool, v *graph.Value) bool {
-	rank := len(p.typeOf(v).Shape)
-	return known && !slices.Contains(list, 0) && !slices.Contains(list, -rank)
-}
-
-// keeps reports whether sample i of the outputs depends on sample i of the
-// inputs alone.
-func (p *prover) keeps(n *graph.Node) bool {
-	switch n.Op {
-	case "Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "LRN",
-		"MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool",
-		"DepthToSpace", "SpaceToDepth", "Resize", "Upsample",
-		"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand",
-		"QLinearConv", "ConvInteger", "QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearSigmoid", "QLinearLeakyRelu":
-		return p.onlyFirst(n)
-	case "Softmax", "LogSoftmax", "Hardmax", "QLinearSoftmax":
-		return p.onlyFirst(n) && p.axis(n, 1)
-	case "QuantizeLinear", "DequantizeLinear":
-		return p.onlyFirst(n) && (p.axis(n, 1) || p.typeOf(n.In(1)).Static() && len(p.typeOf(n.In(1)).Shape) == 0)
-	case "LayerNormalization":
-		return p.onlyFirst(n) && p.axis(n, -1)
-	case "Split", "ArgMax", "ArgMin":
-		return p.onlyFirst(n) && p.axis(n, 0)
-	case "TopK":
-		return p.onlyFirst(n) && p.axis(n, -1)
-	case "Transpose":
-		perm := n.Attrs.Ints("perm")
-		return p.onlyFirst(n) && len(perm) > 0 && perm[0] == 0
-	case "Concat":
-		return p.broadcasts(n) && p.axis(n, 0) && !slices.ContainsFunc(n.Inputs, func(v *graph.Value) bool {
-			return !p.batched[v] && !p.repeats(v)
-		})
-	case "Gather":
-		if p.batched[n.In(0)] {
-			return p.onlyFirst(n) && p.axis(n, 0)
-		}
-		return p.isConst(n.In(0)) && !p.axis(n, 0) && p.batched[n.In(1)]
-	case "Slice":
-		axes, known := p.ints(n.In(3))
-		if n.In(1) == nil {
-			axes, known = n.Attrs.Ints("axes"), true
-		}
-		return p.onlyFirst(n) && axes != nil && p.axes(axes, known, n.In(0))
-	case "Pad":
-		return p.onlyFirst(n) && p.pad(n)
-	case "MatMul", "QLinearMatMul", "MatMulInteger":
-		return p.matMul(n)
-	case "Gemm":
-		c := n.In(2)
-		return p.onlyFirst(n) && n.Attrs.Int("transA", 0) == 0 && (c == nil || len(p.typeOf(c).Shape) < 2 || p.typeOf(c).Shape[0] == 1)
-	case "QGemm":
-		return p.onlyFirst(n) && n.Attrs.Int("transA", 0) == 0
-	case "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp":
-		list, known := p.ints(n.In(1))
-		if n.In(1) == nil {
-			list = n.Attrs.Ints("axes")
-		}
-		return p.onlyFirst(n) && len(list) > 0 && p.axes(list, known, n.In(0))
-	}
-	return elementwise[n.Op] && p.broadcasts(n)
-}
-
-func (p *prover) pad(n *graph.Node) bool {
-	pads, known := p.ints(n.In(1))
-	if n.In(1) == nil {
-		pads = n.Attrs.Ints("pads")
-	}
-	if !known || n.In(3) != nil || len(pads) < 2 {
-		return false
-	}
-	return pads[0] == 0 && pads[len(pads)/2] == 0
-}
-
-func (p *prover) matMul(n *graph.Node) bool {
-	i, j := 0, 1
-	if n.Op == "QLinearMatMul" {
-		j = 3
-	}
-	a, b := n.In(i), n.In(j)
-	ra, rb := len(p.typeOf(a).Shape), len(p.typeOf(b).Shape)
-	for k, v := range n.Inputs {
-		if k != i && k != j && v != nil && !p.isConst(v) {
-			return false
-		}
-	}
-	switch {
-	case p.batched[a] && p.batched[b]:
-		return ra == rb && ra >= 3
-	case p.batched[a]:
-		return ra >= 2 && (rb == 2 || rb >= 2 && rb < ra || rb == ra && p.typeOf(b).Shape[0] == 1)
-	case p.batched[b]:
-		return rb >= 3 && (ra < rb && ra >= 2 || ra == rb && p.typeOf(a).Shape[0] == 1)
-	}
-	return false
-}
-
-// elementwise lists operators that compute each element from those at its
-// place in the inputs, with broadcasting.
-var elementwise = func() map[string]bool {
-	m := make(map[string]bool)
-	for _, name := range []string{
-		"Abs", "Acos", "Acosh", "Add", "And", "Asin", "Asinh", "Atan", "Atanh", "BitShift", "Cast", "Ceil", "Celu", "Clip", "Cos", "Cosh",
-		"Div", "Dropout", "Elu", "Equal", "Erf", "Exp", "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity",
-		"IsInf", "IsNaN", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Mean", "Min", "Mish", "Mod", "Mul", "Neg", "Not", "Or", "PRelu", "Pow",
-		"QLinearAdd", "QLinearMul", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum",
-		"Tan", "Tanh", "ThresholdedRelu", "Where", "Xor",
-	} {
-		m[name] = true
-	}
-	return m
-}()

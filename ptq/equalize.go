@@ -8,6 +8,7 @@ import (
 
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -293,16 +294,10 @@ func findPairs(g *graph.Graph, refused map[string]string) []*pair {
 // isLayer reports whether n is an affine node whose channels can be scaled.
 func isLayer(g *graph.Graph, n *graph.Node) bool {
 	k, _ := kindOf(g, n)
-	if k != affine {
+	if k != op.Affine {
 		return false
 	}
-	switch n.Op {
-	case "ConvTranspose":
-		return n.Attrs.Int("group", 1) == 1
-	case "MatMul":
-		return n.In(1).Const.Rank() == 2
-	}
-	return true
+	return channelAxis(n, n.In(1).Const) >= 0
 }
 
 // follow goes from a layer to the next one, as long as nothing else reads what is
@@ -323,7 +318,7 @@ func follow(g *graph.Graph, uses map[*graph.Value][]*graph.Node, a *graph.Node) 
 		case !ok:
 			return nil, 0, ""
 		}
-		if n.Op == "Flatten" || n.Op == "Reshape" {
+		if traitsOf(n).View {
 			if repeat = flattened(n); repeat == 0 {
 				return nil, 0, ""
 			}
@@ -335,28 +330,11 @@ func follow(g *graph.Graph, uses map[*graph.Value][]*graph.Node, a *graph.Node) 
 // keepsChannels reports whether n does the same to every channel and commutes with
 // positive factors, or why it comes close and does not.
 func keepsChannels(n *graph.Node) (ok bool, reason string) {
-	switch n.Op {
-	case "Relu", "LeakyRelu", "AveragePool", "GlobalAveragePool", "MaxPool", "GlobalMaxPool", "Flatten", "Reshape":
-		return true, ""
-	case "Clip":
-		lo, hi := clipBounds(n)
-		if lo == 0 && math.IsInf(hi, 1) || math.IsInf(lo, -1) && math.IsInf(hi, 1) {
-			return true, ""
-		}
+	t := traitsOf(n)
+	if lo, hi, clamps := n.Clamp(); clamps && t.Scale != op.ChannelScale {
 		return false, fmt.Sprintf("%q clips at [%g, %g], which would have to be scaled by channel", n.Name, lo, hi)
-	case "Pad":
-		return n.Attrs.String("mode", "constant") == "constant" && padsZero(n) && !padsChannels(n), ""
 	}
-	return false, ""
-}
-
-func padsChannels(n *graph.Node) bool {
-	pads := n.Attrs.Ints("pads")
-	if v := n.In(1); v.IsConst() {
-		pads = v.Const.Ints()
-	}
-	half := len(pads) / 2
-	return half < 2 || n.In(3) != nil || pads[0] != 0 || pads[1] != 0 || pads[half] != 0 || pads[half+1] != 0
+	return t.Scale == op.ChannelScale || t.View, ""
 }
 
 // flattened returns how many elements each channel has before n brings a batch of
@@ -373,7 +351,7 @@ func flattened(n *graph.Node) int {
 		}
 		elements *= d
 	}
-	if elements != out.Shape[1] || n.Op == "Flatten" && n.Attrs.Int("axis", 1) != 1 {
+	if elements != out.Shape[1] {
 		return 0
 	}
 	return elements / in.Shape[1]

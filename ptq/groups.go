@@ -1,6 +1,11 @@
 package ptq
 
-import "github.com/narrow-ml/narrow/graph"
+import (
+	"slices"
+
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
+)
 
 // scales finds the scaling nodes around the nodes of a graph.
 type scales struct {
@@ -58,9 +63,9 @@ func groupsOf(g *graph.Graph) []*group {
 	for _, n := range g.Nodes {
 		var members []*graph.Node
 		switch k, _ := kindOf(g, n); k {
-		case moving:
+		case op.Moves:
 			members = []*graph.Node{s.input(n, 0)}
-		case concat:
+		case op.Concat:
 			for i := range n.Inputs {
 				members = append(members, s.input(n, i))
 			}
@@ -103,21 +108,12 @@ func groupsOf(g *graph.Graph) []*group {
 // join or product, which is quantized like an activation.
 func (s *scales) isOperand(n *graph.Node) bool {
 	r := s.uses[n.Outputs[0]][0]
-	switch r.Op {
-	case "Conv", "ConvTranspose", "Gemm":
-		return false
-	case "MatMul":
-		return r.Inputs[0] == n.Outputs[0] || !isAffine(r)
-	}
-	return true
+	t := traitsOf(r)
+	return t.Role(slices.Index(r.Inputs, n.Outputs[0])) == op.Data
 }
 
 // isAffine reports whether a scaling node is on the weights of n.
 func isAffine(n *graph.Node) bool {
-	switch n.Op {
-	case "Conv", "ConvTranspose", "Gemm", "MatMul":
-		w := n.In(1)
-		return w != nil && scalingOf(w.Node) != nil && isWeight(w.Node) && !constant(n.In(0))
-	}
-	return false
+	w := n.In(1)
+	return w != nil && scalingOf(w.Node) != nil && isWeight(w.Node) && !constant(n.In(0)) && traitsOf(n).Flow == op.Affine
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -111,29 +112,26 @@ func (u *unrounding) node(n *graph.Node) {
 	if s := u.scales.output(n); s != nil {
 		target = float64(scalingOf(s).Scale[0])
 	}
-	k := kinds[n.Op]
-	if n.Domain != "" {
-		k = inFloat
-	}
+	t := traitsOf(n)
 	switch {
 	case scaledWeights:
 		u.rescale(n, u.channelFactors(n, scalingOf(weights.Node), u.unit[v]/target), target)
-	case n.Op == "Add" || n.Op == "Sub":
+	case t.Flow == op.Join && t.Scale == op.TensorScale:
 		unit := math.Max(u.unit[n.Inputs[0]], u.unit[n.Inputs[1]])
 		n.Inputs[0], n.Inputs[1] = u.in(n.Inputs[0], unit), u.in(n.Inputs[1], unit)
 		u.rescale(n, scalar(unit/target), target)
-	case n.Op == "Mul" || n.Op == "MatMul":
+	case t.Scale == op.Bilinear:
 		u.rescale(n, scalar(u.unit[n.Inputs[0]]*u.unit[n.Inputs[1]]/target), target)
-	case k == concat:
+	case t.Flow == op.Concat:
 		for i, v := range n.Inputs {
 			n.Inputs[i] = u.in(v, u.unit[n.Inputs[0]])
 		}
 		u.keep(n)
-	case n.Op == "Clip":
+	case isActivationFunction(n):
 		u.clip(n)
-	case n.Op == "Relu" || k == moving:
+	case t.Flow == op.Moves && !readsMore(n, &t):
 		u.keep(n)
-	case k == rescaling && n.Op != "HardSwish":
+	case t.Flow == op.OneToOne && t.Scale >= op.TensorScale:
 		u.rescale(n, scalar(u.unit[v]/target), target)
 	default:
 		for i, v := range n.Inputs {
@@ -145,6 +143,16 @@ func (u *unrounding) node(n *graph.Node) {
 			u.rescale(n, scalar(1/target), target)
 		}
 	}
+}
+
+// readsMore reports whether n has data beside its first input.
+func readsMore(n *graph.Node, t *op.Traits) bool {
+	for i := 1; i < len(n.Inputs); i++ {
+		if isActivation(n, t, i) {
+			return true
+		}
+	}
+	return false
 }
 
 func scalar(x float64) *tensor.Tensor { return tensor.Scalar(float32(x)) }
@@ -188,7 +196,7 @@ func (u *unrounding) channelFactors(n *graph.Node, s *Scaling, factor float64) *
 		return scalar(float64(s.Scale[0]) * factor)
 	}
 	shape := []int{len(s.Scale)}
-	if n.Op == "Conv" || n.Op == "ConvTranspose" {
+	if traitsOf(n).Channels == 1 { // the rest of the shape follows
 		for range n.In(1).Const.Rank() - 2 {
 			shape = append(shape, 1)
 		}

@@ -20,13 +20,14 @@ type patches struct {
 // patchesOf returns the layout of the node's inputs, nil for a node that is not known.
 func patchesOf(n *graph.Node) *patches {
 	w := n.Inputs[1].Node.Inputs[0].Const.Shape()
-	switch n.Op {
-	case "Gemm", "MatMul":
+	axis := channelAxis(n, n.Inputs[1].Node.Inputs[0].Const)
+	switch channels := traitsOf(n).Channels; {
+	case channels == -1:
 		if len(w) != 2 {
 			return nil
 		}
-		return &patches{groups: 1, row: w[1-channelAxis(n, n.Inputs[1].Node.Inputs[0].Const)]}
-	case "Conv":
+		return &patches{groups: 1, row: w[1-axis]}
+	case channels == 1 && axis == 0:
 		if pad := n.Attrs.String("auto_pad", "NOTSET"); pad != "NOTSET" && pad != "VALID" {
 			return nil
 		}

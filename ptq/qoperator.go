@@ -74,7 +74,8 @@ func (q *qoperator) result(n *graph.Node) (quantize, function *graph.Node) {
 
 // convert makes the integer form of one node, if it has one.
 func (q *qoperator) convert(n *graph.Node) {
-	if n.Domain != "" {
+	t := n.Traits()
+	if t.Q.Form == op.NoQForm {
 		return
 	}
 	quantize, function := q.result(n)
@@ -83,58 +84,33 @@ func (q *qoperator) convert(n *graph.Node) {
 		return
 	}
 	if quantize == nil {
-		if w, ok := input(n.In(1)); n.Op == "Gemm" && ok {
-			q.matrix(n, x, w, nil)
+		if w, ok := input(n.In(1)); t.Q.Form == op.QMatrix && ok {
+			q.matrix(n, &t, x, w, nil)
 		}
 		return
 	}
 	y := coded{nil, quantize.In(1), quantize.In(2)}
 	var out *graph.Value
-	switch {
-	case n.Op == "Conv" || n.Op == "MatMul" || n.Op == "Gemm":
+	switch t.Q.Form {
+	case op.QMatrix:
 		w, ok := input(n.In(1))
 		if !ok {
 			return
 		}
-		switch n.Op {
-		case "Conv":
-			inputs := append(append(x.values(), w.values()...), y.scale, y.zero)
-			if b, ok := input(n.In(2)); ok {
-				inputs = append(inputs, b.ints)
-			}
-			out = q.node(n, "", "QLinearConv", n.Attrs, inputs...)
-		case "MatMul":
-			out = q.node(n, "", "QLinearMatMul", nil, append(append(x.values(), w.values()...), y.scale, y.zero)...)
-		case "Gemm":
-			out = q.matrix(n, x, w, &y)
-		}
-	case n.Op == "Add" || n.Op == "Mul":
-		b, ok := input(n.In(1))
-		if !ok || b.zero.Type.DType != x.zero.Type.DType || y.zero.Type.DType != x.zero.Type.DType {
-			return // ONNX Runtime's take one type only
-		}
-		out = q.node(n, microsoft, "QLinear"+n.Op, nil, append(append(x.values(), b.values()...), y.scale, y.zero)...)
-	case slices.Contains([]string{"GlobalAveragePool", "AveragePool", "Sigmoid", "LeakyRelu"}, n.Op):
-		if y.zero.Type.DType != x.zero.Type.DType {
+		out = q.matrix(n, &t, x, w, &y)
+	case op.QSelf:
+		if len(n.Outputs) != 1 {
 			return
 		}
-		out = q.node(n, microsoft, "QLinear"+n.Op, n.Attrs, append(x.values(), y.scale, y.zero)...)
-	case n.Op == "Concat":
-		inputs := []*graph.Value{y.scale, y.zero}
-		for _, v := range n.Inputs {
-			c, ok := input(v)
-			if !ok {
-				return
-			}
-			inputs = append(inputs, c.values()...)
-		}
-		out = q.node(n, microsoft, "QLinearConcat", n.Attrs, inputs...)
-	case kinds[n.Op] == moving && len(n.Outputs) == 1 && n.Op != "Pad" && n.Op != "Resize" && n.Op != "Upsample":
 		inputs := slices.Clone(n.Inputs)
 		inputs[0] = x.ints
-		out = q.node(n, "", n.Op, n.Attrs, inputs...)
+		out = q.node(n, "", n.Op, inputs...)
 	default:
-		return
+		inputs, ok := q.operands(n, &t, y)
+		if !ok {
+			return
+		}
+		out = q.node(n, t.Q.Domain, t.Q.Name, inputs...)
 	}
 	if function != nil {
 		out = q.clamp(out, y, function)
@@ -142,16 +118,43 @@ func (q *qoperator) convert(n *graph.Node) {
 	q.substitute(quantize.Outputs[0], out)
 }
 
+// operands returns the inputs of a form that reads every operand with its scale
+// and zero point; false if one is in float, or of a type that the form does not take.
+func (q *qoperator) operands(n *graph.Node, t *op.Traits, y coded) (list []*graph.Value, ok bool) {
+	var bias *graph.Value
+	for i, v := range n.Inputs {
+		c, ok := input(v)
+		switch role := t.Role(i); {
+		case v == nil:
+			continue
+		case role == op.Bias && ok:
+			bias = c.ints
+			continue
+		case !ok || t.Q.SameType && c.zero.Type.DType != y.zero.Type.DType:
+			return nil, false
+		}
+		list = append(list, c.values()...)
+	}
+	if t.Q.Form == op.QConcat {
+		return append([]*graph.Value{y.scale, y.zero}, list...), true
+	}
+	list = append(list, y.scale, y.zero)
+	if bias != nil {
+		list = append(list, bias)
+	}
+	return list, true
+}
+
 // node appends the integer form of n.
-func (q *qoperator) node(n *graph.Node, domain, operator string, attrs op.Attrs, inputs ...*graph.Value) *graph.Value {
-	out := q.add(n.Name+"_integer", operator, attrs, inputs...)
+func (q *qoperator) node(n *graph.Node, domain, operator string, inputs ...*graph.Value) *graph.Value {
+	out := q.add(n.Name+"_integer", operator, n.Attrs, inputs...)
 	out.Node.Domain = domain
 	q.foreign = q.foreign || domain == microsoft
 	return out
 }
 
 // matrix makes a QGemm, whose result is in float if y is nil.
-func (q *qoperator) matrix(n *graph.Node, x, w coded, y *coded) *graph.Value {
+func (q *qoperator) matrix(n *graph.Node, t *op.Traits, x, w coded, y *coded) *graph.Value {
 	inputs := append(x.values(), w.values()...)
 	var bias *graph.Value
 	if b, ok := input(n.In(2)); ok {
@@ -161,7 +164,8 @@ func (q *qoperator) matrix(n *graph.Node, x, w coded, y *coded) *graph.Value {
 	if y != nil {
 		inputs = append(inputs, y.scale, y.zero)
 	}
-	out := q.node(n, microsoft, "QGemm", op.Attrs{"transB": int64(n.Attrs.Int("transB", 0))}, inputs...)
+	out := q.node(n, t.Q.Domain, t.Q.Name, inputs...)
+	out.Node.Attrs = op.Attrs{"transB": int64(n.Attrs.Int("transB", 0))} // it has no beta
 	if y == nil {
 		old := n.Outputs[0]
 		out.Type, out.Dims = old.Type, old.Dims
@@ -174,7 +178,7 @@ func (q *qoperator) matrix(n *graph.Node, x, w coded, y *coded) *graph.Value {
 func (q *qoperator) clamp(v *graph.Value, y coded, function *graph.Node) *graph.Value {
 	scale, zero := float64(y.scale.Const.F32()[0]), y.zero.Const.Float64s()[0]
 	grid := Grid{Bits: 8, Signed: y.zero.Type.DType == tensor.Int8}
-	lo, hi := clipBounds(function)
+	lo, hi, _ := function.Clamp()
 	least := math.Max(float64(grid.Min()), math.RoundToEven(lo/scale)+zero)
 	greatest := math.Min(float64(grid.Max()), math.RoundToEven(hi/scale)+zero)
 	if least == float64(grid.Min()) && greatest == float64(grid.Max()) {

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
 )
 
 // ZeroPoints says which signed activations get a zero point: with one, a tensor with few or
@@ -132,9 +133,9 @@ func (gr *group) members(stats *Statistics, rule Clip) (members, error) {
 		switch {
 		case v.IsConst():
 			fixed = v.Const.Float32s()
-		case v.Node != nil && kinds[v.Node.Op] == bounded:
-			lo, hi := boundedRange(v.Node.Op)
-			fixed = []float32{float32(lo), float32(hi)}
+		case v.Node != nil && traitsOf(v.Node).Flow == op.Bounded:
+			r := traitsOf(v.Node).Range
+			fixed = []float32{float32(r.Lo), float32(r.Hi)}
 		case m.h == nil:
 			return nil, fmt.Errorf("ptq: the statistics have no tensor %q: they were made from another network or with other options", v.Name)
 		}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
 )
 
 // Report tells what [Quantize] did.
@@ -38,7 +39,7 @@ func newReport(g *graph.Graph, c *config) *Report {
 	r := &Report{Float: make(map[string]string)}
 	p := planPoints(g, c.excluded)
 	for n, k := range p.kinds {
-		if k == inFloat {
+		if k == op.FloatOnly {
 			r.Float[n.Name] = cmp.Or(c.costly[n.Name], p.reasons[n])
 		} else {
 			r.Nodes++

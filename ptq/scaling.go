@@ -2,6 +2,7 @@ package ptq
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -84,10 +85,10 @@ func InsertScaling(g *graph.Graph, bits func(*graph.Node) (weights, activations 
 	}
 	for _, n := range nodes {
 		switch k := p.kinds[n]; {
-		case k == affine:
+		case k == op.Affine:
 			scaleParameters(g, n, bits)
-		case k != inFloat:
-			scaleConstants(g, n, k, bits)
+		case k != op.FloatOnly:
+			scaleConstants(g, n, bits)
 		}
 	}
 	if err := g.Sort(); err != nil { // only a graph that had a cycle before has one now
@@ -132,10 +133,11 @@ func scaleParameters(g *graph.Graph, n *graph.Node, bits func(*graph.Node) (int,
 }
 
 // scaleConstants puts scaling nodes on constant operands.
-func scaleConstants(g *graph.Graph, n *graph.Node, k kind, bits func(*graph.Node) (int, int)) {
+func scaleConstants(g *graph.Graph, n *graph.Node, bits func(*graph.Node) (int, int)) {
 	_, a := bits(n)
+	t := traitsOf(n)
 	for i, v := range n.Inputs {
-		if v.IsConst() && isActivation(n, k, i) {
+		if v.IsConst() && isActivation(n, &t, i) {
 			n.Inputs[i] = newScaling(g, v, &Scaling{Grid: Grid{Bits: a, Signed: true}, Axis: -1})
 		}
 	}
@@ -144,7 +146,7 @@ func scaleConstants(g *graph.Graph, n *graph.Node, k kind, bits func(*graph.Node
 // points are the values that become integers, and why.
 type points struct {
 	values  []*graph.Value // in the order of the graph
-	kinds   map[*graph.Node]kind
+	kinds   map[*graph.Node]op.Flow
 	reasons map[*graph.Node]string // of nodes that stay in float
 	uses    map[*graph.Value][]*graph.Node
 	fused   map[*graph.Node]*graph.Node // the node before, by activation function
@@ -162,23 +164,23 @@ func (p *points) maker(v *graph.Value) *graph.Node {
 // planPoints decides which values become integers.
 func planPoints(g *graph.Graph, exclude func(*graph.Node) bool) *points {
 	p := &points{
-		kinds: make(map[*graph.Node]kind), reasons: make(map[*graph.Node]string),
+		kinds: make(map[*graph.Node]op.Flow), reasons: make(map[*graph.Node]string),
 		uses: g.Uses(), fused: make(map[*graph.Node]*graph.Node),
 	}
 	for _, n := range g.Nodes {
 		k, reason := kindOf(g, n)
-		if maker := p.infiniteInput(n); k != inFloat && maker != nil {
+		if maker := p.infiniteInput(n); k != op.FloatOnly && maker != nil {
 			reason = fmt.Sprintf("it reads %q, where a constant has %s", maker.Name, infinities)
-			if k == bounded || n.Op == "Clip" {
+			if t := traitsOf(n); !math.IsInf(t.Range.Lo, 0) && !math.IsInf(t.Range.Hi, 0) {
 				reason += ", and makes it finite" // nothing behind need care
 			}
-			k = inFloat
+			k = op.FloatOnly
 		}
-		if k != inFloat && exclude(n) {
-			k, reason = inFloat, "it was excluded"
+		if k != op.FloatOnly && exclude(n) {
+			k, reason = op.FloatOnly, "it was excluded"
 		}
 		p.kinds[n] = k
-		if k == inFloat {
+		if k == op.FloatOnly {
 			p.reasons[n] = reason
 		}
 	}
@@ -211,7 +213,7 @@ func (p *points) infiniteInput(n *graph.Node) *graph.Node {
 // fusesInto returns the node whose result the activation function n clamps, nil
 // if n is none or somebody else needs the result unclamped.
 func (p *points) fusesInto(g *graph.Graph, n *graph.Node) *graph.Node {
-	if p.kinds[n] == inFloat || !isActivationFunction(n) {
+	if p.kinds[n] == op.FloatOnly || !isActivationFunction(n) {
 		return nil
 	}
 	v := n.In(0)
@@ -219,7 +221,7 @@ func (p *points) fusesInto(g *graph.Graph, n *graph.Node) *graph.Node {
 		return nil
 	}
 	switch p.kinds[v.Node] {
-	case affine, product, join:
+	case op.Affine, op.Product, op.Join:
 		return v.Node
 	}
 	return nil
@@ -230,12 +232,13 @@ func (p *points) choose(g *graph.Graph) map[*graph.Value]bool {
 	chosen := make(map[*graph.Value]bool)
 	for _, n := range g.Nodes {
 		k := p.kinds[n]
-		if k == inFloat || k == moving {
+		if k == op.FloatOnly || k == op.Moves {
 			continue
 		}
 		if p.fused[n] == nil {
+			t := traitsOf(n)
 			for i, v := range n.Inputs {
-				if isActivation(n, k, i) && !v.IsConst() {
+				if isActivation(n, &t, i) && !v.IsConst() {
 					chosen[v] = true
 				}
 			}
@@ -258,9 +261,8 @@ func (p *points) wantsResult(g *graph.Graph, n *graph.Node, v *graph.Value) bool
 	if len(readers) == 1 && p.fused[readers[0]] == n {
 		return false
 	}
-	switch p.maker(v).Op {
-	case "Gemm", "MatMul":
-		return slices.ContainsFunc(readers, func(r *graph.Node) bool { return p.kinds[r] != inFloat })
+	if traitsOf(p.maker(v)).FloatSums {
+		return slices.ContainsFunc(readers, func(r *graph.Node) bool { return p.kinds[r] != op.FloatOnly })
 	}
 	return len(readers) > 0 || g.IsOutput(v)
 }
@@ -272,7 +274,7 @@ func (p *points) spread(g *graph.Graph, chosen map[*graph.Value]bool) {
 		changed = false
 		for i := len(g.Nodes) - 1; i >= 0; i-- {
 			n := g.Nodes[i]
-			if p.kinds[n] != moving || n.In(0) == nil || n.In(0).IsConst() {
+			if p.kinds[n] != op.Moves || n.In(0) == nil || n.In(0).IsConst() {
 				continue
 			}
 			some := chosen[n.In(0)]
@@ -295,8 +297,8 @@ func (p *points) spread(g *graph.Graph, chosen map[*graph.Value]bool) {
 // leaveIdle marks the moving nodes that no integers reach as being in float.
 func (p *points) leaveIdle(chosen map[*graph.Value]bool) {
 	for n, k := range p.kinds {
-		if k == moving && !chosen[n.In(0)] {
-			p.kinds[n], p.reasons[n] = inFloat, "nothing around it is quantized"
+		if k == op.Moves && !chosen[n.In(0)] {
+			p.kinds[n], p.reasons[n] = op.FloatOnly, "nothing around it is quantized"
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
 )
 
 // mantissas is how many mantissas of scales SingleShift tries.
@@ -52,7 +53,8 @@ type shifter struct {
 // candidates returns the mantissas to try, in [1/2, 1).
 func (s *shifter) candidates() []float64 {
 	for _, n := range s.g.Nodes {
-		if k, _ := kindOf(s.g, n); k == product || k == bounded || k == join && n.Op == "Mul" {
+		k, _ := kindOf(s.g, n)
+		if t := traitsOf(n); k != op.FloatOnly && t.Scale == op.Bilinear || k == op.Bounded {
 			return []float64{0.5}
 		}
 	}

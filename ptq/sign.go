@@ -1,11 +1,14 @@
 package ptq
 
-import "github.com/narrow-ml/narrow/graph"
+import (
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
+)
 
 // SignMap makes a scaling node unsigned where no value can be negative: twice
-// the resolution for the same bits. The operators decide: behind a Relu, a Clip
-// from 0 up, a Sigmoid or a Softmax, and behind what moves, averages, adds or
-// multiplies such values. Of the network's inputs, calibration decides. Tensors that
+// the resolution for the same bits. The operators decide, by what their rows say
+// of ranges and signs: behind a Relu, a Clip from 0 up, a Sigmoid or a Softmax, and behind what moves,
+// averages, adds or multiplies such values. Of the network's inputs, calibration decides. Tensors that
 // share a scale share the sign: if one is signed, all are.
 func SignMap(g *graph.Graph, stats *Statistics) {
 	m := signMap{stats: stats, known: make(map[*graph.Value]bool)}
@@ -65,23 +68,14 @@ func (m signMap) result(n *graph.Node) bool {
 	if scalingOf(n) != nil {
 		return m.nonNegative(n.Inputs[0])
 	}
-	switch n.Op {
-	case "Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt", "Softplus":
-		return true
-	case "Clip":
-		if lo, _ := clipBounds(n); lo >= 0 {
-			return true
-		}
-		return m.nonNegative(n.Inputs[0])
-	case "Concat", "Add", "Mul", "Sum", "Max", "Div":
-		for _, v := range n.Inputs {
-			if !m.nonNegative(v) {
-				return false
-			}
-		}
-		return true
-	case "AveragePool", "GlobalAveragePool", "LeakyRelu", "HardSwish", "Identity", "ReduceMean", "ReduceMax", "ReduceSum":
-		return m.nonNegative(n.Inputs[0])
+	t := traitsOf(n)
+	if t.NeverNegative() || t.Sign == op.AnySign {
+		return t.NeverNegative()
 	}
-	return kinds[n.Op] == moving && n.Domain == "" && m.nonNegative(n.Inputs[0])
+	for i, v := range n.Inputs {
+		if v != nil && t.Role(i) == op.Data && !m.nonNegative(v) {
+			return false
+		}
+	}
+	return true
 }

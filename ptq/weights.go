@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -59,21 +60,11 @@ func weightsOf(n *graph.Node) *weights {
 // channelAxis returns the axis of the output channels of an affine node's weights,
 // -1 if there is none with one index for each channel.
 func channelAxis(n *graph.Node, w *tensor.Tensor) int {
-	switch n.Op {
-	case "Conv":
-		return 0
-	case "ConvTranspose":
-		if n.Attrs.Int("group", 1) == 1 {
-			return 1
-		}
-	case "Gemm":
-		return 1 - n.Attrs.Int("transB", 0)
-	case "MatMul":
-		if w.Rank() == 2 {
-			return 1
-		}
+	o, err := op.Lookup(n.Domain, n.Op)
+	if err != nil || o.Traits.Weights == nil {
+		return -1
 	}
-	return -1
+	return o.Traits.Weights(&op.Call{Attrs: n.Attrs}, w.Rank())
 }
 
 // channels returns how many output channels there are along the axis.

@@ -2,6 +2,7 @@ package op
 
 import (
 	"math"
+	"slices"
 
 	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/tensor"
@@ -9,22 +10,22 @@ import (
 
 var _ = register(
 	arithmetic("Add", byNumber{f32: zippedF32(add[float32], asm.AddF32), f64: zipped(add[float64]), i8: zipped(add[int8]), u8: zipped(add[uint8]), i16: zipped(add[int16]),
-		u16: zipped(add[uint16]), i32: zipped(add[int32]), u32: zipped(add[uint32]), i64: zipped(add[int64]), u64: zipped(add[uint64])}),
+		u16: zipped(add[uint16]), i32: zipped(add[int32]), u32: zipped(add[uint32]), i64: zipped(add[int64]), u64: zipped(add[uint64])}).is(operation, flow(Join, inQ(QOperands, microsoft, "QLinearAdd", true)), keepsSign, tensorScale),
 	arithmetic("Sub", byNumber{f32: zippedF32(sub[float32], asm.SubF32), f64: zipped(sub[float64]), i8: zipped(sub[int8]), u8: zipped(sub[uint8]), i16: zipped(sub[int16]),
-		u16: zipped(sub[uint16]), i32: zipped(sub[int32]), u32: zipped(sub[uint32]), i64: zipped(sub[int64]), u64: zipped(sub[uint64])}),
+		u16: zipped(sub[uint16]), i32: zipped(sub[int32]), u32: zipped(sub[uint32]), i64: zipped(sub[int64]), u64: zipped(sub[uint64])}).is(operation, flow(Join, noQ), tensorScale),
 	arithmetic("Mul", byNumber{f32: zippedF32(mul[float32], asm.MulF32), f64: zipped(mul[float64]), i8: zipped(mul[int8]), u8: zipped(mul[uint8]), i16: zipped(mul[int16]),
-		u16: zipped(mul[uint16]), i32: zipped(mul[int32]), u32: zipped(mul[uint32]), i64: zipped(mul[int64]), u64: zipped(mul[uint64])}),
+		u16: zipped(mul[uint16]), i32: zipped(mul[int32]), u32: zipped(mul[uint32]), i64: zipped(mul[int64]), u64: zipped(mul[uint64])}).is(operation, flow(Join, inQ(QOperands, microsoft, "QLinearMul", true)), keepsPositive, bilinear),
 	arithmetic("Div", byNumber{f32: zippedF32(divide[float32], asm.DivF32), f64: zipped(divide[float64]), i8: zipped(divide[int8]), u8: zipped(divide[uint8]), i16: zipped(divide[int16]),
-		u16: zipped(divide[uint16]), i32: zipped(divide[int32]), u32: zipped(divide[uint32]), i64: zipped(divide[int64]), u64: zipped(divide[uint64])}),
-	spec{name: "Mod", min: 2, infer: inferBinary, run: runMod},
-	spec{name: "Pow", min: 2, infer: inferPow, run: runPow},
-	spec{name: "PRelu", min: 2, infer: inferPRelu, run: runPRelu},
-	folding("Sum", byNumber{f32: folded(add[float32]), f64: folded(add[float64])}),
-	spec{name: "Mean", min: 1, max: variadic, infer: inferMany, run: runMean},
+		u16: zipped(divide[uint16]), i32: zipped(divide[int32]), u32: zipped(divide[uint32]), i64: zipped(divide[int64]), u64: zipped(divide[uint64])}).is(operation, keepsPositive, amplifies(1)),
+	spec{name: "Mod", min: 2, infer: inferBinary, run: runMod}.is(operation, keepsPositive, amplifies(1)).where(modSign),
+	spec{name: "Pow", min: 2, infer: inferPow, run: runPow}.is(operation, keepsPositive, inputs(Data, Param), amplifies(0, 1)).where(powSign),
+	spec{name: "PRelu", min: 2, infer: inferPRelu, run: runPRelu}.is(operation, inputs(Data, Param), channelScale).where(slopeSign),
+	folding("Sum", byNumber{f32: folded(add[float32]), f64: folded(add[float64])}).is(operation, keepsSign, tensorScale),
+	spec{name: "Mean", min: 1, max: variadic, infer: inferMany, run: runMean}.is(operation, keepsSign, tensorScale),
 	folding("Max", byNumber{f32: folded(larger[float32]), f64: folded(larger[float64]), i8: folded(larger[int8]), u8: folded(larger[uint8]), i16: folded(larger[int16]),
-		u16: folded(larger[uint16]), i32: folded(larger[int32]), u32: folded(larger[uint32]), i64: folded(larger[int64]), u64: folded(larger[uint64])}),
+		u16: folded(larger[uint16]), i32: folded(larger[int32]), u32: folded(larger[uint32]), i64: folded(larger[int64]), u64: folded(larger[uint64])}).is(operation, keepsSign, tensorScale),
 	folding("Min", byNumber{f32: folded(smaller[float32]), f64: folded(smaller[float64]), i8: folded(smaller[int8]), u8: folded(smaller[uint8]), i16: folded(smaller[int16]),
-		u16: folded(smaller[uint16]), i32: folded(smaller[int32]), u32: folded(smaller[uint32]), i64: folded(smaller[int64]), u64: folded(smaller[uint64])}),
+		u16: folded(smaller[uint16]), i32: folded(smaller[int32]), u32: folded(smaller[uint32]), i64: folded(smaller[int64]), u64: folded(smaller[uint64])}).is(operation, keepsSign, tensorScale),
 )
 
 func add[T number](a, b T) T { return a + b }
@@ -305,4 +306,25 @@ func prelu[T number](c *Call) error {
 		return x
 	})
 	return nil
+}
+
+// powSign: even powers are never negative.
+func powSign(c *Call, t *Traits) {
+	if e := c.in(1); e != nil && !slices.ContainsFunc(e.Float64s(), func(v float64) bool { return math.Mod(v, 2) != 0 }) {
+		t.Range.Lo = 0
+	}
+}
+
+// modSign: the result has the sign of the dividend, or that of the divisor.
+func modSign(c *Call, t *Traits) {
+	if c.Attrs.Int("fmod", 0) != 0 {
+		t.Sign = KeepsSign
+	}
+}
+
+func slopeSign(c *Call, t *Traits) {
+	t.Sign = NonNegative
+	if slope := c.in(1); slope != nil && !slices.ContainsFunc(slope.Float64s(), func(v float64) bool { return v < 0 }) {
+		t.Sign = KeepsSign
+	}
 }

@@ -3,12 +3,12 @@ package op
 import "github.com/narrow-ml/narrow/tensor"
 
 var _ = register(
-	bitwise("BitwiseAnd", and[int8], and[uint8], and[int16], and[uint16], and[int32], and[uint32], and[int64], and[uint64]),
-	bitwise("BitwiseOr", or[int8], or[uint8], or[int16], or[uint16], or[int32], or[uint32], or[int64], or[uint64]),
-	bitwise("BitwiseXor", xor[int8], xor[uint8], xor[int16], xor[uint16], xor[int32], xor[uint32], xor[int64], xor[uint64]),
+	bitwise("BitwiseAnd", and[int8], and[uint8], and[int16], and[uint16], and[int32], and[uint32], and[int64], and[uint64]).is(operation),
+	bitwise("BitwiseOr", or[int8], or[uint8], or[int16], or[uint16], or[int32], or[uint32], or[int64], or[uint64]).is(operation),
+	bitwise("BitwiseXor", xor[int8], xor[uint8], xor[int16], xor[uint16], xor[int32], xor[uint32], xor[int64], xor[uint64]).is(operation),
 	spec{name: "BitwiseNot", min: 1, infer: inferInteger, run: byNumber{i8: mapped(not[int8]), u8: mapped(not[uint8]), i16: mapped(not[int16]), u16: mapped(not[uint16]),
-		i32: mapped(not[int32]), u32: mapped(not[uint32]), i64: mapped(not[int64]), u64: mapped(not[uint64])}.run},
-	spec{name: "BitShift", min: 2, infer: inferBitShift, run: byNumber{u8: bitShift[uint8], u16: bitShift[uint16], u32: bitShift[uint32], u64: bitShift[uint64]}.run},
+		i32: mapped(not[int32]), u32: mapped(not[uint32]), i64: mapped(not[int64]), u64: mapped(not[uint64])}.run}.is(operation),
+	spec{name: "BitShift", min: 2, infer: inferBitShift, run: byNumber{u8: bitShift[uint8], u16: bitShift[uint16], u32: bitShift[uint32], u64: bitShift[uint64]}.run}.is(operation),
 )
 
 func and[T integer](a, b T) T { return a & b }

@@ -7,16 +7,16 @@ import (
 )
 
 var _ = register(
-	spec{name: "Constant", infer: inferConstant, run: runConstant, anyType: true},
-	spec{name: "ConstantOfShape", min: 1, infer: inferConstantOfShape, run: runConstantOfShape, anyType: true},
-	spec{name: "Shape", min: 1, infer: inferShape, run: runShape, anyType: true},
+	spec{name: "Constant", infer: inferConstant, run: runConstant, anyType: true}.is(plain, inputs(Shape), batch(never)),
+	spec{name: "ConstantOfShape", min: 1, infer: inferConstantOfShape, run: runConstantOfShape, anyType: true}.is(plain, inputs(Shape), batch(never)),
+	spec{name: "Shape", min: 1, infer: inferShape, run: runShape, anyType: true}.is(plain, inputs(Shape), batch(never)),
 	spec{name: "Size", min: 1, infer: func(c *Call) error {
 		c.setType(tensor.Int64, []int{})
 		return nil
 	}, run: func(c *Call) error {
 		c.Out[0] = tensor.Scalar(int64(c.In[0].Len()))
 		return nil
-	}, anyType: true},
+	}, anyType: true}.is(plain, inputs(Shape), batch(never)),
 )
 
 // constant returns the tensor that a Constant node holds.

@@ -7,7 +7,7 @@ import (
 )
 
 var _ = register(
-	spec{name: "Einsum", min: 1, max: variadic, infer: inferEinsum, run: byNumber{f32: einsum[float32], f64: einsum[float64], i32: einsum[int32], i64: einsum[int64]}.run},
+	spec{name: "Einsum", min: 1, max: variadic, infer: inferEinsum, run: byNumber{f32: einsum[float32], f64: einsum[float64], i32: einsum[int32], i64: einsum[int64]}.run}.is(plain, inputs(Data), batch(einsumSamples), keepsPositive),
 )
 
 // equation is an Einstein summation: a letter for each dimension of each

@@ -9,9 +9,9 @@ import (
 
 var _ = register(
 	spec{name: "MatMul", min: 2, infer: inferMatMul, run: byNumber{f32: runMatMul[float32], f64: runMatMul[float64],
-		i32: runMatMul[int32], u32: runMatMul[uint32], i64: runMatMul[int64], u64: runMatMul[uint64]}.run},
+		i32: runMatMul[int32], u32: runMatMul[uint32], i64: runMatMul[int64], u64: runMatMul[uint64]}.run}.is(plain, inputs(Data, Weights), tensors, batch(matMulSamples(0, 1)), flow(Affine, inQ(QOperands, "", "QLinearMatMul", false)), tensorScale, floatSums, channels(-1), weights(matMulChannels)).where(matMulFlow),
 	spec{name: "Gemm", min: 2, max: 3, infer: inferGemm, run: byNumber{f32: runGemm[float32], f64: runGemm[float64],
-		i32: runGemm[int32], u32: runGemm[uint32], i64: runGemm[int64], u64: runGemm[uint64]}.run},
+		i32: runGemm[int32], u32: runGemm[uint32], i64: runGemm[int64], u64: runGemm[uint64]}.run}.is(plain, inputs(Data, Weights, Bias), tensors, batch(gemmSamples), flow(Affine, inQ(QMatrix, microsoft, "QGemm", false)), tensorScale, floatSums, channels(-1), weights(gemmChannels)).where(gemmFlow),
 )
 
 // matmulShape returns the shape of NumPy's matmul, and the shapes of both
@@ -173,4 +173,27 @@ func transposed[T any](a []T, rows, cols int) []T {
 		}
 	}
 	return out
+}
+
+// matMulFlow: of two activations it is a product.
+func matMulFlow(c *Call, t *Traits) {
+	if c.in(1) == nil || c.in(0) != nil {
+		t.Flow, t.Scale, t.Inputs = Product, Bilinear, []Role{Data, Data}
+	}
+}
+
+// gemmFlow: integers have no room for what it does to its operands beside.
+func gemmFlow(c *Call, t *Traits) {
+	if c.Attrs.Int("transA", 0) != 0 || c.Attrs.Float("alpha", 1) != 1 || c.Attrs.Float("beta", 1) != 1 {
+		t.Flow, t.Integer, t.Why = FloatOnly, InFloat, "it transposes or scales its operands"
+	}
+}
+
+func gemmChannels(c *Call, _ int) int { return 1 - c.Attrs.Int("transB", 0) }
+
+func matMulChannels(_ *Call, rank int) int {
+	if rank == 2 {
+		return 1
+	}
+	return -1
 }

@@ -7,16 +7,16 @@ import (
 )
 
 var _ = register(
-	spec{name: "GatherElements", min: 2, infer: inferGatherElements, run: runGatherElements, anyType: true},
-	spec{name: "GatherND", min: 2, infer: inferGatherND, run: runGatherND, anyType: true},
-	spec{name: "ScatterElements", min: 3, infer: inferScatterElements, run: runScatterElements, anyType: true},
-	spec{name: "Scatter", min: 3, infer: inferScatterElements, run: runScatterElements, anyType: true},
-	spec{name: "ScatterND", min: 3, infer: inferScatterND, run: runScatterND, anyType: true},
-	spec{name: "OneHot", min: 3, infer: inferOneHot, run: runOneHot, anyType: true},
-	spec{name: "NonZero", min: 1, infer: inferNonZero, run: runNonZero, anyType: true},
-	spec{name: "Compress", min: 2, infer: inferCompress, run: runCompress, anyType: true},
-	spec{name: "Trilu", min: 1, max: 2, infer: inferTrilu, run: runTrilu, anyType: true},
-	spec{name: "EyeLike", min: 1, infer: inferEyeLike, run: runEyeLike, anyType: true},
+	spec{name: "GatherElements", min: 2, infer: inferGatherElements, run: runGatherElements, anyType: true}.is(moving, floatMove, tensors, batch(elementSamples)),
+	spec{name: "GatherND", min: 2, infer: inferGatherND, run: runGatherND, anyType: true}.is(moving, floatMove, tensors, batch(never)),
+	spec{name: "ScatterElements", min: 3, infer: inferScatterElements, run: runScatterElements, anyType: true}.is(plain, floatMove, inputs(Data, Index, Data), tensors, keepsSign, tensorScale, batch(elementSamples)),
+	spec{name: "Scatter", min: 3, infer: inferScatterElements, run: runScatterElements, anyType: true}.is(plain, floatMove, inputs(Data, Index, Data), tensors, keepsSign, tensorScale, batch(elementSamples)),
+	spec{name: "ScatterND", min: 3, infer: inferScatterND, run: runScatterND, anyType: true}.is(plain, floatMove, inputs(Data, Index, Data), tensors, keepsSign, tensorScale, batch(never)),
+	spec{name: "OneHot", min: 3, infer: inferOneHot, run: runOneHot, anyType: true}.is(plain, inputs(Index, Index, Param), batch(oneHotSamples)),
+	spec{name: "NonZero", min: 1, infer: inferNonZero, run: runNonZero, anyType: true}.is(plain, inputs(Data), batch(never)),
+	spec{name: "Compress", min: 2, infer: inferCompress, run: runCompress, anyType: true}.is(moving, floatMove, tensors, batch(never)),
+	spec{name: "Trilu", min: 1, max: 2, infer: inferTrilu, run: runTrilu, anyType: true}.is(moving, floatMove, tensors, batch(triluSamples)),
+	spec{name: "EyeLike", min: 1, infer: inferEyeLike, run: runEyeLike, anyType: true}.is(plain, inputs(Shape), tensors, fraction, batch(never)),
 )
 
 func inferGatherElements(c *Call) error {

@@ -3,19 +3,19 @@ package op
 import "github.com/narrow-ml/narrow/tensor"
 
 var _ = register(
-	logical("And", func(a, b bool) bool { return a && b }),
-	logical("Or", func(a, b bool) bool { return a || b }),
-	logical("Xor", func(a, b bool) bool { return a != b }),
+	logical("And", func(a, b bool) bool { return a && b }).is(operation),
+	logical("Or", func(a, b bool) bool { return a || b }).is(operation),
+	logical("Xor", func(a, b bool) bool { return a != b }).is(operation),
 	comparison("Less", byNumber{f32: compared(less[float32]), f64: compared(less[float64]), i8: compared(less[int8]), u8: compared(less[uint8]), i16: compared(less[int16]),
-		u16: compared(less[uint16]), i32: compared(less[int32]), u32: compared(less[uint32]), i64: compared(less[int64]), u64: compared(less[uint64])}),
+		u16: compared(less[uint16]), i32: compared(less[int32]), u32: compared(less[uint32]), i64: compared(less[int64]), u64: compared(less[uint64])}).is(operation),
 	comparison("LessOrEqual", byNumber{f32: compared(lessEqual[float32]), f64: compared(lessEqual[float64]), i8: compared(lessEqual[int8]), u8: compared(lessEqual[uint8]), i16: compared(lessEqual[int16]),
-		u16: compared(lessEqual[uint16]), i32: compared(lessEqual[int32]), u32: compared(lessEqual[uint32]), i64: compared(lessEqual[int64]), u64: compared(lessEqual[uint64])}),
+		u16: compared(lessEqual[uint16]), i32: compared(lessEqual[int32]), u32: compared(lessEqual[uint32]), i64: compared(lessEqual[int64]), u64: compared(lessEqual[uint64])}).is(operation),
 	comparison("Greater", byNumber{f32: compared(greater[float32]), f64: compared(greater[float64]), i8: compared(greater[int8]), u8: compared(greater[uint8]), i16: compared(greater[int16]),
-		u16: compared(greater[uint16]), i32: compared(greater[int32]), u32: compared(greater[uint32]), i64: compared(greater[int64]), u64: compared(greater[uint64])}),
+		u16: compared(greater[uint16]), i32: compared(greater[int32]), u32: compared(greater[uint32]), i64: compared(greater[int64]), u64: compared(greater[uint64])}).is(operation),
 	comparison("GreaterOrEqual", byNumber{f32: compared(greaterEqual[float32]), f64: compared(greaterEqual[float64]), i8: compared(greaterEqual[int8]), u8: compared(greaterEqual[uint8]), i16: compared(greaterEqual[int16]),
-		u16: compared(greaterEqual[uint16]), i32: compared(greaterEqual[int32]), u32: compared(greaterEqual[uint32]), i64: compared(greaterEqual[int64]), u64: compared(greaterEqual[uint64])}),
-	spec{name: "Equal", min: 2, infer: inferEqual, run: runEqual},
-	spec{name: "Where", min: 3, infer: inferWhere, run: runWhere, anyType: true},
+		u16: compared(greaterEqual[uint16]), i32: compared(greaterEqual[int32]), u32: compared(greaterEqual[uint32]), i64: compared(greaterEqual[int64]), u64: compared(greaterEqual[uint64])}).is(operation),
+	spec{name: "Equal", min: 2, infer: inferEqual, run: runEqual}.is(operation),
+	spec{name: "Where", min: 3, infer: inferWhere, run: runWhere, anyType: true}.is(operation, inputs(Index, Data), keepsSign, tensorScale),
 )
 
 func less[T number](a, b T) bool         { return a < b }

@@ -7,7 +7,7 @@ import (
 )
 
 var _ = register(
-	spec{name: "BatchNormalization", min: 5, outs: 5, infer: inferBatchNorm, run: byNumber{f32: batchNorm[float32], f64: batchNorm[float64]}.run},
+	spec{name: "BatchNormalization", min: 5, outs: 5, infer: inferBatchNorm, run: byNumber{f32: batchNorm[float32], f64: batchNorm[float64]}.run}.is(spatial, inputs(Data, Param), batch(batchNormSamples)),
 )
 
 func inferBatchNorm(c *Call) error {

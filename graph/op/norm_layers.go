@@ -8,12 +8,12 @@ import (
 )
 
 var _ = register(
-	layerNorm("", "LayerNormalization"),
-	spec{name: "InstanceNormalization", min: 3, infer: inferInstanceNorm, run: byNumber{f32: instanceNorm[float32], f64: instanceNorm[float64]}.run},
-	spec{name: "GroupNormalization", min: 3, infer: inferGroupNorm, run: byNumber{f32: groupNorm[float32], f64: groupNorm[float64]}.run},
-	spec{name: "MeanVarianceNormalization", min: 1, infer: inferMeanVariance, run: runMeanVariance},
-	spec{name: "LRN", min: 1, infer: inferLRN, run: byNumber{f32: lrn[float32], f64: lrn[float64]}.run},
-	spec{name: "LpNormalization", min: 1, infer: inferLpNorm, run: byNumber{f32: lpNorm[float32], f64: lpNorm[float64]}.run},
+	layerNorm("", "LayerNormalization").is(plain, inputs(Data, Param), tensors, channels(-1), batch(normSamples)),
+	spec{name: "InstanceNormalization", min: 3, infer: inferInstanceNorm, run: byNumber{f32: instanceNorm[float32], f64: instanceNorm[float64]}.run}.is(spatial, inputs(Data, Param)),
+	spec{name: "GroupNormalization", min: 3, infer: inferGroupNorm, run: byNumber{f32: groupNorm[float32], f64: groupNorm[float64]}.run}.is(spatial, inputs(Data, Param)),
+	spec{name: "MeanVarianceNormalization", min: 1, infer: inferMeanVariance, run: runMeanVariance}.is(plain, inputs(Data), tensors, batch(attrAxes)),
+	spec{name: "LRN", min: 1, infer: inferLRN, run: byNumber{f32: lrn[float32], f64: lrn[float64]}.run}.is(spatial, inputs(Data), keepsSign).where(lrnSign),
+	spec{name: "LpNormalization", min: 1, infer: inferLpNorm, run: byNumber{f32: lpNorm[float32], f64: lpNorm[float64]}.run}.is(plain, inputs(Data), tensors, withinOne, keepsSign, batch(byAxis(-1))).where(lpNormRange),
 )
 
 func layerNorm(domain, name string) spec {
@@ -281,4 +281,17 @@ func lpNorm[T floats](c *Call) error {
 	})
 	setFloats(c.out(0), x)
 	return nil
+}
+
+func lrnSign(c *Call, t *Traits) {
+	if c.Attrs.Float("bias", 1) <= 0 || c.Attrs.Float("alpha", 1) < 0 {
+		t.Sign = AnySign
+	}
+}
+
+// lpNormRange is that of an element divided by a norm that it is part of.
+func lpNormRange(c *Call, t *Traits) {
+	if c.Attrs.Int("p", 2) < 1 {
+		t.Range = everything
+	}
 }

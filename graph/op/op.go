@@ -37,6 +37,11 @@ type Op struct {
 	// Run computes the outputs. It never changes an input; an output may
 	// share an input's data (Reshape, Identity).
 	Run func(c *Call) error
+
+	// Traits is what is true of it beside, whatever attributes and constants
+	// a call has; see [Op.At].
+	Traits Traits
+	refine func(c *Call, t *Traits) // nil if nothing depends on them
 }
 
 // Call is one application of an operator.

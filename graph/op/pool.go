@@ -7,12 +7,12 @@ import (
 )
 
 var _ = register(
-	spec{name: "MaxPool", min: 1, outs: 2, infer: inferPool, run: runMaxPool},
-	spec{name: "AveragePool", min: 1, infer: inferPool, run: runAveragePool},
-	spec{name: "LpPool", min: 1, infer: inferPool, run: runLpPool},
-	spec{name: "GlobalAveragePool", min: 1, infer: inferGlobalPool, run: byNumber{f32: globalAverage[float32], f64: globalAverage[float64]}.run},
-	spec{name: "GlobalMaxPool", min: 1, infer: inferGlobalPool, run: byNumber{f32: globalMax[float32], f64: globalMax[float64]}.run},
-	spec{name: "GlobalLpPool", min: 1, infer: inferGlobalPool, run: byNumber{f32: globalLp[float32], f64: globalLp[float64]}.run},
+	spec{name: "MaxPool", min: 1, outs: 2, infer: inferPool, run: runMaxPool}.is(spatial, inputs(Data), flow(Moves, qSelf), keepsSign, channelScale, batch(oneOutput(firstInput))),
+	spec{name: "AveragePool", min: 1, infer: inferPool, run: runAveragePool}.is(spatial, inputs(Data), flow(OneToOne, inQ(QOperands, microsoft, "QLinearAveragePool", true)), keepsSign, channelScale),
+	spec{name: "LpPool", min: 1, infer: inferPool, run: runLpPool}.is(spatial, inputs(Data), nonNegative, channelScale),
+	spec{name: "GlobalAveragePool", min: 1, infer: inferGlobalPool, run: byNumber{f32: globalAverage[float32], f64: globalAverage[float64]}.run}.is(spatial, inputs(Data), flow(OneToOne, inQ(QOperands, microsoft, "QLinearGlobalAveragePool", true)), keepsSign, channelScale),
+	spec{name: "GlobalMaxPool", min: 1, infer: inferGlobalPool, run: byNumber{f32: globalMax[float32], f64: globalMax[float64]}.run}.is(spatial, inputs(Data), flow(Moves, noQ), keepsSign, channelScale),
+	spec{name: "GlobalLpPool", min: 1, infer: inferGlobalPool, run: byNumber{f32: globalLp[float32], f64: globalLp[float64]}.run}.is(spatial, inputs(Data), nonNegative, channelScale),
 )
 
 func inferPool(c *Call) error {

@@ -19,17 +19,17 @@ var (
 )
 
 var _ = register(
-	qlinear("QLinearAdd", "Add", 7, 8, binaryScaled, 6),
-	qlinear("QLinearMul", "Mul", 7, 8, binaryScaled, 6),
-	qlinear("QLinearSigmoid", "Sigmoid", 4, 5, unaryScaled, 3),
-	qlinear("QLinearLeakyRelu", "LeakyRelu", 4, 5, unaryScaled, 3),
-	qlinear("QLinearSoftmax", "Softmax", 5, 5, unaryScaled, 3),
-	qlinear("QLinearAveragePool", "AveragePool", 4, 5, unaryScaled, 3),
-	qlinear("QLinearGlobalAveragePool", "GlobalAveragePool", 5, 5, unaryScaled, 3),
-	qlinear("QLinearReduceMean", "ReduceMean", 4, 5, unaryScaled, 3),
-	spec{name: "QLinearConcat", domain: microsoft, min: 5, max: variadic, infer: inferQLinearConcat, run: runQLinearConcat, anyType: true},
-	spec{name: "QuantizeLinear", domain: microsoft, min: 2, max: 3, infer: inferQuantize, run: runQuantize, anyType: true},
-	spec{name: "DequantizeLinear", domain: microsoft, min: 2, max: 3, infer: inferDequantize, run: runDequantize, anyType: true},
+	qlinear("QLinearAdd", "Add", 7, 8, binaryScaled, 6).is(operation, inputs(Data, ScaleOf, ZeroPoint, Data, ScaleOf, ZeroPoint, ScaleOf, ZeroPoint)),
+	qlinear("QLinearMul", "Mul", 7, 8, binaryScaled, 6).is(operation, inputs(Data, ScaleOf, ZeroPoint, Data, ScaleOf, ZeroPoint, ScaleOf, ZeroPoint)),
+	qlinear("QLinearSigmoid", "Sigmoid", 4, 5, unaryScaled, 3).is(operation, inputs(Data, ScaleOf, ZeroPoint)),
+	qlinear("QLinearLeakyRelu", "LeakyRelu", 4, 5, unaryScaled, 3).is(operation, inputs(Data, ScaleOf, ZeroPoint)),
+	qlinear("QLinearSoftmax", "Softmax", 5, 5, unaryScaled, 3).is(plain, inputs(Data, ScaleOf, ZeroPoint), tensors, batch(qlinearSoftmaxSamples)),
+	qlinear("QLinearAveragePool", "AveragePool", 4, 5, unaryScaled, 3).is(spatial, inputs(Data, ScaleOf, ZeroPoint)),
+	qlinear("QLinearGlobalAveragePool", "GlobalAveragePool", 5, 5, unaryScaled, 3).is(spatial, inputs(Data, ScaleOf, ZeroPoint)),
+	qlinear("QLinearReduceMean", "ReduceMean", 4, 5, unaryScaled, 3).is(plain, inputs(Data, ScaleOf, ZeroPoint), batch(attrAxes)),
+	spec{name: "QLinearConcat", domain: microsoft, min: 5, max: variadic, infer: inferQLinearConcat, run: runQLinearConcat, anyType: true}.is(plain, inputs(ScaleOf, ZeroPoint, Data), tensors, batch(qlinearConcatSamples)),
+	spec{name: "QuantizeLinear", domain: microsoft, min: 2, max: 3, infer: inferQuantize, run: runQuantize, anyType: true}.is(plain, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
+	spec{name: "DequantizeLinear", domain: microsoft, min: 2, max: 3, infer: inferDequantize, run: runDequantize, anyType: true}.is(plain, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
 )
 
 // qlinear makes an operator of ONNX Runtime that is a float operator between

@@ -8,13 +8,13 @@ import (
 )
 
 var _ = register(
-	reduction("ReduceSum", 13), reduction("ReduceMean", 18), reduction("ReduceMax", 18), reduction("ReduceMin", 18),
-	reduction("ReduceProd", 18), reduction("ReduceL1", 18), reduction("ReduceL2", 18), reduction("ReduceLogSum", 18),
-	reduction("ReduceLogSumExp", 18), reduction("ReduceSumSquare", 18),
+	reduction("ReduceSum", 13).is(plain, inputs(Data, Index), batch(reductionSamples), keepsSign, tensorScale), reduction("ReduceMean", 18).is(plain, inputs(Data, Index), batch(reductionSamples), keepsSign, tensorScale), reduction("ReduceMax", 18).is(plain, inputs(Data, Index), batch(reductionSamples), keepsSign, tensorScale), reduction("ReduceMin", 18).is(plain, inputs(Data, Index), batch(reductionSamples), keepsSign, tensorScale),
+	reduction("ReduceProd", 18).is(plain, inputs(Data, Index), batch(reductionSamples), keepsPositive), reduction("ReduceL1", 18).is(plain, inputs(Data, Index), batch(reductionSamples), nonNegative, tensorScale), reduction("ReduceL2", 18).is(plain, inputs(Data, Index), batch(reductionSamples), nonNegative, tensorScale), reduction("ReduceLogSum", 18).is(plain, inputs(Data, Index), batch(reductionSamples), amplifies(0)),
+	reduction("ReduceLogSumExp", 18).is(plain, inputs(Data, Index), batch(reductionSamples)), reduction("ReduceSumSquare", 18).is(plain, inputs(Data, Index), batch(reductionSamples), nonNegative),
 	spec{name: "ArgMax", min: 1, infer: inferArg, run: byNumber{f32: argBest(greater[float32]), f64: argBest(greater[float64]), i8: argBest(greater[int8]), u8: argBest(greater[uint8]),
-		i16: argBest(greater[int16]), u16: argBest(greater[uint16]), i32: argBest(greater[int32]), u32: argBest(greater[uint32]), i64: argBest(greater[int64]), u64: argBest(greater[uint64])}.run},
+		i16: argBest(greater[int16]), u16: argBest(greater[uint16]), i32: argBest(greater[int32]), u32: argBest(greater[uint32]), i64: argBest(greater[int64]), u64: argBest(greater[uint64])}.run}.is(plain, inputs(Data), tensors, filled, batch(byAxis(0))),
 	spec{name: "ArgMin", min: 1, infer: inferArg, run: byNumber{f32: argBest(less[float32]), f64: argBest(less[float64]), i8: argBest(less[int8]), u8: argBest(less[uint8]),
-		i16: argBest(less[int16]), u16: argBest(less[uint16]), i32: argBest(less[int32]), u32: argBest(less[uint32]), i64: argBest(less[int64]), u64: argBest(less[uint64])}.run},
+		i16: argBest(less[int16]), u16: argBest(less[uint16]), i32: argBest(less[int32]), u32: argBest(less[uint32]), i64: argBest(less[int64]), u64: argBest(less[uint64])}.run}.is(plain, inputs(Data), tensors, filled, batch(byAxis(0))),
 )
 
 // reduction makes a Reduce operator; the axes are an input from version

@@ -8,12 +8,12 @@ import (
 
 // Operators that hand their input's data on.
 var _ = register(
-	spec{name: "Identity", min: 1, infer: same, run: passed, anyType: true},
-	spec{name: "Dropout", min: 1, max: 3, outs: 2, infer: inferDropout, run: runDropout, anyType: true},
-	spec{name: "Reshape", min: 1, max: 2, infer: inferReshape, run: runView, anyType: true},
-	spec{name: "Flatten", min: 1, infer: inferFlatten, run: runView, anyType: true},
-	spec{name: "Squeeze", min: 1, max: 2, infer: inferSqueeze, run: runView, anyType: true},
-	spec{name: "Unsqueeze", min: 1, max: 2, infer: inferUnsqueeze, run: runView, anyType: true},
+	spec{name: "Identity", min: 1, infer: same, run: passed, anyType: true}.is(moving, floatMove, inputs(Data), reshapes, channelScale, batch(firstInput)),
+	spec{name: "Dropout", min: 1, max: 3, outs: 2, infer: inferDropout, run: runDropout, anyType: true}.is(function, inputs(Data, Param), keepsSign, channelScale).where(dropoutTraits),
+	spec{name: "Reshape", min: 1, max: 2, infer: inferReshape, run: runView, anyType: true}.is(moving, inputs(Data, Shape), reshapes, batch(firstInput)),
+	spec{name: "Flatten", min: 1, infer: inferFlatten, run: runView, anyType: true}.is(moving, inputs(Data), reshapes, batch(firstInput)),
+	spec{name: "Squeeze", min: 1, max: 2, infer: inferSqueeze, run: runView, anyType: true}.is(moving, reshapes, batch(squeezeSamples)),
+	spec{name: "Unsqueeze", min: 1, max: 2, infer: inferUnsqueeze, run: runView, anyType: true}.is(moving, reshapes, batch(firstInput)),
 )
 
 // runView gives output 0 the data of input 0 in the inferred shape.
@@ -225,4 +225,11 @@ func runDropout(c *Call) error {
 		setFloats(c.out(1), ones)
 	}
 	return nil
+}
+
+// dropoutTraits: in training it makes up which elements it drops.
+func dropoutTraits(c *Call, t *Traits) {
+	if c.has(2) && (c.in(2) == nil || slices.Contains(c.in(2).Float64s(), 1)) || c.Attrs.Int("is_test", 1) == 0 {
+		t.Batch = never
+	}
 }

@@ -8,8 +8,8 @@ import (
 )
 
 var _ = register(
-	spec{name: "Resize", min: 1, max: 4, infer: inferResize, run: runResize, anyType: true},
-	spec{name: "Upsample", min: 1, max: 2, infer: inferResize, run: runResize, anyType: true},
+	spec{name: "Resize", min: 1, max: 4, infer: inferResize, run: runResize, anyType: true}.is(moving, noQ, inputs(Data, Param, Param, Shape), batch(resizeSamples)).where(resizeFlow),
+	spec{name: "Upsample", min: 1, max: 2, infer: inferResize, run: runResize, anyType: true}.is(moving, noQ, inputs(Data, Param), batch(resizeSamples)).where(resizeFlow),
 )
 
 // resize is what Resize is asked to do, resolved for a shape: for every
@@ -367,4 +367,15 @@ func resample(x []float32, shape []int, d int, taps [][]tap, outside float32) []
 		}
 	}
 	return out
+}
+
+// resizeFlow: only the nearest element is moved; all else computes.
+func resizeFlow(c *Call, t *Traits) {
+	mode := c.Attrs.String("mode", "nearest")
+	if mode != "nearest" {
+		t.Flow = OneToOne
+	}
+	if mode == "cubic" || c.Attrs.Float("extrapolation_value", 0) != 0 {
+		t.Sign = AnySign
+	}
 }

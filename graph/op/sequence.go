@@ -9,13 +9,13 @@ import (
 )
 
 var _ = register(
-	spec{name: "Range", min: 3, infer: inferRange, run: runRange, anyType: true},
+	spec{name: "Range", min: 3, infer: inferRange, run: runRange, anyType: true}.is(plain, inputs(Param), batch(never)),
 	spec{name: "CumSum", min: 2, infer: inferCumSum, run: byNumber{f32: cumSum[float32], f64: cumSum[float64],
-		i32: cumSum[int32], u32: cumSum[uint32], i64: cumSum[int64], u64: cumSum[uint64]}.run},
+		i32: cumSum[int32], u32: cumSum[uint32], i64: cumSum[int64], u64: cumSum[uint64]}.run}.is(plain, inputs(Data, Index), tensors, keepsSign, tensorScale, batch(cumulativeSamples)),
 	spec{name: "TopK", min: 1, max: 2, outs: 2, infer: inferTopK, run: byNumber{f32: topK[float32], f64: topK[float64], i8: topK[int8], u8: topK[uint8],
-		i16: topK[int16], u16: topK[uint16], i32: topK[int32], u32: topK[uint32], i64: topK[int64], u64: topK[uint64]}.run},
-	spec{name: "NonMaxSuppression", min: 2, max: 5, infer: inferNMS, run: runNMS},
-	spec{name: "ReverseSequence", min: 2, infer: inferReverse, run: runReverse, anyType: true},
+		i16: topK[int16], u16: topK[uint16], i32: topK[int32], u32: topK[uint32], i64: topK[int64], u64: topK[uint64]}.run}.is(moving, floatMove, tensors, batch(byAxis(-1))),
+	spec{name: "NonMaxSuppression", min: 2, max: 5, infer: inferNMS, run: runNMS}.is(plain, inputs(Data, Data, Index), tensors, batch(never)),
+	spec{name: "ReverseSequence", min: 2, infer: inferReverse, run: runReverse, anyType: true}.is(moving, floatMove, tensors, batch(never)),
 )
 
 // rangeCount returns the number of elements; known is false if limits or step

@@ -7,9 +7,9 @@ import (
 )
 
 var _ = register(
-	spec{name: "Slice", min: 1, max: 5, infer: inferSlice, run: runSlice, anyType: true},
-	spec{name: "Pad", min: 1, max: 4, infer: inferPad, run: runPad, anyType: true},
-	spec{name: "Gather", min: 2, infer: inferGather, run: runGather, anyType: true},
+	spec{name: "Slice", min: 1, max: 5, infer: inferSlice, run: runSlice, anyType: true}.is(moving, tensors, batch(sliceSamples)),
+	spec{name: "Pad", min: 1, max: 4, infer: inferPad, run: runPad, anyType: true}.is(moving, noQ, inputs(Data, Index, Param, Index), batch(padSamples)).where(padFlow),
+	spec{name: "Gather", min: 2, infer: inferGather, run: runGather, anyType: true}.is(moving, tensors, batch(gatherSamples)),
 )
 
 // cut is a slice along one dimension: size elements from start, step apart.
@@ -343,3 +343,36 @@ func position(i, n int) (int, error) {
 
 // indices returns the elements of an integer tensor.
 func indices(t *tensor.Tensor) []int { return mapSlice(ints64(t), toInt) }
+
+// padFlow: it fills in its value, which integers have if it is 0. It leaves
+// channels apart unless it pads them.
+func padFlow(c *Call, t *Traits) {
+	if padsSpaceOnly(c) {
+		t.Scale = ChannelScale
+	}
+	if c.Attrs.String("mode", "constant") != "constant" {
+		return
+	}
+	if c.has(2) && c.in(2) == nil {
+		t.Flow, t.Integer, t.Scale, t.Sign, t.Why = FloatOnly, InFloat, NoScale, AnySign, "it pads with a value that is not constant"
+		return
+	}
+	value, err := c.floatInput(2, float64(c.Attrs.Float("value", 0)))
+	if err != nil || value == 0 {
+		return
+	}
+	t.Flow, t.Integer, t.Scale, t.Sign, t.Why = FloatOnly, InFloat, NoScale, NonNegative, "it pads with another value than zero"
+	if value < 0 {
+		t.Sign = AnySign
+	}
+}
+
+// padsSpaceOnly reports whether a Pad is known to leave batch and channels alone.
+func padsSpaceOnly(c *Call) bool {
+	pads := c.Attrs.Ints("pads")
+	if t := c.in(1); t != nil && t.DType() == tensor.Int64 {
+		pads = t.Ints()
+	}
+	half := len(pads) / 2
+	return half >= 2 && !c.has(3) && pads[0] == 0 && pads[1] == 0 && pads[half] == 0 && pads[half+1] == 0
+}

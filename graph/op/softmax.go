@@ -8,9 +8,9 @@ import (
 )
 
 var _ = register(
-	spec{name: "Softmax", min: 1, infer: inferSoftmax, run: byNumber{f32: lanewise(func(lane []float32) { asm.SoftmaxF32(lane, lane, len(lane)) }), f64: lanewise(softmaxLane[float64])}.run},
-	spec{name: "LogSoftmax", min: 1, infer: inferSoftmax, run: byNumber{f32: lanewise(logSoftmaxLane[float32]), f64: lanewise(logSoftmaxLane[float64])}.run},
-	spec{name: "Hardmax", min: 1, infer: inferSoftmax, run: byNumber{f32: lanewise(hardmaxLane[float32]), f64: lanewise(hardmaxLane[float64])}.run},
+	spec{name: "Softmax", min: 1, infer: inferSoftmax, run: byNumber{f32: lanewise(func(lane []float32) { asm.SoftmaxF32(lane, lane, len(lane)) }), f64: lanewise(softmaxLane[float64])}.run}.is(plain, inputs(Data), flow(Bounded, noQ), fraction, floatAtEnd, batch(alongSoftmaxAxis)),
+	spec{name: "LogSoftmax", min: 1, infer: inferSoftmax, run: byNumber{f32: lanewise(logSoftmaxLane[float32]), f64: lanewise(logSoftmaxLane[float64])}.run}.is(plain, inputs(Data), ranges(math.Inf(-1), 0), batch(alongSoftmaxAxis)),
+	spec{name: "Hardmax", min: 1, infer: inferSoftmax, run: byNumber{f32: lanewise(hardmaxLane[float32]), f64: lanewise(hardmaxLane[float64])}.run}.is(plain, inputs(Data), fraction, batch(alongSoftmaxAxis)),
 )
 
 func inferSoftmax(c *Call) error {

@@ -28,6 +28,9 @@ type spec struct {
 	// anyType says that run only moves elements, or looks at their types
 	// itself. Other operators are given float16 and bfloat16 as float32.
 	anyType bool
+
+	traits Traits
+	refine func(c *Call, t *Traits) // what attributes and constants change of the traits; nil for nothing
 }
 
 const variadic = -1
@@ -53,7 +56,7 @@ func register(specs ...spec) struct{} {
 		if s.outs == 0 {
 			s.outs = 1
 		}
-		table[key] = &Op{Name: s.name, Domain: s.domain, Infer: s.checkedInfer, Run: s.checkedRun}
+		table[key] = &Op{Name: s.name, Domain: s.domain, Infer: s.checkedInfer, Run: s.checkedRun, Traits: s.traits, refine: s.refine}
 	}
 	return struct{}{}
 }
