@@ -99,6 +99,10 @@ func (b *builder) mapperOf(n *graph.Node) mapper {
 		if n.Attrs.String("approximate", "none") == "none" {
 			return gelu
 		}
+	case "Swish":
+		if n.Attrs.Float("alpha", 1) == 1 {
+			return swish
+		}
 	case "Neg":
 		return func(dst, x []float32) { asm.AffineF32(dst, x, -1, 0) }
 	}
@@ -113,6 +117,12 @@ func gelu(dst, x []float32) {
 	asm.AffineF32(dst, x, math.Sqrt2/2, 0)
 	asm.ErfF32(dst, dst)
 	asm.AffineF32(dst, dst, 0.5, 0.5)
+	asm.MulF32(dst, dst, x)
+}
+
+// swish sets dst = x*sigmoid(x). dst is not x.
+func swish(dst, x []float32) {
+	asm.SigmoidF32(dst, x)
 	asm.MulF32(dst, dst, x)
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
-// lowerLayerNorm computes LayerNormalization along the last dimension.
+// lowerLayerNorm computes LayerNormalization and RMSNormalization along the last dimension.
 func lowerLayerNorm(b *builder, n *graph.Node) bool {
 	x, y := n.In(0), n.Outputs[0]
 	rank := b.rank(x)
@@ -27,12 +27,13 @@ func lowerLayerNorm(b *builder, n *graph.Node) bool {
 		return false
 	}
 	epsilon := n.Attrs.Float("epsilon", 1e-5)
+	centered := n.Op == "LayerNormalization"
 	src := b.float(x, plain)
 	dst := b.like(y, src)
 	s := rowStep(n.Op, dst, func(cl *call, w *worker, s, y0, y1 int) {
 		to, from := dst.f32(cl, s), src.f32(cl, s)
 		for i := range to.W { // plain images have one row
-			normalize(to.Data[i*to.PixStride:][:c], from.Data[i*from.PixStride:][:c], scale, shift, epsilon)
+			normalize(to.Data[i*to.PixStride:][:c], from.Data[i*from.PixStride:][:c], scale, shift, epsilon, centered)
 		}
 	})
 	s.ops = 8 * dst.w * c
@@ -40,9 +41,12 @@ func lowerLayerNorm(b *builder, n *graph.Node) bool {
 	return true
 }
 
-// normalize brings x to mean 0 and variance 1, then scales and shifts it by element.
-func normalize(dst, x, scale, shift []float32, epsilon float32) {
-	mean := asm.MeanF32(x)
+// normalize brings x to mean 0, if it is to be centered, and mean square 1, then scales and shifts it by element.
+func normalize(dst, x, scale, shift []float32, epsilon float32, centered bool) {
+	mean := float32(0)
+	if centered {
+		mean = asm.MeanF32(x)
+	}
 	variance := asm.SumSquaresF32(x, mean) / float32(len(x))
 	inverse := float32(1 / math.Sqrt(float64(variance+epsilon)))
 	asm.AffineF32(dst, x, 1, -mean)

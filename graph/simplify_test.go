@@ -375,101 +375,27 @@ func TestSimplify(t *testing.T) {
 // scalar returns a constant number.
 func scalar(name string, v float32) *Value { return NewConst(name, tensor.Scalar(v)) }
 
-func TestFuseActivations(t *testing.T) {
-	shape := []int{2, 9}
-	for name, c := range map[string]struct {
-		f    func(b *builder, x *Value) *Value
-		want string
-	}{
-		"hard-swish, divided last": {func(b *builder, x *Value) *Value {
-			gate := b.New("clip", "Clip", nil, b.New("add", "Add", nil, x, scalar("three", 3)), scalar("zero", 0), scalar("six", 6))
-			return b.New("y", "Div", nil, b.New("mul", "Mul", nil, x, gate), scalar("by", 6))
-		}, "HardSwish"},
-		"hard-swish, divided first": {func(b *builder, x *Value) *Value {
-			gate := b.New("clip", "Clip", nil, b.New("add", "Add", nil, scalar("three", 3), x), scalar("zero", 0), scalar("six", 6))
-			return b.New("y", "Mul", nil, b.New("div", "Div", nil, gate, scalar("by", 6)), x)
-		}, "HardSwish"},
-		"hard-swish by its gate": {func(b *builder, x *Value) *Value {
-			gate := b.New("gate", "HardSigmoid", op.Attrs{"alpha": float32(1.0 / 6), "beta": float32(0.5)}, x)
-			return b.New("y", "Mul", nil, x, gate)
-		}, "HardSwish"},
-		"gelu": {func(b *builder, x *Value) *Value {
-			erf := b.New("erf", "Erf", nil, b.New("div", "Div", nil, x, scalar("root", 1.4142135)))
-			return b.New("y", "Mul", nil, b.New("mul", "Mul", nil, x, b.New("add", "Add", nil, erf, scalar("one", 1))), scalar("half", 0.5))
-		}, "Gelu"},
-		"gelu, half first": {func(b *builder, x *Value) *Value {
-			erf := b.New("erf", "Erf", nil, b.New("scaled", "Mul", nil, scalar("root", 0.70710677), x))
-			half := b.New("h", "Mul", nil, scalar("half", 0.5), x)
-			return b.New("y", "Mul", nil, half, b.New("add", "Add", nil, scalar("one", 1), erf))
-		}, "Gelu"},
-		"another gate": {func(b *builder, x *Value) *Value {
-			gate := b.New("clip", "Clip", nil, b.New("add", "Add", nil, x, scalar("three", 3)), scalar("zero", 0), scalar("six", 6))
-			return b.New("y", "Div", nil, b.New("mul", "Mul", nil, x, gate), scalar("by", 5))
-		}, ""},
-		"squeeze-excite": {func(b *builder, x *Value) *Value {
-			gate := b.New("gate", "HardSigmoid", op.Attrs{"alpha": float32(1.0 / 6)}, b.New("other", "Neg", nil, x))
-			return b.New("y", "Mul", nil, x, gate)
-		}, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := build()
-			g := b.output(c.f(b, b.New("relu", "LeakyRelu", nil, b.input("x", shape...))))
-			want := []string{"LeakyRelu", c.want}
-			if c.want == "" {
-				want = ops(g)
-			}
-			checkPass(t, g, FuseActivations, want, shape)
-		})
-	}
-}
-
 // A part that something else reads too stays for it.
-func TestFuseActivationsKeepsParts(t *testing.T) {
+func TestFuseFunctionsKeepsParts(t *testing.T) {
 	b := build()
 	x := b.input("x", 2, 9)
 	gate := b.New("gate", "HardSigmoid", op.Attrs{"alpha": float32(1.0 / 6)}, x)
 	y := b.New("y", "Mul", nil, x, gate)
-	checkPass(t, b.output(y, gate), FuseActivations, []string{"HardSigmoid", "HardSwish"}, []int{2, 9})
+	checkPass(t, b.output(y, gate), FuseFunctions, []string{"HardSigmoid", "HardSwish"}, []int{2, 9})
 }
 
-func TestFuseLayerNorm(t *testing.T) {
-	shape := []int{2, 5, 8}
-	for name, c := range map[string]struct {
-		square        string
-		scale, bias   bool
-		axis          int64
-		anotherReader bool
-		want          []string
-	}{
-		"whole":           {"Pow", true, true, -1, false, []string{"LayerNormalization"}},
-		"multiplied":      {"Mul", true, true, 2, false, []string{"LayerNormalization"}},
-		"no bias":         {"Pow", true, false, -1, false, []string{"LayerNormalization"}},
-		"plain":           {"Pow", false, false, -1, false, []string{"LayerNormalization"}},
-		"read in between": {"Pow", true, true, -1, true, []string{"LayerNormalization", "Mul", "Add"}},
-		"another axis":    {"Pow", true, true, 1, false, []string{"ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := build()
-			x := b.input("x", shape...)
-			axes := op.Attrs{"axes": []int64{c.axis}}
-			d := b.New("d", "Sub", nil, x, b.New("mean", "ReduceMean", axes, x))
-			square := b.New("square", c.square, nil, d, d)
-			if c.square == "Pow" {
-				square.Node.Inputs[1] = scalar("two", 2)
-			}
-			variance := b.New("variance", "ReduceMean", axes, square)
-			div := b.New("div", "Div", nil, d, b.New("root", "Sqrt", nil, b.New("sum", "Add", nil, variance, scalar("eps", 1e-5))))
-			y := div
-			if c.scale {
-				y = b.New("scaled", "Mul", nil, y, b.random("gamma", 8))
-			}
-			if c.bias {
-				y = b.New("shifted", "Add", nil, b.random("beta", 8), y)
-			}
-			if c.anotherReader {
-				b.output(div)
-			}
-			checkPass(t, b.output(y), FuseLayerNorm, c.want, shape)
-		})
-	}
+// What a normalization without scale and bias is read by is not scaled.
+func TestFuseFunctionsReadInBetween(t *testing.T) {
+	b := build()
+	g := written(t, b, `
+		mean = ReduceMean x axes=-1
+		d = Sub x mean
+		square = Mul d d
+		variance = ReduceMean square axes=-1
+		root = Sqrt variance
+		whole = Div d root
+		y = Mul whole gamma
+		z = Neg whole`, 2, 5, 8)
+	b.output(b.Nodes[6].Outputs[0])
+	checkPass(t, g, FuseFunctions, []string{"LayerNormalization", "Mul", "Neg"}, []int{2, 5, 8})
 }

@@ -45,7 +45,7 @@ func Upgrade(g *graph.Graph, version int) error {
 
 // since has the version that brought an operator which simplifying a graph can
 // put in the place of older ones.
-var since = map[string]int{"HardSwish": 14, "LayerNormalization": 17, "Gelu": 20}
+var since = map[string]int{"HardSwish": 14, "LayerNormalization": 17, "Mish": 18, "Gelu": 20}
 
 // neededOpset returns the version that g needs at least for operators that are
 // newer than the graph was, and for the quantization it holds: scales for each

@@ -130,8 +130,9 @@ func irVersion(opset int) int64 {
 // encode turns g into messages, whose raw data is that of the tensors.
 // The operator set is upgraded, in the file only, if the quantization needs it.
 func encode(g *graph.Graph) (*onnxpb.Model, error) {
-	if need := neededOpset(g); need > g.Opset[""] {
+	if need := max(neededOpset(g), g.Opset[""]); need > g.Opset[""] || holdsParts(g) {
 		g = g.Clone()
+		takeApart(g, need)
 		if err := Upgrade(g, need); err != nil {
 			return nil, err
 		}

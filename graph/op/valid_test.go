@@ -210,6 +210,10 @@ var validCalls = map[string]valid{
 		s, axis := dims(r, 3, 1, 5), r.IntN(3)
 		return Attrs{"axis": int64(axis - r.IntN(2)*3)}, []*tensor.Tensor{normal(r, s...), normal(r, s[axis:]...), normal(r, s[axis:]...)}
 	},
+	"RMSNormalization": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
+		s, axis := dims(r, 3, 1, 5), r.IntN(3)
+		return Attrs{"axis": int64(axis - r.IntN(2)*3)}, []*tensor.Tensor{normal(r, s...), normal(r, s[axis:]...)}
+	},
 	"LRN": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
 		return Attrs{"size": int64(1 + 2*r.IntN(3)), "alpha": r.Float32(), "bias": 1 + r.Float32()}, []*tensor.Tensor{normal(r, 1, between(r, 1, 7), 3, 2)}
 	},
