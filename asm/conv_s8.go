@@ -19,8 +19,7 @@ type ConvS8 struct {
 	passes    int  // times that the taps are visited: above 1 for weights that take more than a byte
 	rowTaps   bool // a kernel row is one tap of KW*c contiguous bytes
 	panels    []panelS8
-	kernel    *tileKernelS8
-	depthwise *depthwiseKernelS8 // instead of kernel
+	depthwise *depthwiseKernelS8 // instead of the panels' tile kernels
 	order     []int              // of a depthwise kernel's elements (see tapOrder)
 	apart     *ConvS8            // the same convolution without rowTaps, for a source with gaps between pixels
 }
@@ -33,11 +32,13 @@ const MaxSumLength = (1<<31 - 1) / (255 * 128)
 // convolution, and only a convolution, may read (and ignore): Data must be that much longer.
 const ReadSlack = 32
 
-// tileKernelS8 is a tier's set of micro-kernels. A micro-kernel computes the
+// tileKernelS8 is a set of micro-kernels for some processors. A micro-kernel computes the
 // sums of some neighbouring pixels of one output row for one panel of output channels.
 type tileKernelS8 struct {
 	wide    bool                  // weights are packed as int16 rather than int8
 	bytes   bool                  // kernels can make bytes
+	whole   bool                  // ... but only for panels without padding
+	safe    *tileKernelS8         // of the same widths, faster and only for weights that do not saturate; or nil
 	offset  int32                 // what the kernels subtract from every byte of the source; the packed bias makes up for it
 	widths  []int                 // panel widths (output channels), the widest first
 	kernels [][]func(*tileArgsS8) // for each width, by the number of pixels (entry 0 is unused)
@@ -133,7 +134,7 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 	}
 	f.blocks(src, y0, y1, p0, p1, func(s *s8Scratch, p *panelS8, y0, y1 int) {
 		kernel := f.depthwiseBytes(p, req)
-		if f.tileBytes(p, req) {
+		if p.tileBytes(req) {
 			f.runTiles(s, dst, src, p, req, flat, y0, y1)
 			return
 		}
@@ -286,7 +287,7 @@ func (f *ConvS8) sums(s *s8Scratch, src Image[uint8], p *panelS8, w int, flat bo
 				s.depth.src, s.depth.acc, s.depth.pixels = from, s.acc[:], n
 				f.depthwise.sums(&s.depth)
 			} else {
-				n = tilesOf(f.kernel.kernels[p.kind], &s.tile, from, n)
+				n = tilesOf(p.kernel.kernels[p.kind], &s.tile, from, n)
 			}
 			emit(sumsS8{s, p, y, x, n})
 			x += n

@@ -6,6 +6,7 @@ import "fmt"
 type panelS8 struct {
 	first, channels int // output channels
 	width           int // channels computed, the rest being padding
+	kernel          *tileKernelS8
 	kind            int // index into the kernel's widths
 	input           int // first input channel
 	quads           int // groups of four bytes in a tap
@@ -77,13 +78,13 @@ func packConvS8(w []int16, bias []int32, inZero uint8, m, c int, spec ConvSpec, 
 		}
 		return f, nil
 	}
-	f.kernel = tiles
 	f.panels = p.panels(tiles, m, spec.Groups)
 	if c%4 != 0 && spec.Groups == 1 && spec.DilationW == 1 && spec.KW > 1 {
 		apart := *f
-		f.apart, f.rowTaps = &apart, true
 		p.run = spec.KW
-		f.panels = p.panels(tiles, m, 1)
+		if rows := p.panels(tiles, m, 1); cost(rows) < cost(f.panels) {
+			f.apart, f.rowTaps, f.panels = &apart, true, rows
+		}
 	}
 	return f, nil
 }
@@ -132,8 +133,11 @@ func (p *packerS8) panels(k *tileKernelS8, m, groups int) []panelS8 {
 				kind--
 			}
 			width := k.widths[kind]
-			panel := panelS8{first: first, channels: min(width, end-first), width: width, kind: kind, input: g * p.inner}
-			p.fill(&panel, k)
+			panel := panelS8{first: first, channels: min(width, end-first), width: width, kernel: k, kind: kind, input: g * p.inner}
+			if k.safe != nil && !p.saturates(&panel) {
+				panel.kernel = k.safe
+			}
+			p.fill(&panel)
 			out = append(out, panel)
 			first += panel.channels
 		}
@@ -141,10 +145,41 @@ func (p *packerS8) panels(k *tileKernelS8, m, groups int) []panelS8 {
 	return out
 }
 
-// fill lays out the panel's weights as tileArgsS8 says.
-func (p *packerS8) fill(panel *panelS8, kernel *tileKernelS8) {
+// saturates reports whether two neighbouring products of a panel's weights with bytes can
+// leave 16 bits: whether those of one sign add up to more than 128.
+func (p *packerS8) saturates(panel *panelS8) bool {
 	run := max(1, p.run)
-	group := 4
+	for o := panel.first; o < panel.first+panel.channels; o++ {
+		for t := range p.passes * p.area / run {
+			at := func(k int) int16 {
+				if k >= p.inner*run {
+					return 0
+				}
+				return p.at(t/(p.area/run), o, k%p.inner, t%(p.area/run)*run+k/p.inner)
+			}
+			for k := 0; k < p.inner*run; k += 2 {
+				v, w := at(k), at(k+1)
+				if max(v, 0)+max(w, 0) > 128 || min(v, 0)+min(w, 0) < -128 {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// cost is what the products of panels take for each tap, the measure being what a kernel for
+// weights that do not saturate takes for four bytes.
+func cost(panels []panelS8) (sum int) {
+	for _, p := range panels {
+		sum += len(p.weights) + len(p.weights16)*4/3
+	}
+	return sum
+}
+
+// fill lays out the panel's weights as tileArgsS8 says.
+func (p *packerS8) fill(panel *panelS8) {
+	kernel, run, group := panel.kernel, max(1, p.run), 4
 	if kernel.wide {
 		group = 2
 	}

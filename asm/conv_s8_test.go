@@ -44,6 +44,8 @@ var convCasesS8 = []convCaseS8{
 	{70, 70, 12, 9, square(5, 1, 70)},
 	{17, 17, 8, 8, ConvSpec{2, 3, 1, 2, 3, 1, 17}},
 	{16, 16, 12, 70, square(1, 1, 16)},
+	{24, 8, 3, 29, square(1, 1, 1)},
+	{56, 6, 9, 9, square(3, 2, 1)},
 }
 
 // randomConv returns weights, a bias and a source without gaps for c.
@@ -67,6 +69,19 @@ func (c convCaseS8) random(t testing.TB, rng *rand.Rand) (w []int8, bias []int32
 		}
 	}
 	return w, bias, Image[uint8]{Data: atEnd, H: c.h, W: c.w, C: c.c, RowStride: c.w * c.c, PixStride: c.c}
+}
+
+// makeSafe cuts the second of two neighbouring channels' weights so that two products of one sign
+// fit 16 bits, just so for many of random weights.
+func (c convCaseS8) makeSafe(w []int8) {
+	area := c.spec.KH * c.spec.KW
+	inner := c.c / c.spec.Groups
+	for i := range w {
+		if channel := i / area % inner; channel%2 == 1 {
+			before, v := int(w[i-area]), int(w[i])
+			w[i] = int8(min(max(v, -128-min(before, 0)), 128-max(before, 0)))
+		}
+	}
 }
 
 // naiveConvS8 computes the convolution from its definition.
@@ -106,12 +121,14 @@ func TestConvS8(t *testing.T) {
 					rng := rand.New(rand.NewPCG(uint64(i), 1))
 					w, bias, src := c.random(t, rng)
 					zero := uint8(rng.IntN(256))
-					f, err := packConvS8(widened(w), bias, zero, c.m, c.c, c.spec, tiles, depthwise)
-					if err != nil {
-						t.Fatal(err)
+					for range 2 {
+						f, err := packConvS8(widened(w), bias, zero, c.m, c.c, c.spec, tiles, depthwise)
+						if err != nil {
+							t.Fatal(err)
+						}
+						checkSums(t, f, src, naiveConvS8(c, widened(w), bias, zero, src))
+						c.makeSafe(w)
 					}
-					want := naiveConvS8(c, widened(w), bias, zero, src)
-					checkSums(t, f, src, want)
 				})
 			}
 		})
@@ -222,16 +239,22 @@ func TestGemmS8(t *testing.T) {
 // their definitions make of the sums.
 func TestConvS8Run(t *testing.T) {
 	forEachKernel(t, "depthwiseS8", func(t *testing.T, depthwise *depthwiseKernelS8, _ int) {
-		testConvS8Run(t, depthwise)
+		testConvS8Run(t, tilesS8, depthwise, false)
+	})
+	forEachKernel(t, "convS8", func(t *testing.T, tiles *tileKernelS8, _ int) {
+		testConvS8Run(t, tiles, depthwiseS8, true)
 	})
 }
 
-func testConvS8Run(t *testing.T, depthwise *depthwiseKernelS8) {
+func testConvS8Run(t *testing.T, tiles *tileKernelS8, depthwise *depthwiseKernelS8, safe bool) {
 	for i, c := range convCasesS8 {
 		t.Run(c.String(), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(i), 5))
 			w, bias, src := c.random(t, rng)
-			f, err := packConvS8(widened(w), bias, 100, c.m, c.c, c.spec, tilesS8, depthwise)
+			if safe {
+				c.makeSafe(w)
+			}
+			f, err := packConvS8(widened(w), bias, 100, c.m, c.c, c.spec, tiles, depthwise)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -361,5 +384,23 @@ func TestConvS8Allocates(t *testing.T) {
 		r := randomRequants(t, rng, c.m)[ByFloat]
 		add := &Residual{Image: dst, Add: addSpecs[0]}
 		checkNoAllocation(t, c.String(), func() { f.Run(dst, src, r, add, 0, oh) })
+	}
+}
+
+// TestSaturates asks for all pairs of weights and, by emulation, whether VPMADDUBSW would
+// saturate with the worst bytes.
+func TestSaturates(t *testing.T) {
+	for v := -128; v < 128; v++ {
+		for w := -128; w < 128; w++ {
+			p := packerS8{w: []int16{0, 0, int16(v), int16(w), 0}, inner: 5, area: 1, passes: 1}
+			want := false
+			for _, x := range [][2]int{{255, 255}, {255, 0}, {0, 255}} {
+				sum := x[0]*v + x[1]*w
+				want = want || sum != int(int16(sum))
+			}
+			if got := p.saturates(&panelS8{channels: 1}); got != want {
+				t.Fatalf("%d, %d: %v, want %v", v, w, got, want)
+			}
+		}
 	}
 }

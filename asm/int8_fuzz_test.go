@@ -24,6 +24,9 @@ func FuzzConvS8(f *testing.F) {
 		}
 		rng := rand.New(rand.NewPCG(seed, 1))
 		weights, bias, src := cc.random(t, rng)
+		if seed%2 == 1 {
+			cc.makeSafe(weights)
+		}
 		zero := uint8(rng.IntN(256))
 		want := naiveConvS8(cc, widened(weights), bias, zero, src)
 		requants := randomRequants(t, rng, cc.m)

@@ -55,55 +55,9 @@ var f32AMD64 = []kernel{
 
 // The narrow tiles of AVX2 serve AVX-512 too, for 8 channels or fewer.
 var (
-	tilesAVX512 = tileSet{{32, tiles32AVX512}, {16, tiles16AVX512}, {8, tiles8AVX2}}
-	tilesAVX2   = tileSet{{16, tiles16AVX2}, {8, tiles8AVX2}}
+	tilesAVX512 = tileSet{{32, tileF32x32AVX512}, {16, tileF32x16AVX512}, {8, tileF32x8AVX2}}
+	tilesAVX2   = tileSet{{16, tileF32x16AVX2}, {8, tileF32x8AVX2}}
 
-	depthwiseAVX512 = tileSet{{16, depthwise16AVX512}, {8, depthwise8AVX2}}
-	depthwiseAVX2   = tileSet{{8, depthwise8AVX2}}
+	depthwiseAVX512 = tileSet{{16, depthwiseF32AVX512}, {8, depthwiseF32AVX2}}
+	depthwiseAVX2   = tileSet{{8, depthwiseF32AVX2}}
 )
-
-var tiles32AVX512 = []func(*tileArgs){
-	nil,
-	tileF32x32x1AVX512, tileF32x32x2AVX512, tileF32x32x3AVX512, tileF32x32x4AVX512,
-	tileF32x32x5AVX512, tileF32x32x6AVX512, tileF32x32x7AVX512, tileF32x32x8AVX512,
-	tileF32x32x9AVX512, tileF32x32x10AVX512, tileF32x32x11AVX512, tileF32x32x12AVX512,
-	tileF32x32x13AVX512, tileF32x32x14AVX512,
-}
-
-var tiles16AVX512 = []func(*tileArgs){
-	nil,
-	tileF32x16x1AVX512, tileF32x16x2AVX512, tileF32x16x3AVX512, tileF32x16x4AVX512,
-	tileF32x16x5AVX512, tileF32x16x6AVX512, tileF32x16x7AVX512, tileF32x16x8AVX512,
-	tileF32x16x9AVX512, tileF32x16x10AVX512, tileF32x16x11AVX512, tileF32x16x12AVX512,
-	tileF32x16x13AVX512, tileF32x16x14AVX512, tileF32x16x15AVX512, tileF32x16x16AVX512,
-	tileF32x16x17AVX512, tileF32x16x18AVX512, tileF32x16x19AVX512, tileF32x16x20AVX512,
-	tileF32x16x21AVX512, tileF32x16x22AVX512, tileF32x16x23AVX512, tileF32x16x24AVX512,
-}
-
-var tiles16AVX2 = []func(*tileArgs){
-	nil,
-	tileF32x16x1AVX2, tileF32x16x2AVX2, tileF32x16x3AVX2, tileF32x16x4AVX2,
-	tileF32x16x5AVX2, tileF32x16x6AVX2,
-}
-
-var tiles8AVX2 = []func(*tileArgs){
-	nil,
-	tileF32x8x1AVX2, tileF32x8x2AVX2, tileF32x8x3AVX2, tileF32x8x4AVX2,
-	tileF32x8x5AVX2, tileF32x8x6AVX2, tileF32x8x7AVX2, tileF32x8x8AVX2,
-	tileF32x8x9AVX2, tileF32x8x10AVX2, tileF32x8x11AVX2, tileF32x8x12AVX2,
-}
-
-var depthwise16AVX512 = []func(*tileArgs){
-	nil,
-	depthwiseF32x1AVX512, depthwiseF32x2AVX512, depthwiseF32x3AVX512, depthwiseF32x4AVX512,
-	depthwiseF32x5AVX512, depthwiseF32x6AVX512, depthwiseF32x7AVX512, depthwiseF32x8AVX512,
-	depthwiseF32x9AVX512, depthwiseF32x10AVX512, depthwiseF32x11AVX512, depthwiseF32x12AVX512,
-	depthwiseF32x13AVX512, depthwiseF32x14AVX512,
-}
-
-var depthwise8AVX2 = []func(*tileArgs){
-	nil,
-	depthwiseF32x1AVX2, depthwiseF32x2AVX2, depthwiseF32x3AVX2, depthwiseF32x4AVX2,
-	depthwiseF32x5AVX2, depthwiseF32x6AVX2, depthwiseF32x7AVX2, depthwiseF32x8AVX2,
-	depthwiseF32x9AVX2, depthwiseF32x10AVX2, depthwiseF32x11AVX2, depthwiseF32x12AVX2,
-}

@@ -5,6 +5,7 @@ package asm
 // int8AMD64 are the kernels of integer inference of this architecture.
 var int8AMD64 = []kernel{
 	{"convS8", AVX2, 0, &tilesS8AVX2},
+	{"convS8", AVXVNNI, 0, &tilesS8AVXVNNI},
 	{"convS8", AVX512VNNI, 0, &tilesS8AVX512},
 	{"depthwiseS8", AVX2, 0, &depthwiseS8AVX2},
 	{"depthwiseS8", AVX512VNNI, 0, &depthwiseS8AVX512},
@@ -77,38 +78,29 @@ func requantWhole8(a *requantArgs, whole, rest func(*requantArgs)) {
 }
 
 var tilesS8AVX512 = tileKernelS8{
-	bytes:  true,
-	widths: []int{32, 16},
-	kernels: [][]func(*tileArgsS8){
-		{
-			nil,
-			tileS8x32x1AVX512, tileS8x32x2AVX512, tileS8x32x3AVX512, tileS8x32x4AVX512,
-			tileS8x32x5AVX512, tileS8x32x6AVX512, tileS8x32x7AVX512, tileS8x32x8AVX512,
-			tileS8x32x9AVX512, tileS8x32x10AVX512, tileS8x32x11AVX512, tileS8x32x12AVX512,
-			tileS8x32x13AVX512, tileS8x32x14AVX512,
-		},
-		{
-			nil,
-			tileS8x16x1AVX512, tileS8x16x2AVX512, tileS8x16x3AVX512, tileS8x16x4AVX512,
-			tileS8x16x5AVX512, tileS8x16x6AVX512, tileS8x16x7AVX512, tileS8x16x8AVX512,
-			tileS8x16x9AVX512, tileS8x16x10AVX512, tileS8x16x11AVX512, tileS8x16x12AVX512,
-			tileS8x16x13AVX512, tileS8x16x14AVX512, tileS8x16x15AVX512, tileS8x16x16AVX512,
-			tileS8x16x17AVX512, tileS8x16x18AVX512, tileS8x16x19AVX512, tileS8x16x20AVX512,
-			tileS8x16x21AVX512, tileS8x16x22AVX512, tileS8x16x23AVX512, tileS8x16x24AVX512,
-			tileS8x16x25AVX512, tileS8x16x26AVX512, tileS8x16x27AVX512, tileS8x16x28AVX512,
-		},
-	},
+	bytes:   true,
+	widths:  []int{32, 16},
+	kernels: [][]func(*tileArgsS8){tileS8x32AVX512, tileS8x16AVX512},
+}
+
+var tilesS8AVXVNNI = tileKernelS8{
+	bytes:   true,
+	whole:   true,
+	widths:  []int{16, 8},
+	kernels: [][]func(*tileArgsS8){tileS8x16AVXVNNI, tileS8x8AVXVNNI},
 }
 
 var tilesS8AVX2 = tileKernelS8{
-	wide:   true,
-	widths: []int{16},
-	kernels: [][]func(*tileArgsS8){
-		{
-			nil,
-			tileS8x16x1AVX2, tileS8x16x2AVX2, tileS8x16x3AVX2, tileS8x16x4AVX2,
-			tileS8x16x5AVX2,
-		},
+	bytes:   true,
+	whole:   true,
+	wide:    true,
+	widths:  []int{16, 8},
+	kernels: [][]func(*tileArgsS8){tileS8x16AVX2, tileS8x8AVX2},
+	safe: &tileKernelS8{
+		bytes:   true,
+		whole:   true,
+		widths:  []int{16, 8},
+		kernels: [][]func(*tileArgsS8){tileSafeS8x16AVX2, tileSafeS8x8AVX2},
 	},
 }
 

@@ -13,5 +13,11 @@ func peakFMAF32AVX512(n int)
 // peakMulAddS16AVX2 does n times 12 multiply-adds of vectors.
 func peakMulAddS16AVX2(n int)
 
+// peakSafeS8AVX2 does n times 12 multiply-adds of vectors.
+func peakSafeS8AVX2(n int)
+
+// peakDotS8AVXVNNI does n times 12 multiply-adds of vectors.
+func peakDotS8AVXVNNI(n int)
+
 // peakDotS8AVX512 does n times 12 multiply-adds of vectors.
 func peakDotS8AVX512(n int)

@@ -124,6 +124,137 @@ loop:
 	VZEROUPPER
 	RET
 
+// func peakSafeS8AVX2(n int)
+// Requires: AVX, AVX2
+TEXT ·peakSafeS8AVX2(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+
+loop:
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y0, Y0
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y1, Y1
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y2, Y2
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y3, Y3
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y4, Y4
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y5, Y5
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y6, Y6
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y7, Y7
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y8, Y8
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y9, Y9
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y10, Y10
+	VPMADDUBSW Y12, Y12, Y13
+	VPMADDWD   Y12, Y13, Y13
+	VPADDD     Y13, Y11, Y11
+	DECQ       AX
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func peakDotS8AVXVNNI(n int)
+// Requires: AVX, AVXVNNI
+TEXT ·peakDotS8AVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+
+loop:
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm0
+	LONG $0x501dc2c4
+	BYTE $0xc4
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm1
+	LONG $0x501dc2c4
+	BYTE $0xcc
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm2
+	LONG $0x501dc2c4
+	BYTE $0xd4
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm3
+	LONG $0x501dc2c4
+	BYTE $0xdc
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm4
+	LONG $0x501dc2c4
+	BYTE $0xe4
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm5
+	LONG $0x501dc2c4
+	BYTE $0xec
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm6
+	LONG $0x501dc2c4
+	BYTE $0xf4
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm7
+	LONG $0x501dc2c4
+	BYTE $0xfc
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm8
+	LONG $0x501d42c4
+	BYTE $0xc4
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm9
+	LONG $0x501d42c4
+	BYTE $0xcc
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm10
+	LONG $0x501d42c4
+	BYTE $0xd4
+
+	// {vex} vpdpbusd %ymm12, %ymm12, %ymm11
+	LONG $0x501d42c4
+	BYTE $0xdc
+	DECQ AX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
 // func peakDotS8AVX512(n int)
 // Requires: AVX, AVX512DQ, AVX512VNNI
 TEXT ·peakDotS8AVX512(SB), NOSPLIT, $0-8

@@ -18,6 +18,8 @@ func peakInteger(have Features) (loop func(n int), operations int) {
 	switch {
 	case have.Has(AVX512VNNI):
 		return peakDotS8AVX512, 12 * 64 * 2
+	case have.Has(AVXVNNI):
+		return peakDotS8AVXVNNI, 12 * 32 * 2
 	case have.Has(AVX2):
 		return peakMulAddS16AVX2, 12 * 16 * 2
 	}

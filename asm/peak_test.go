@@ -13,7 +13,8 @@ func BenchmarkPeak(b *testing.B) {
 		repeat func(n int)
 	}{
 		{"f32", AVX2, 8, peakFMAF32AVX2}, {"f32", AVX512, 16, peakFMAF32AVX512},
-		{"int8", AVX2, 16, peakMulAddS16AVX2}, {"int8", AVX512VNNI, 64, peakDotS8AVX512},
+		{"int8", AVX2, 16, peakMulAddS16AVX2}, {"safe int8", AVX2, 32, peakSafeS8AVX2},
+		{"int8", AVXVNNI, 32, peakDotS8AVXVNNI}, {"int8", AVX512VNNI, 64, peakDotS8AVX512},
 	} {
 		if !active.Has(p.needs) {
 			continue

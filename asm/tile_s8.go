@@ -8,9 +8,10 @@ func (s *s8Scratch) setTile(p *panelS8, srcStep int) {
 	a.bytes = 0
 }
 
-// tileBytes reports whether the tile kernels can make bytes of a panel, requantized by r, at once.
-func (f *ConvS8) tileBytes(p *panelS8, r *Requant) bool {
-	return f.kernel != nil && f.kernel.bytes && (r.mode == ByFloat && r.shrinks || r.mode == ByShift)
+// tileBytes reports whether the panel's kernels can make bytes, requantized by r, at once.
+func (p *panelS8) tileBytes(r *Requant) bool {
+	k := p.kernel
+	return k != nil && k.bytes && !(k.whole && p.channels < p.width) && (r.mode == ByFloat && r.shrinks || r.mode == ByShift)
 }
 
 // runTiles computes rows [y0, y1) of panel p of dst by kernels that make bytes. A flat output is
@@ -25,7 +26,7 @@ func (f *ConvS8) runTiles(s *s8Scratch, dst, src Image[uint8], p *panelS8, r *Re
 	for y := y0; y < y1; y++ {
 		for x := 0; x < w; {
 			s.tile.dst = dst.Data[y*dst.RowStride+x*dst.PixStride+p.first:]
-			x += tilesOf(f.kernel.kernels[p.kind], &s.tile, src.Data[y*f.spec.StrideH*src.RowStride+x*step+p.input:], w-x)
+			x += tilesOf(p.kernel.kernels[p.kind], &s.tile, src.Data[y*f.spec.StrideH*src.RowStride+x*step+p.input:], w-x)
 		}
 	}
 }

@@ -214,6 +214,186 @@ func tileS8x16x27AVX512(a *tileArgsS8)
 //go:noescape
 func tileS8x16x28AVX512(a *tileArgsS8)
 
+// tileS8x16x1AVXVNNI makes tiles of 1 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x16x1AVXVNNI(a *tileArgsS8)
+
+// tileS8x16x2AVXVNNI makes tiles of 2 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x16x2AVXVNNI(a *tileArgsS8)
+
+// tileS8x16x3AVXVNNI makes tiles of 3 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x16x3AVXVNNI(a *tileArgsS8)
+
+// tileS8x16x4AVXVNNI makes tiles of 4 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x16x4AVXVNNI(a *tileArgsS8)
+
+// tileS8x16x5AVXVNNI makes tiles of 5 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x16x5AVXVNNI(a *tileArgsS8)
+
+// tileS8x16x6AVXVNNI makes tiles of 6 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x16x6AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x1AVXVNNI makes tiles of 1 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x1AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x2AVXVNNI makes tiles of 2 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x2AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x3AVXVNNI makes tiles of 3 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x3AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x4AVXVNNI makes tiles of 4 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x4AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x5AVXVNNI makes tiles of 5 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x5AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x6AVXVNNI makes tiles of 6 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x6AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x7AVXVNNI makes tiles of 7 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x7AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x8AVXVNNI makes tiles of 8 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x8AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x9AVXVNNI makes tiles of 9 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x9AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x10AVXVNNI makes tiles of 10 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x10AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x11AVXVNNI makes tiles of 11 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x11AVXVNNI(a *tileArgsS8)
+
+// tileS8x8x12AVXVNNI makes tiles of 12 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x12AVXVNNI(a *tileArgsS8)
+
+// tileSafeS8x16x1AVX2 makes tiles of 1 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x16x1AVX2(a *tileArgsS8)
+
+// tileSafeS8x16x2AVX2 makes tiles of 2 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x16x2AVX2(a *tileArgsS8)
+
+// tileSafeS8x16x3AVX2 makes tiles of 3 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x16x3AVX2(a *tileArgsS8)
+
+// tileSafeS8x16x4AVX2 makes tiles of 4 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x16x4AVX2(a *tileArgsS8)
+
+// tileSafeS8x16x5AVX2 makes tiles of 5 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x16x5AVX2(a *tileArgsS8)
+
+// tileSafeS8x16x6AVX2 makes tiles of 6 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x16x6AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x1AVX2 makes tiles of 1 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x1AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x2AVX2 makes tiles of 2 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x2AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x3AVX2 makes tiles of 3 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x3AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x4AVX2 makes tiles of 4 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x4AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x5AVX2 makes tiles of 5 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x5AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x6AVX2 makes tiles of 6 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x6AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x7AVX2 makes tiles of 7 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x7AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x8AVX2 makes tiles of 8 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x8AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x9AVX2 makes tiles of 9 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x9AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x10AVX2 makes tiles of 10 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x10AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x11AVX2 makes tiles of 11 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x11AVX2(a *tileArgsS8)
+
+// tileSafeS8x8x12AVX2 makes tiles of 12 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileSafeS8x8x12AVX2(a *tileArgsS8)
+
 // tileS8x16x1AVX2 makes tiles of 1 pixels by 16 channels (see tileArgsS8).
 //
 //go:noescape
@@ -238,3 +418,68 @@ func tileS8x16x4AVX2(a *tileArgsS8)
 //
 //go:noescape
 func tileS8x16x5AVX2(a *tileArgsS8)
+
+// tileS8x16x6AVX2 makes tiles of 6 pixels by 16 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x16x6AVX2(a *tileArgsS8)
+
+// tileS8x8x1AVX2 makes tiles of 1 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x1AVX2(a *tileArgsS8)
+
+// tileS8x8x2AVX2 makes tiles of 2 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x2AVX2(a *tileArgsS8)
+
+// tileS8x8x3AVX2 makes tiles of 3 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x3AVX2(a *tileArgsS8)
+
+// tileS8x8x4AVX2 makes tiles of 4 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x4AVX2(a *tileArgsS8)
+
+// tileS8x8x5AVX2 makes tiles of 5 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x5AVX2(a *tileArgsS8)
+
+// tileS8x8x6AVX2 makes tiles of 6 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x6AVX2(a *tileArgsS8)
+
+// tileS8x8x7AVX2 makes tiles of 7 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x7AVX2(a *tileArgsS8)
+
+// tileS8x8x8AVX2 makes tiles of 8 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x8AVX2(a *tileArgsS8)
+
+// tileS8x8x9AVX2 makes tiles of 9 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x9AVX2(a *tileArgsS8)
+
+// tileS8x8x10AVX2 makes tiles of 10 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x10AVX2(a *tileArgsS8)
+
+// tileS8x8x11AVX2 makes tiles of 11 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x11AVX2(a *tileArgsS8)
+
+// tileS8x8x12AVX2 makes tiles of 12 pixels by 8 channels (see tileArgsS8).
+//
+//go:noescape
+func tileS8x8x12AVX2(a *tileArgsS8)

@@ -42,6 +42,26 @@ DATA tileS8Order<>+56(SB)/4, $0x0000000b
 DATA tileS8Order<>+60(SB)/4, $0x0000000f
 GLOBL tileS8Order<>(SB), RODATA|NOPTR, $64
 
+DATA tileS8HalfOrder<>+0(SB)/4, $0x00000000
+DATA tileS8HalfOrder<>+4(SB)/4, $0x00000004
+DATA tileS8HalfOrder<>+8(SB)/4, $0x00000001
+DATA tileS8HalfOrder<>+12(SB)/4, $0x00000005
+DATA tileS8HalfOrder<>+16(SB)/4, $0x00000002
+DATA tileS8HalfOrder<>+20(SB)/4, $0x00000006
+DATA tileS8HalfOrder<>+24(SB)/4, $0x00000003
+DATA tileS8HalfOrder<>+28(SB)/4, $0x00000007
+GLOBL tileS8HalfOrder<>(SB), RODATA|NOPTR, $32
+
+DATA tileS8Ones<>+0(SB)/4, $0x00010001
+DATA tileS8Ones<>+4(SB)/4, $0x00010001
+DATA tileS8Ones<>+8(SB)/4, $0x00010001
+DATA tileS8Ones<>+12(SB)/4, $0x00010001
+DATA tileS8Ones<>+16(SB)/4, $0x00010001
+DATA tileS8Ones<>+20(SB)/4, $0x00010001
+DATA tileS8Ones<>+24(SB)/4, $0x00010001
+DATA tileS8Ones<>+28(SB)/4, $0x00010001
+GLOBL tileS8Ones<>(SB), RODATA|NOPTR, $32
+
 // func tileS8x32x1AVX512(a *tileArgsS8)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI
 TEXT ·tileS8x32x1AVX512(SB), NOSPLIT, $32-8
@@ -78,8 +98,8 @@ tap:
 	MOVQ 152(BX), BX
 
 quad:
-	VMOVDQU8     (AX), Z2
-	VMOVDQU8     64(AX), Z3
+	VMOVUPS      (AX), Z2
+	VMOVUPS      64(AX), Z3
 	VPBROADCASTD (DX), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
@@ -100,8 +120,8 @@ quad:
 	MOVQ         a+0(FP), CX
 	MOVQ         216(CX), DX
 	MOVQ         16(SP), CX
-	VMOVDQU32    tileS8Order<>+0(SB), Z2
 	KMOVD        928(AX), K1
+	VMOVDQU32    tileS8Order<>+0(SB), Z2
 	VCVTDQ2PS    Z0, Z0
 	VMULPS       224(AX), Z0, Z0
 	VCVTPS2DQ    Z0, Z0
@@ -124,8 +144,8 @@ shift:
 	MOVQ      a+0(FP), CX
 	MOVQ      216(CX), DX
 	MOVQ      16(SP), CX
-	VMOVDQU32 tileS8Order<>+0(SB), Z2
 	KMOVD     928(AX), K1
+	VMOVDQU32 tileS8Order<>+0(SB), Z2
 	VPSRAVD   352(AX), Z0, Z3
 	VPANDD    480(AX), Z3, Z3
 	VPSRAVD   608(AX), Z0, Z0
@@ -198,8 +218,8 @@ tap:
 	MOVQ 152(SI), SI
 
 quad:
-	VMOVDQU8      (AX), Z4
-	VMOVDQU8      64(AX), Z5
+	VMOVUPS       (AX), Z4
+	VMOVUPS       64(AX), Z5
 	VPBROADCASTD  (DX), Z6
 	VPDPBUSD      Z4, Z6, Z0
 	VPDPBUSD      Z5, Z6, Z1
@@ -223,8 +243,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z4
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z4
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -258,8 +278,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z4
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z4
 	VPSRAVD       352(AX), Z0, Z5
 	VPANDD        480(AX), Z5, Z5
 	VPSRAVD       608(AX), Z0, Z0
@@ -349,8 +369,8 @@ tap:
 	MOVQ 152(SI), SI
 
 quad:
-	VMOVDQU8      (AX), Z6
-	VMOVDQU8      64(AX), Z7
+	VMOVUPS       (AX), Z6
+	VMOVUPS       64(AX), Z7
 	VPBROADCASTD  (DX), Z8
 	VPDPBUSD      Z6, Z8, Z0
 	VPDPBUSD      Z7, Z8, Z1
@@ -377,8 +397,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z6
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z6
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -426,8 +446,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z6
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z6
 	VPSRAVD       352(AX), Z0, Z7
 	VPANDD        480(AX), Z7, Z7
 	VPSRAVD       608(AX), Z0, Z0
@@ -538,8 +558,8 @@ tap:
 	MOVQ 152(DI), DI
 
 quad:
-	VMOVDQU8      (AX), Z8
-	VMOVDQU8      64(AX), Z9
+	VMOVUPS       (AX), Z8
+	VMOVUPS       64(AX), Z9
 	VPBROADCASTD  (DX), Z10
 	VPDPBUSD      Z8, Z10, Z0
 	VPDPBUSD      Z9, Z10, Z1
@@ -569,8 +589,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z8
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z8
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -629,8 +649,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z8
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z8
 	VPSRAVD       352(AX), Z0, Z9
 	VPANDD        480(AX), Z9, Z9
 	VPSRAVD       608(AX), Z0, Z0
@@ -758,8 +778,8 @@ tap:
 	MOVQ 152(DI), DI
 
 quad:
-	VMOVDQU8      (AX), Z10
-	VMOVDQU8      64(AX), Z11
+	VMOVUPS       (AX), Z10
+	VMOVUPS       64(AX), Z11
 	VPBROADCASTD  (DX), Z12
 	VPDPBUSD      Z10, Z12, Z0
 	VPDPBUSD      Z11, Z12, Z1
@@ -792,8 +812,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z10
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z10
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -866,8 +886,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z10
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z10
 	VPSRAVD       352(AX), Z0, Z11
 	VPANDD        480(AX), Z11, Z11
 	VPSRAVD       608(AX), Z0, Z0
@@ -1017,8 +1037,8 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8      (AX), Z12
-	VMOVDQU8      64(AX), Z13
+	VMOVUPS       (AX), Z12
+	VMOVUPS       64(AX), Z13
 	VPBROADCASTD  (DX), Z14
 	VPDPBUSD      Z12, Z14, Z0
 	VPDPBUSD      Z13, Z14, Z1
@@ -1055,8 +1075,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z12
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z12
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1140,8 +1160,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z12
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z12
 	VPSRAVD       352(AX), Z0, Z13
 	VPANDD        480(AX), Z13, Z13
 	VPSRAVD       608(AX), Z0, Z0
@@ -1308,8 +1328,8 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8      (AX), Z14
-	VMOVDQU8      64(AX), Z15
+	VMOVUPS       (AX), Z14
+	VMOVUPS       64(AX), Z15
 	VPBROADCASTD  (DX), Z16
 	VPDPBUSD      Z14, Z16, Z0
 	VPDPBUSD      Z15, Z16, Z1
@@ -1349,8 +1369,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z14
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z14
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1448,8 +1468,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z14
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z14
 	VPSRAVD       352(AX), Z0, Z15
 	VPANDD        480(AX), Z15, Z15
 	VPSRAVD       608(AX), Z0, Z0
@@ -1636,8 +1656,8 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8      (AX), Z16
-	VMOVDQU8      64(AX), Z17
+	VMOVUPS       (AX), Z16
+	VMOVUPS       64(AX), Z17
 	VPBROADCASTD  (DX), Z18
 	VPDPBUSD      Z16, Z18, Z0
 	VPDPBUSD      Z17, Z18, Z1
@@ -1680,8 +1700,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z16
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z16
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -1790,8 +1810,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z16
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z16
 	VPSRAVD       352(AX), Z0, Z17
 	VPANDD        480(AX), Z17, Z17
 	VPSRAVD       608(AX), Z0, Z0
@@ -1995,8 +2015,8 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8      (AX), Z18
-	VMOVDQU8      64(AX), Z19
+	VMOVUPS       (AX), Z18
+	VMOVUPS       64(AX), Z19
 	VPBROADCASTD  (DX), Z20
 	VPDPBUSD      Z18, Z20, Z0
 	VPDPBUSD      Z19, Z20, Z1
@@ -2042,8 +2062,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z18
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z18
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2166,8 +2186,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z18
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z18
 	VPSRAVD       352(AX), Z0, Z19
 	VPANDD        480(AX), Z19, Z19
 	VPSRAVD       608(AX), Z0, Z0
@@ -2391,8 +2411,8 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8      (AX), Z20
-	VMOVDQU8      64(AX), Z21
+	VMOVUPS       (AX), Z20
+	VMOVUPS       64(AX), Z21
 	VPBROADCASTD  (DX), Z22
 	VPDPBUSD      Z20, Z22, Z0
 	VPDPBUSD      Z21, Z22, Z1
@@ -2441,8 +2461,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z20
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z20
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -2576,8 +2596,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z20
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z20
 	VPSRAVD       352(AX), Z0, Z21
 	VPANDD        480(AX), Z21, Z21
 	VPSRAVD       608(AX), Z0, Z0
@@ -2820,8 +2840,8 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8      (AX), Z22
-	VMOVDQU8      64(AX), Z23
+	VMOVUPS       (AX), Z22
+	VMOVUPS       64(AX), Z23
 	VPBROADCASTD  (DX), Z24
 	VPDPBUSD      Z22, Z24, Z0
 	VPDPBUSD      Z23, Z24, Z1
@@ -2874,8 +2894,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z22
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z22
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -3023,8 +3043,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z22
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z22
 	VPSRAVD       352(AX), Z0, Z23
 	VPANDD        480(AX), Z23, Z23
 	VPSRAVD       608(AX), Z0, Z0
@@ -3287,8 +3307,8 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8      (AX), Z24
-	VMOVDQU8      64(AX), Z25
+	VMOVUPS       (AX), Z24
+	VMOVUPS       64(AX), Z25
 	VPBROADCASTD  (DX), Z26
 	VPDPBUSD      Z24, Z26, Z0
 	VPDPBUSD      Z25, Z26, Z1
@@ -3344,8 +3364,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z24
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z24
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -3504,8 +3524,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z24
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z24
 	VPSRAVD       352(AX), Z0, Z25
 	VPANDD        480(AX), Z25, Z25
 	VPSRAVD       608(AX), Z0, Z0
@@ -3785,8 +3805,8 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8      (AX), Z26
-	VMOVDQU8      64(AX), Z27
+	VMOVUPS       (AX), Z26
+	VMOVUPS       64(AX), Z27
 	VPBROADCASTD  (DX), Z28
 	VPDPBUSD      Z26, Z28, Z0
 	VPDPBUSD      Z27, Z28, Z1
@@ -3845,8 +3865,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z26
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z26
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -4019,8 +4039,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z26
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z26
 	VPSRAVD       352(AX), Z0, Z27
 	VPANDD        480(AX), Z27, Z27
 	VPSRAVD       608(AX), Z0, Z0
@@ -4320,8 +4340,8 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8      (AX), Z28
-	VMOVDQU8      64(AX), Z29
+	VMOVUPS       (AX), Z28
+	VMOVUPS       64(AX), Z29
 	VPBROADCASTD  (DX), Z30
 	VPDPBUSD      Z28, Z30, Z0
 	VPDPBUSD      Z29, Z30, Z1
@@ -4383,8 +4403,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z28
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z28
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -4568,8 +4588,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z28
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z28
 	VPSRAVD       352(AX), Z0, Z29
 	VPANDD        480(AX), Z29, Z29
 	VPSRAVD       608(AX), Z0, Z0
@@ -4852,7 +4872,7 @@ tap:
 	MOVQ 152(BX), BX
 
 quad:
-	VMOVDQU8     (AX), Z1
+	VMOVUPS      (AX), Z1
 	VPBROADCASTD (DX), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	ADDQ         $+64, AX
@@ -4872,8 +4892,8 @@ quad:
 	MOVQ         a+0(FP), CX
 	MOVQ         216(CX), DX
 	MOVQ         16(SP), CX
-	VMOVDQU32    tileS8Order<>+0(SB), Z1
 	KMOVD        928(AX), K1
+	VMOVDQU32    tileS8Order<>+0(SB), Z1
 	VCVTDQ2PS    Z0, Z0
 	VMULPS       224(AX), Z0, Z0
 	VCVTPS2DQ    Z0, Z0
@@ -4893,8 +4913,8 @@ shift:
 	MOVQ      a+0(FP), CX
 	MOVQ      216(CX), DX
 	MOVQ      16(SP), CX
-	VMOVDQU32 tileS8Order<>+0(SB), Z1
 	KMOVD     928(AX), K1
+	VMOVDQU32 tileS8Order<>+0(SB), Z1
 	VPSRAVD   352(AX), Z0, Z2
 	VPANDD    480(AX), Z2, Z2
 	VPSRAVD   608(AX), Z0, Z0
@@ -4960,7 +4980,7 @@ tap:
 	MOVQ 152(SI), SI
 
 quad:
-	VMOVDQU8      (AX), Z2
+	VMOVUPS       (AX), Z2
 	VPBROADCASTD  (DX), Z3
 	VPDPBUSD      Z2, Z3, Z0
 	VPBROADCASTD  (DX)(BX*1), Z3
@@ -4982,8 +5002,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z2
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z2
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5009,8 +5029,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z2
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z2
 	VPSRAVD       352(AX), Z0, Z3
 	VPANDD        480(AX), Z3, Z3
 	VPSRAVD       608(AX), Z0, Z0
@@ -5085,7 +5105,7 @@ tap:
 	MOVQ 152(SI), SI
 
 quad:
-	VMOVDQU8      (AX), Z3
+	VMOVUPS       (AX), Z3
 	VPBROADCASTD  (DX), Z4
 	VPDPBUSD      Z3, Z4, Z0
 	VPBROADCASTD  (DX)(BX*1), Z4
@@ -5109,8 +5129,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z3
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z3
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5144,8 +5164,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z3
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z3
 	VPSRAVD       352(AX), Z0, Z4
 	VPANDD        480(AX), Z4, Z4
 	VPSRAVD       608(AX), Z0, Z0
@@ -5232,7 +5252,7 @@ tap:
 	MOVQ 152(DI), DI
 
 quad:
-	VMOVDQU8      (AX), Z4
+	VMOVUPS       (AX), Z4
 	VPBROADCASTD  (DX), Z5
 	VPDPBUSD      Z4, Z5, Z0
 	VPBROADCASTD  (DX)(BX*1), Z5
@@ -5258,8 +5278,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z4
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z4
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5299,8 +5319,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z4
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z4
 	VPSRAVD       352(AX), Z0, Z5
 	VPANDD        480(AX), Z5, Z5
 	VPSRAVD       608(AX), Z0, Z0
@@ -5396,7 +5416,7 @@ tap:
 	MOVQ 152(DI), DI
 
 quad:
-	VMOVDQU8      (AX), Z5
+	VMOVUPS       (AX), Z5
 	VPBROADCASTD  (DX), Z6
 	VPDPBUSD      Z5, Z6, Z0
 	VPBROADCASTD  (DX)(BX*1), Z6
@@ -5424,8 +5444,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z5
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z5
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5476,8 +5496,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z5
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z5
 	VPSRAVD       352(AX), Z0, Z6
 	VPANDD        480(AX), Z6, Z6
 	VPSRAVD       608(AX), Z0, Z0
@@ -5589,7 +5609,7 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8      (AX), Z6
+	VMOVUPS       (AX), Z6
 	VPBROADCASTD  (DX), Z7
 	VPDPBUSD      Z6, Z7, Z0
 	VPBROADCASTD  (DX)(BX*1), Z7
@@ -5620,8 +5640,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z6
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z6
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5678,8 +5698,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z6
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z6
 	VPSRAVD       352(AX), Z0, Z7
 	VPANDD        480(AX), Z7, Z7
 	VPSRAVD       608(AX), Z0, Z0
@@ -5800,7 +5820,7 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8      (AX), Z7
+	VMOVUPS       (AX), Z7
 	VPBROADCASTD  (DX), Z8
 	VPDPBUSD      Z7, Z8, Z0
 	VPBROADCASTD  (DX)(BX*1), Z8
@@ -5833,8 +5853,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z7
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z7
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -5899,8 +5919,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z7
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z7
 	VPSRAVD       352(AX), Z0, Z8
 	VPANDD        480(AX), Z8, Z8
 	VPSRAVD       608(AX), Z0, Z0
@@ -6032,7 +6052,7 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8      (AX), Z8
+	VMOVUPS       (AX), Z8
 	VPBROADCASTD  (DX), Z9
 	VPDPBUSD      Z8, Z9, Z0
 	VPBROADCASTD  (DX)(BX*1), Z9
@@ -6067,8 +6087,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z8
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z8
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6139,8 +6159,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z8
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z8
 	VPSRAVD       352(AX), Z0, Z9
 	VPANDD        480(AX), Z9, Z9
 	VPSRAVD       608(AX), Z0, Z0
@@ -6281,7 +6301,7 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8      (AX), Z9
+	VMOVUPS       (AX), Z9
 	VPBROADCASTD  (DX), Z10
 	VPDPBUSD      Z9, Z10, Z0
 	VPBROADCASTD  (DX)(BX*1), Z10
@@ -6318,8 +6338,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z9
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z9
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6401,8 +6421,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z9
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z9
 	VPSRAVD       352(AX), Z0, Z10
 	VPANDD        480(AX), Z10, Z10
 	VPSRAVD       608(AX), Z0, Z0
@@ -6557,7 +6577,7 @@ tap:
 	MOVQ 152(R8), R8
 
 quad:
-	VMOVDQU8      (AX), Z10
+	VMOVUPS       (AX), Z10
 	VPBROADCASTD  (DX), Z11
 	VPDPBUSD      Z10, Z11, Z0
 	VPBROADCASTD  (DX)(BX*1), Z11
@@ -6596,8 +6616,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z10
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z10
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6685,8 +6705,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z10
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z10
 	VPSRAVD       352(AX), Z0, Z11
 	VPANDD        480(AX), Z11, Z11
 	VPSRAVD       608(AX), Z0, Z0
@@ -6852,7 +6872,7 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8      (AX), Z11
+	VMOVUPS       (AX), Z11
 	VPBROADCASTD  (DX), Z12
 	VPDPBUSD      Z11, Z12, Z0
 	VPBROADCASTD  (DX)(BX*1), Z12
@@ -6894,8 +6914,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z11
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z11
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -6991,8 +7011,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z11
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z11
 	VPSRAVD       352(AX), Z0, Z12
 	VPANDD        480(AX), Z12, Z12
 	VPSRAVD       608(AX), Z0, Z0
@@ -7169,7 +7189,7 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8      (AX), Z12
+	VMOVUPS       (AX), Z12
 	VPBROADCASTD  (DX), Z13
 	VPDPBUSD      Z12, Z13, Z0
 	VPBROADCASTD  (DX)(BX*1), Z13
@@ -7213,8 +7233,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z12
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z12
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -7316,8 +7336,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z12
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z12
 	VPSRAVD       352(AX), Z0, Z13
 	VPANDD        480(AX), Z13, Z13
 	VPSRAVD       608(AX), Z0, Z0
@@ -7503,7 +7523,7 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8      (AX), Z13
+	VMOVUPS       (AX), Z13
 	VPBROADCASTD  (DX), Z14
 	VPDPBUSD      Z13, Z14, Z0
 	VPBROADCASTD  (DX)(BX*1), Z14
@@ -7549,8 +7569,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z13
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z13
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -7663,8 +7683,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z13
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z13
 	VPSRAVD       352(AX), Z0, Z14
 	VPANDD        480(AX), Z14, Z14
 	VPSRAVD       608(AX), Z0, Z0
@@ -7864,7 +7884,7 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8      (AX), Z14
+	VMOVUPS       (AX), Z14
 	VPBROADCASTD  (DX), Z15
 	VPDPBUSD      Z14, Z15, Z0
 	VPBROADCASTD  (DX)(BX*1), Z15
@@ -7912,8 +7932,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z14
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z14
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -8032,8 +8052,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z14
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z14
 	VPSRAVD       352(AX), Z0, Z15
 	VPANDD        480(AX), Z15, Z15
 	VPSRAVD       608(AX), Z0, Z0
@@ -8242,7 +8262,7 @@ tap:
 	MOVQ 152(R9), R9
 
 quad:
-	VMOVDQU8      (AX), Z15
+	VMOVUPS       (AX), Z15
 	VPBROADCASTD  (DX), Z16
 	VPDPBUSD      Z15, Z16, Z0
 	VPBROADCASTD  (DX)(BX*1), Z16
@@ -8292,8 +8312,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z15
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z15
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -8420,8 +8440,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z15
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z15
 	VPSRAVD       352(AX), Z0, Z16
 	VPANDD        480(AX), Z16, Z16
 	VPSRAVD       608(AX), Z0, Z0
@@ -8643,7 +8663,7 @@ tap:
 	MOVQ 152(R10), R10
 
 quad:
-	VMOVDQU8      (AX), Z16
+	VMOVUPS       (AX), Z16
 	VPBROADCASTD  (DX), Z17
 	VPDPBUSD      Z16, Z17, Z0
 	VPBROADCASTD  (DX)(BX*1), Z17
@@ -8696,8 +8716,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z16
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z16
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -8830,8 +8850,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z16
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z16
 	VPSRAVD       352(AX), Z0, Z17
 	VPANDD        480(AX), Z17, Z17
 	VPSRAVD       608(AX), Z0, Z0
@@ -9062,7 +9082,7 @@ tap:
 	MOVQ 152(R10), R10
 
 quad:
-	VMOVDQU8      (AX), Z17
+	VMOVUPS       (AX), Z17
 	VPBROADCASTD  (DX), Z18
 	VPDPBUSD      Z17, Z18, Z0
 	VPBROADCASTD  (DX)(BX*1), Z18
@@ -9117,8 +9137,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z17
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z17
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -9262,8 +9282,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z17
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z17
 	VPSRAVD       352(AX), Z0, Z18
 	VPANDD        480(AX), Z18, Z18
 	VPSRAVD       608(AX), Z0, Z0
@@ -9508,7 +9528,7 @@ tap:
 	MOVQ 152(R10), R10
 
 quad:
-	VMOVDQU8      (AX), Z18
+	VMOVUPS       (AX), Z18
 	VPBROADCASTD  (DX), Z19
 	VPDPBUSD      Z18, Z19, Z0
 	VPBROADCASTD  (DX)(BX*1), Z19
@@ -9565,8 +9585,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z18
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z18
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -9716,8 +9736,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z18
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z18
 	VPSRAVD       352(AX), Z0, Z19
 	VPANDD        480(AX), Z19, Z19
 	VPSRAVD       608(AX), Z0, Z0
@@ -9971,7 +9991,7 @@ tap:
 	MOVQ 152(R10), R10
 
 quad:
-	VMOVDQU8      (AX), Z19
+	VMOVUPS       (AX), Z19
 	VPBROADCASTD  (DX), Z20
 	VPDPBUSD      Z19, Z20, Z0
 	VPBROADCASTD  (DX)(BX*1), Z20
@@ -10030,8 +10050,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z19
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z19
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -10189,8 +10209,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z19
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z19
 	VPSRAVD       352(AX), Z0, Z20
 	VPANDD        480(AX), Z20, Z20
 	VPSRAVD       608(AX), Z0, Z0
@@ -10455,7 +10475,7 @@ tap:
 	MOVQ 152(R10), R10
 
 quad:
-	VMOVDQU8      (AX), Z20
+	VMOVUPS       (AX), Z20
 	VPBROADCASTD  (DX), Z21
 	VPDPBUSD      Z20, Z21, Z0
 	VPBROADCASTD  (DX)(BX*1), Z21
@@ -10516,8 +10536,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z20
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z20
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -10681,8 +10701,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z20
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z20
 	VPSRAVD       352(AX), Z0, Z21
 	VPANDD        480(AX), Z21, Z21
 	VPSRAVD       608(AX), Z0, Z0
@@ -10958,7 +10978,7 @@ tap:
 	MOVQ 152(R11), R11
 
 quad:
-	VMOVDQU8      (AX), Z21
+	VMOVUPS       (AX), Z21
 	VPBROADCASTD  (DX), Z22
 	VPDPBUSD      Z21, Z22, Z0
 	VPBROADCASTD  (DX)(BX*1), Z22
@@ -11022,8 +11042,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z21
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z21
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -11198,8 +11218,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z21
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z21
 	VPSRAVD       352(AX), Z0, Z22
 	VPANDD        480(AX), Z22, Z22
 	VPSRAVD       608(AX), Z0, Z0
@@ -11489,7 +11509,7 @@ tap:
 	MOVQ 152(R11), R11
 
 quad:
-	VMOVDQU8      (AX), Z22
+	VMOVUPS       (AX), Z22
 	VPBROADCASTD  (DX), Z23
 	VPDPBUSD      Z22, Z23, Z0
 	VPBROADCASTD  (DX)(BX*1), Z23
@@ -11555,8 +11575,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z22
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z22
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -11737,8 +11757,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z22
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z22
 	VPSRAVD       352(AX), Z0, Z23
 	VPANDD        480(AX), Z23, Z23
 	VPSRAVD       608(AX), Z0, Z0
@@ -12037,7 +12057,7 @@ tap:
 	MOVQ 152(R11), R11
 
 quad:
-	VMOVDQU8      (AX), Z23
+	VMOVUPS       (AX), Z23
 	VPBROADCASTD  (DX), Z24
 	VPDPBUSD      Z23, Z24, Z0
 	VPBROADCASTD  (DX)(BX*1), Z24
@@ -12105,8 +12125,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z23
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z23
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -12295,8 +12315,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z23
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z23
 	VPSRAVD       352(AX), Z0, Z24
 	VPANDD        480(AX), Z24, Z24
 	VPSRAVD       608(AX), Z0, Z0
@@ -12606,7 +12626,7 @@ tap:
 	MOVQ 152(R11), R11
 
 quad:
-	VMOVDQU8      (AX), Z24
+	VMOVUPS       (AX), Z24
 	VPBROADCASTD  (DX), Z25
 	VPDPBUSD      Z24, Z25, Z0
 	VPBROADCASTD  (DX)(BX*1), Z25
@@ -12676,8 +12696,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z24
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z24
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -12872,8 +12892,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z24
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z24
 	VPSRAVD       352(AX), Z0, Z25
 	VPANDD        480(AX), Z25, Z25
 	VPSRAVD       608(AX), Z0, Z0
@@ -13192,7 +13212,7 @@ tap:
 	MOVQ 152(R11), R11
 
 quad:
-	VMOVDQU8      (AX), Z25
+	VMOVUPS       (AX), Z25
 	VPBROADCASTD  (DX), Z26
 	VPDPBUSD      Z25, Z26, Z0
 	VPBROADCASTD  (DX)(BX*1), Z26
@@ -13264,8 +13284,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z25
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z25
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -13471,8 +13491,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z25
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z25
 	VPSRAVD       352(AX), Z0, Z26
 	VPANDD        480(AX), Z26, Z26
 	VPSRAVD       608(AX), Z0, Z0
@@ -13807,7 +13827,7 @@ tap:
 	MOVQ 152(R12), R12
 
 quad:
-	VMOVDQU8      (AX), Z26
+	VMOVUPS       (AX), Z26
 	VPBROADCASTD  (DX), Z27
 	VPDPBUSD      Z26, Z27, Z0
 	VPBROADCASTD  (DX)(BX*1), Z27
@@ -13882,8 +13902,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z26
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z26
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -14095,8 +14115,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z26
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z26
 	VPSRAVD       352(AX), Z0, Z27
 	VPANDD        480(AX), Z27, Z27
 	VPSRAVD       608(AX), Z0, Z0
@@ -14440,7 +14460,7 @@ tap:
 	MOVQ 152(R12), R12
 
 quad:
-	VMOVDQU8      (AX), Z27
+	VMOVUPS       (AX), Z27
 	VPBROADCASTD  (DX), Z28
 	VPDPBUSD      Z27, Z28, Z0
 	VPBROADCASTD  (DX)(BX*1), Z28
@@ -14517,8 +14537,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z27
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z27
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -14738,8 +14758,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z27
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z27
 	VPSRAVD       352(AX), Z0, Z28
 	VPANDD        480(AX), Z28, Z28
 	VPSRAVD       608(AX), Z0, Z0
@@ -15094,7 +15114,7 @@ tap:
 	MOVQ 152(R12), R12
 
 quad:
-	VMOVDQU8      (AX), Z28
+	VMOVUPS       (AX), Z28
 	VPBROADCASTD  (DX), Z29
 	VPDPBUSD      Z28, Z29, Z0
 	VPBROADCASTD  (DX)(BX*1), Z29
@@ -15173,8 +15193,8 @@ quad:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z28
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z28
 	VCVTDQ2PS     Z0, Z0
 	VMULPS        224(AX), Z0, Z0
 	VCVTPS2DQ     Z0, Z0
@@ -15400,8 +15420,8 @@ shift:
 	MOVQ          a+0(FP), CX
 	MOVQ          216(CX), DX
 	MOVQ          16(SP), CX
-	VMOVDQU32     tileS8Order<>+0(SB), Z28
 	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z28
 	VPSRAVD       352(AX), Z0, Z29
 	VPANDD        480(AX), Z29, Z29
 	VPSRAVD       608(AX), Z0, Z0
@@ -15691,6 +15711,8112 @@ next:
 	VZEROUPPER
 	RET
 
+// func tileS8x16x1AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x16x1AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), BX
+	MOVQ 152(BX), BX
+
+quad:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VPBROADCASTD (DX), Y4
+
+	// {vex} vpdpbusd %ymm2, %ymm4, %ymm0
+	LONG $0x505de2c4
+	BYTE $0xc2
+
+	// {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	LONG      $0x505de2c4
+	BYTE      $0xcb
+	ADDQ      $+64, AX
+	ADDQ      $0x04, DX
+	DECQ      BX
+	JNZ       quad
+	ADDQ      $0x08, CX
+	CMPQ      CX, 24(SP)
+	JNE       tap
+	MOVQ      a+0(FP), AX
+	MOVQ      184(AX), AX
+	CMPQ      AX, $0x00
+	JE        sums
+	CMPQ      AX, $0x01
+	JNE       shift
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VCVTDQ2PS Y1, Y1
+	VMULPS    256(AX), Y1, Y1
+	VCVTPS2DQ Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVDQU   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VPSRAVD   352(AX), Y0, Y3
+	VPAND     480(AX), Y3, Y3
+	VPSRAVD   608(AX), Y0, Y0
+	VPADDD    Y3, Y0, Y0
+	VPSRAVD   384(AX), Y1, Y3
+	VPAND     512(AX), Y3, Y3
+	VPSRAVD   640(AX), Y1, Y1
+	VPADDD    Y3, Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVDQU   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x01, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x16x2AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x16x2AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), SI
+	MOVQ 152(SI), SI
+
+quad:
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VPBROADCASTD (DX), Y6
+
+	// {vex} vpdpbusd %ymm4, %ymm6, %ymm0
+	LONG $0x504de2c4
+	BYTE $0xc4
+
+	// {vex} vpdpbusd %ymm5, %ymm6, %ymm1
+	LONG         $0x504de2c4
+	BYTE         $0xcd
+	VPBROADCASTD (DX)(BX*1), Y6
+
+	// {vex} vpdpbusd %ymm4, %ymm6, %ymm2
+	LONG $0x504de2c4
+	BYTE $0xd4
+
+	// {vex} vpdpbusd %ymm5, %ymm6, %ymm3
+	LONG         $0x504de2c4
+	BYTE         $0xdd
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         SI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VPSRAVD      352(AX), Y0, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y5, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y5
+	VPAND        512(AX), Y5, Y5
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y5, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y5, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y5
+	VPAND        512(AX), Y5, Y5
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y5, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $+128, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x02, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x16x3AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x16x3AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), SI
+	MOVQ 152(SI), SI
+
+quad:
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VPBROADCASTD (DX), Y8
+
+	// {vex} vpdpbusd %ymm6, %ymm8, %ymm0
+	LONG $0x503de2c4
+	BYTE $0xc6
+
+	// {vex} vpdpbusd %ymm7, %ymm8, %ymm1
+	LONG         $0x503de2c4
+	BYTE         $0xcf
+	VPBROADCASTD (DX)(BX*1), Y8
+
+	// {vex} vpdpbusd %ymm6, %ymm8, %ymm2
+	LONG $0x503de2c4
+	BYTE $0xd6
+
+	// {vex} vpdpbusd %ymm7, %ymm8, %ymm3
+	LONG         $0x503de2c4
+	BYTE         $0xdf
+	VPBROADCASTD (DX)(BX*2), Y8
+
+	// {vex} vpdpbusd %ymm6, %ymm8, %ymm4
+	LONG $0x503de2c4
+	BYTE $0xe6
+
+	// {vex} vpdpbusd %ymm7, %ymm8, %ymm5
+	LONG         $0x503de2c4
+	BYTE         $0xef
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         SI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VPSRAVD      352(AX), Y0, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y7, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y7
+	VPAND        512(AX), Y7, Y7
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y7, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y7, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y7
+	VPAND        512(AX), Y7, Y7
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y7, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	ADDQ    $+192, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x03, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x16x4AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x16x4AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ a+0(FP), DI
+	MOVQ 152(DI), DI
+
+quad:
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VPBROADCASTD (DX), Y10
+
+	// {vex} vpdpbusd %ymm8, %ymm10, %ymm0
+	LONG $0x502dc2c4
+	BYTE $0xc0
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm1
+	LONG         $0x502dc2c4
+	BYTE         $0xc9
+	VPBROADCASTD (DX)(BX*1), Y10
+
+	// {vex} vpdpbusd %ymm8, %ymm10, %ymm2
+	LONG $0x502dc2c4
+	BYTE $0xd0
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm3
+	LONG         $0x502dc2c4
+	BYTE         $0xd9
+	VPBROADCASTD (DX)(BX*2), Y10
+
+	// {vex} vpdpbusd %ymm8, %ymm10, %ymm4
+	LONG $0x502dc2c4
+	BYTE $0xe0
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm5
+	LONG         $0x502dc2c4
+	BYTE         $0xe9
+	VPBROADCASTD (DX)(SI*1), Y10
+
+	// {vex} vpdpbusd %ymm8, %ymm10, %ymm6
+	LONG $0x502dc2c4
+	BYTE $0xf0
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm7
+	LONG         $0x502dc2c4
+	BYTE         $0xf9
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         DI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VPSRAVD      352(AX), Y0, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y9, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y9
+	VPAND        512(AX), Y9, Y9
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y9, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y9, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y9
+	VPAND        512(AX), Y9, Y9
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y9, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      384(AX), Y7, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	ADDQ    $+256, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x04, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x16x5AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x16x5AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ a+0(FP), DI
+	MOVQ 152(DI), DI
+
+quad:
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	VPBROADCASTD (DX), Y12
+
+	// {vex} vpdpbusd %ymm10, %ymm12, %ymm0
+	LONG $0x501dc2c4
+	BYTE $0xc2
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm1
+	LONG         $0x501dc2c4
+	BYTE         $0xcb
+	VPBROADCASTD (DX)(BX*1), Y12
+
+	// {vex} vpdpbusd %ymm10, %ymm12, %ymm2
+	LONG $0x501dc2c4
+	BYTE $0xd2
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm3
+	LONG         $0x501dc2c4
+	BYTE         $0xdb
+	VPBROADCASTD (DX)(BX*2), Y12
+
+	// {vex} vpdpbusd %ymm10, %ymm12, %ymm4
+	LONG $0x501dc2c4
+	BYTE $0xe2
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm5
+	LONG         $0x501dc2c4
+	BYTE         $0xeb
+	VPBROADCASTD (DX)(SI*1), Y12
+
+	// {vex} vpdpbusd %ymm10, %ymm12, %ymm6
+	LONG $0x501dc2c4
+	BYTE $0xf2
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm7
+	LONG         $0x501dc2c4
+	BYTE         $0xfb
+	VPBROADCASTD (DX)(BX*4), Y12
+
+	// {vex} vpdpbusd %ymm10, %ymm12, %ymm8
+	LONG $0x501d42c4
+	BYTE $0xc2
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm9
+	LONG         $0x501d42c4
+	BYTE         $0xcb
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         DI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VPSRAVD      352(AX), Y0, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y11, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y11
+	VPAND        512(AX), Y11, Y11
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y11, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y11, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y11
+	VPAND        512(AX), Y11, Y11
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y11, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      384(AX), Y7, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      384(AX), Y9, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	ADDQ    $+320, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x05, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x16x6AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x16x6AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	VMOVUPS (AX), Y10
+	VMOVUPS 32(AX), Y11
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VPBROADCASTD (DX), Y14
+
+	// {vex} vpdpbusd %ymm12, %ymm14, %ymm0
+	LONG $0x500dc2c4
+	BYTE $0xc4
+
+	// {vex} vpdpbusd %ymm13, %ymm14, %ymm1
+	LONG         $0x500dc2c4
+	BYTE         $0xcd
+	VPBROADCASTD (DX)(BX*1), Y14
+
+	// {vex} vpdpbusd %ymm12, %ymm14, %ymm2
+	LONG $0x500dc2c4
+	BYTE $0xd4
+
+	// {vex} vpdpbusd %ymm13, %ymm14, %ymm3
+	LONG         $0x500dc2c4
+	BYTE         $0xdd
+	VPBROADCASTD (DX)(BX*2), Y14
+
+	// {vex} vpdpbusd %ymm12, %ymm14, %ymm4
+	LONG $0x500dc2c4
+	BYTE $0xe4
+
+	// {vex} vpdpbusd %ymm13, %ymm14, %ymm5
+	LONG         $0x500dc2c4
+	BYTE         $0xed
+	VPBROADCASTD (DX)(SI*1), Y14
+
+	// {vex} vpdpbusd %ymm12, %ymm14, %ymm6
+	LONG $0x500dc2c4
+	BYTE $0xf4
+
+	// {vex} vpdpbusd %ymm13, %ymm14, %ymm7
+	LONG         $0x500dc2c4
+	BYTE         $0xfd
+	VPBROADCASTD (DX)(BX*4), Y14
+
+	// {vex} vpdpbusd %ymm12, %ymm14, %ymm8
+	LONG $0x500d42c4
+	BYTE $0xc4
+
+	// {vex} vpdpbusd %ymm13, %ymm14, %ymm9
+	LONG         $0x500d42c4
+	BYTE         $0xcd
+	VPBROADCASTD (DI), Y14
+
+	// {vex} vpdpbusd %ymm12, %ymm14, %ymm10
+	LONG $0x500d42c4
+	BYTE $0xd4
+
+	// {vex} vpdpbusd %ymm13, %ymm14, %ymm11
+	LONG         $0x500d42c4
+	BYTE         $0xdd
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       256(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VPSRAVD      352(AX), Y0, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y13, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y13
+	VPAND        512(AX), Y13, Y13
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y13, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y13, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y13
+	VPAND        512(AX), Y13, Y13
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y13, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      384(AX), Y7, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      384(AX), Y9, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPSRAVD      352(AX), Y10, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y10, Y10
+	VPADDD       Y0, Y10, Y10
+	VPSRAVD      384(AX), Y11, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	VMOVUPS Y10, 320(AX)
+	VMOVUPS Y11, 352(AX)
+	ADDQ    $+384, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x06, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x1AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x1AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), BX
+	MOVQ 152(BX), BX
+
+quad:
+	VMOVUPS      (AX), Y1
+	VPBROADCASTD (DX), Y2
+
+	// {vex} vpdpbusd %ymm1, %ymm2, %ymm0
+	LONG      $0x506de2c4
+	BYTE      $0xc1
+	ADDQ      $+32, AX
+	ADDQ      $0x04, DX
+	DECQ      BX
+	JNZ       quad
+	ADDQ      $0x08, CX
+	CMPQ      CX, 24(SP)
+	JNE       tap
+	MOVQ      a+0(FP), AX
+	MOVQ      184(AX), AX
+	CMPQ      AX, $0x00
+	JE        sums
+	CMPQ      AX, $0x01
+	JNE       shift
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y1
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VPACKSSDW Y0, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y1, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y1
+	VPSRAVD   352(AX), Y0, Y2
+	VPAND     480(AX), Y2, Y2
+	VPSRAVD   608(AX), Y0, Y0
+	VPADDD    Y2, Y0, Y0
+	VPACKSSDW Y0, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y1, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x01, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x2AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x2AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), SI
+	MOVQ 152(SI), SI
+
+quad:
+	VMOVUPS      (AX), Y2
+	VPBROADCASTD (DX), Y3
+
+	// {vex} vpdpbusd %ymm2, %ymm3, %ymm0
+	LONG         $0x5065e2c4
+	BYTE         $0xc2
+	VPBROADCASTD (DX)(BX*1), Y3
+
+	// {vex} vpdpbusd %ymm2, %ymm3, %ymm1
+	LONG      $0x5065e2c4
+	BYTE      $0xca
+	ADDQ      $+32, AX
+	ADDQ      $0x04, DX
+	DECQ      SI
+	JNZ       quad
+	ADDQ      $0x08, CX
+	CMPQ      CX, 24(SP)
+	JNE       tap
+	MOVQ      a+0(FP), AX
+	MOVQ      184(AX), AX
+	CMPQ      AX, $0x00
+	JE        sums
+	CMPQ      AX, $0x01
+	JNE       shift
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VCVTDQ2PS Y1, Y1
+	VMULPS    224(AX), Y1, Y1
+	VCVTPS2DQ Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	VMOVHPS   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VPSRAVD   352(AX), Y0, Y3
+	VPAND     480(AX), Y3, Y3
+	VPSRAVD   608(AX), Y0, Y0
+	VPADDD    Y3, Y0, Y0
+	VPSRAVD   352(AX), Y1, Y3
+	VPAND     480(AX), Y3, Y3
+	VPSRAVD   608(AX), Y1, Y1
+	VPADDD    Y3, Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	VMOVHPS   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x02, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x3AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x3AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), SI
+	MOVQ 152(SI), SI
+
+quad:
+	VMOVUPS      (AX), Y3
+	VPBROADCASTD (DX), Y4
+
+	// {vex} vpdpbusd %ymm3, %ymm4, %ymm0
+	LONG         $0x505de2c4
+	BYTE         $0xc3
+	VPBROADCASTD (DX)(BX*1), Y4
+
+	// {vex} vpdpbusd %ymm3, %ymm4, %ymm1
+	LONG         $0x505de2c4
+	BYTE         $0xcb
+	VPBROADCASTD (DX)(BX*2), Y4
+
+	// {vex} vpdpbusd %ymm3, %ymm4, %ymm2
+	LONG         $0x505de2c4
+	BYTE         $0xd3
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	DECQ         SI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y3
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y3, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y3
+	VPSRAVD      352(AX), Y0, Y4
+	VPAND        480(AX), Y4, Y4
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y4, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y4
+	VPAND        480(AX), Y4, Y4
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y4, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y4
+	VPAND        480(AX), Y4, Y4
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y4, Y2, Y2
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y3, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	ADDQ    $+96, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x03, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x4AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x4AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ a+0(FP), DI
+	MOVQ 152(DI), DI
+
+quad:
+	VMOVUPS      (AX), Y4
+	VPBROADCASTD (DX), Y5
+
+	// {vex} vpdpbusd %ymm4, %ymm5, %ymm0
+	LONG         $0x5055e2c4
+	BYTE         $0xc4
+	VPBROADCASTD (DX)(BX*1), Y5
+
+	// {vex} vpdpbusd %ymm4, %ymm5, %ymm1
+	LONG         $0x5055e2c4
+	BYTE         $0xcc
+	VPBROADCASTD (DX)(BX*2), Y5
+
+	// {vex} vpdpbusd %ymm4, %ymm5, %ymm2
+	LONG         $0x5055e2c4
+	BYTE         $0xd4
+	VPBROADCASTD (DX)(SI*1), Y5
+
+	// {vex} vpdpbusd %ymm4, %ymm5, %ymm3
+	LONG         $0x5055e2c4
+	BYTE         $0xdc
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	DECQ         DI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VPSRAVD      352(AX), Y0, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y5, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y5, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y5, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y5, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $+128, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x04, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x5AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x5AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ a+0(FP), DI
+	MOVQ 152(DI), DI
+
+quad:
+	VMOVUPS      (AX), Y5
+	VPBROADCASTD (DX), Y6
+
+	// {vex} vpdpbusd %ymm5, %ymm6, %ymm0
+	LONG         $0x504de2c4
+	BYTE         $0xc5
+	VPBROADCASTD (DX)(BX*1), Y6
+
+	// {vex} vpdpbusd %ymm5, %ymm6, %ymm1
+	LONG         $0x504de2c4
+	BYTE         $0xcd
+	VPBROADCASTD (DX)(BX*2), Y6
+
+	// {vex} vpdpbusd %ymm5, %ymm6, %ymm2
+	LONG         $0x504de2c4
+	BYTE         $0xd5
+	VPBROADCASTD (DX)(SI*1), Y6
+
+	// {vex} vpdpbusd %ymm5, %ymm6, %ymm3
+	LONG         $0x504de2c4
+	BYTE         $0xdd
+	VPBROADCASTD (DX)(BX*4), Y6
+
+	// {vex} vpdpbusd %ymm5, %ymm6, %ymm4
+	LONG         $0x504de2c4
+	BYTE         $0xe5
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	DECQ         DI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y5
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y5, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y5, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y5
+	VPSRAVD      352(AX), Y0, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y6, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y6, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y6, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y6, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y5, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPACKSSDW    Y4, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y5, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	ADDQ    $+160, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x05, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x6AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x6AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y6
+	VPBROADCASTD (DX), Y7
+
+	// {vex} vpdpbusd %ymm6, %ymm7, %ymm0
+	LONG         $0x5045e2c4
+	BYTE         $0xc6
+	VPBROADCASTD (DX)(BX*1), Y7
+
+	// {vex} vpdpbusd %ymm6, %ymm7, %ymm1
+	LONG         $0x5045e2c4
+	BYTE         $0xce
+	VPBROADCASTD (DX)(BX*2), Y7
+
+	// {vex} vpdpbusd %ymm6, %ymm7, %ymm2
+	LONG         $0x5045e2c4
+	BYTE         $0xd6
+	VPBROADCASTD (DX)(SI*1), Y7
+
+	// {vex} vpdpbusd %ymm6, %ymm7, %ymm3
+	LONG         $0x5045e2c4
+	BYTE         $0xde
+	VPBROADCASTD (DX)(BX*4), Y7
+
+	// {vex} vpdpbusd %ymm6, %ymm7, %ymm4
+	LONG         $0x5045e2c4
+	BYTE         $0xe6
+	VPBROADCASTD (DI), Y7
+
+	// {vex} vpdpbusd %ymm6, %ymm7, %ymm5
+	LONG         $0x5045e2c4
+	BYTE         $0xee
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VPSRAVD      352(AX), Y0, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y7, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y7, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y7, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y7, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	ADDQ    $+192, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x06, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x7AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x7AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y7
+	VPBROADCASTD (DX), Y8
+
+	// {vex} vpdpbusd %ymm7, %ymm8, %ymm0
+	LONG         $0x503de2c4
+	BYTE         $0xc7
+	VPBROADCASTD (DX)(BX*1), Y8
+
+	// {vex} vpdpbusd %ymm7, %ymm8, %ymm1
+	LONG         $0x503de2c4
+	BYTE         $0xcf
+	VPBROADCASTD (DX)(BX*2), Y8
+
+	// {vex} vpdpbusd %ymm7, %ymm8, %ymm2
+	LONG         $0x503de2c4
+	BYTE         $0xd7
+	VPBROADCASTD (DX)(SI*1), Y8
+
+	// {vex} vpdpbusd %ymm7, %ymm8, %ymm3
+	LONG         $0x503de2c4
+	BYTE         $0xdf
+	VPBROADCASTD (DX)(BX*4), Y8
+
+	// {vex} vpdpbusd %ymm7, %ymm8, %ymm4
+	LONG         $0x503de2c4
+	BYTE         $0xe7
+	VPBROADCASTD (DI), Y8
+
+	// {vex} vpdpbusd %ymm7, %ymm8, %ymm5
+	LONG         $0x503de2c4
+	BYTE         $0xef
+	VPBROADCASTD (DI)(BX*1), Y8
+
+	// {vex} vpdpbusd %ymm7, %ymm8, %ymm6
+	LONG         $0x503de2c4
+	BYTE         $0xf7
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y7
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y7, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y6, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y7, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y7
+	VPSRAVD      352(AX), Y0, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y8, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y8, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y8, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y8, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y7, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y6, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y7, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	ADDQ    $+224, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x07, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x8AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x8AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y8
+	VPBROADCASTD (DX), Y9
+
+	// {vex} vpdpbusd %ymm8, %ymm9, %ymm0
+	LONG         $0x5035c2c4
+	BYTE         $0xc0
+	VPBROADCASTD (DX)(BX*1), Y9
+
+	// {vex} vpdpbusd %ymm8, %ymm9, %ymm1
+	LONG         $0x5035c2c4
+	BYTE         $0xc8
+	VPBROADCASTD (DX)(BX*2), Y9
+
+	// {vex} vpdpbusd %ymm8, %ymm9, %ymm2
+	LONG         $0x5035c2c4
+	BYTE         $0xd0
+	VPBROADCASTD (DX)(SI*1), Y9
+
+	// {vex} vpdpbusd %ymm8, %ymm9, %ymm3
+	LONG         $0x5035c2c4
+	BYTE         $0xd8
+	VPBROADCASTD (DX)(BX*4), Y9
+
+	// {vex} vpdpbusd %ymm8, %ymm9, %ymm4
+	LONG         $0x5035c2c4
+	BYTE         $0xe0
+	VPBROADCASTD (DI), Y9
+
+	// {vex} vpdpbusd %ymm8, %ymm9, %ymm5
+	LONG         $0x5035c2c4
+	BYTE         $0xe8
+	VPBROADCASTD (DI)(BX*1), Y9
+
+	// {vex} vpdpbusd %ymm8, %ymm9, %ymm6
+	LONG         $0x5035c2c4
+	BYTE         $0xf0
+	VPBROADCASTD (DI)(BX*2), Y9
+
+	// {vex} vpdpbusd %ymm8, %ymm9, %ymm7
+	LONG         $0x5035c2c4
+	BYTE         $0xf8
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VPSRAVD      352(AX), Y0, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y9, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y9, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y9, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y9, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	ADDQ    $+256, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x08, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x9AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x9AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y9
+	VPBROADCASTD (DX), Y10
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm0
+	LONG         $0x502dc2c4
+	BYTE         $0xc1
+	VPBROADCASTD (DX)(BX*1), Y10
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm1
+	LONG         $0x502dc2c4
+	BYTE         $0xc9
+	VPBROADCASTD (DX)(BX*2), Y10
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm2
+	LONG         $0x502dc2c4
+	BYTE         $0xd1
+	VPBROADCASTD (DX)(SI*1), Y10
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm3
+	LONG         $0x502dc2c4
+	BYTE         $0xd9
+	VPBROADCASTD (DX)(BX*4), Y10
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm4
+	LONG         $0x502dc2c4
+	BYTE         $0xe1
+	VPBROADCASTD (DI), Y10
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm5
+	LONG         $0x502dc2c4
+	BYTE         $0xe9
+	VPBROADCASTD (DI)(BX*1), Y10
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm6
+	LONG         $0x502dc2c4
+	BYTE         $0xf1
+	VPBROADCASTD (DI)(BX*2), Y10
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm7
+	LONG         $0x502dc2c4
+	BYTE         $0xf9
+	VPBROADCASTD (DI)(SI*1), Y10
+
+	// {vex} vpdpbusd %ymm9, %ymm10, %ymm8
+	LONG         $0x502d42c4
+	BYTE         $0xc1
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y9
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y9, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y9, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPACKSSDW    Y8, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y9, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y9
+	VPSRAVD      352(AX), Y0, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y10, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y10, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y10, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y10, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y9, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y9, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPACKSSDW    Y8, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y9, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	ADDQ    $+288, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x09, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x10AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x10AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y10
+	VPBROADCASTD (DX), Y11
+
+	// {vex} vpdpbusd %ymm10, %ymm11, %ymm0
+	LONG         $0x5025c2c4
+	BYTE         $0xc2
+	VPBROADCASTD (DX)(BX*1), Y11
+
+	// {vex} vpdpbusd %ymm10, %ymm11, %ymm1
+	LONG         $0x5025c2c4
+	BYTE         $0xca
+	VPBROADCASTD (DX)(BX*2), Y11
+
+	// {vex} vpdpbusd %ymm10, %ymm11, %ymm2
+	LONG         $0x5025c2c4
+	BYTE         $0xd2
+	VPBROADCASTD (DX)(SI*1), Y11
+
+	// {vex} vpdpbusd %ymm10, %ymm11, %ymm3
+	LONG         $0x5025c2c4
+	BYTE         $0xda
+	VPBROADCASTD (DX)(BX*4), Y11
+
+	// {vex} vpdpbusd %ymm10, %ymm11, %ymm4
+	LONG         $0x5025c2c4
+	BYTE         $0xe2
+	VPBROADCASTD (DI), Y11
+
+	// {vex} vpdpbusd %ymm10, %ymm11, %ymm5
+	LONG         $0x5025c2c4
+	BYTE         $0xea
+	VPBROADCASTD (DI)(BX*1), Y11
+
+	// {vex} vpdpbusd %ymm10, %ymm11, %ymm6
+	LONG         $0x5025c2c4
+	BYTE         $0xf2
+	VPBROADCASTD (DI)(BX*2), Y11
+
+	// {vex} vpdpbusd %ymm10, %ymm11, %ymm7
+	LONG         $0x5025c2c4
+	BYTE         $0xfa
+	VPBROADCASTD (DI)(SI*1), Y11
+
+	// {vex} vpdpbusd %ymm10, %ymm11, %ymm8
+	LONG         $0x502542c4
+	BYTE         $0xc2
+	VPBROADCASTD (DI)(BX*4), Y11
+
+	// {vex} vpdpbusd %ymm10, %ymm11, %ymm9
+	LONG         $0x502542c4
+	BYTE         $0xca
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VPSRAVD      352(AX), Y0, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y11, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y11, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y11, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y11, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      352(AX), Y9, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	ADDQ    $+320, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0a, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x11AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x11AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	VMOVUPS (AX), Y10
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	LEAQ (DI)(BX*4), R8
+	ADDQ BX, R8
+	MOVQ a+0(FP), R9
+	MOVQ 152(R9), R9
+
+quad:
+	VMOVUPS      (AX), Y11
+	VPBROADCASTD (DX), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm0
+	LONG         $0x501dc2c4
+	BYTE         $0xc3
+	VPBROADCASTD (DX)(BX*1), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm1
+	LONG         $0x501dc2c4
+	BYTE         $0xcb
+	VPBROADCASTD (DX)(BX*2), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm2
+	LONG         $0x501dc2c4
+	BYTE         $0xd3
+	VPBROADCASTD (DX)(SI*1), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm3
+	LONG         $0x501dc2c4
+	BYTE         $0xdb
+	VPBROADCASTD (DX)(BX*4), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm4
+	LONG         $0x501dc2c4
+	BYTE         $0xe3
+	VPBROADCASTD (DI), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm5
+	LONG         $0x501dc2c4
+	BYTE         $0xeb
+	VPBROADCASTD (DI)(BX*1), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm6
+	LONG         $0x501dc2c4
+	BYTE         $0xf3
+	VPBROADCASTD (DI)(BX*2), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm7
+	LONG         $0x501dc2c4
+	BYTE         $0xfb
+	VPBROADCASTD (DI)(SI*1), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm8
+	LONG         $0x501d42c4
+	BYTE         $0xc3
+	VPBROADCASTD (DI)(BX*4), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm9
+	LONG         $0x501d42c4
+	BYTE         $0xcb
+	VPBROADCASTD (R8), Y12
+
+	// {vex} vpdpbusd %ymm11, %ymm12, %ymm10
+	LONG         $0x501d42c4
+	BYTE         $0xd3
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R8
+	DECQ         R9
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y11
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y11, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y11, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y10, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y11, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y11
+	VPSRAVD      352(AX), Y0, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y12, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y12, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y12, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y12, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y11, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y11, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      352(AX), Y9, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPSRAVD      352(AX), Y10, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y10, Y10
+	VPADDD       Y0, Y10, Y10
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y10, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y11, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	VMOVUPS Y10, 320(AX)
+	ADDQ    $+352, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0b, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x12AVXVNNI(a *tileArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·tileS8x8x12AVXVNNI(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	VMOVUPS (AX), Y10
+	VMOVUPS (AX), Y11
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	LEAQ (DI)(BX*4), R8
+	ADDQ BX, R8
+	MOVQ a+0(FP), R9
+	MOVQ 152(R9), R9
+
+quad:
+	VMOVUPS      (AX), Y12
+	VPBROADCASTD (DX), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm0
+	LONG         $0x5015c2c4
+	BYTE         $0xc4
+	VPBROADCASTD (DX)(BX*1), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm1
+	LONG         $0x5015c2c4
+	BYTE         $0xcc
+	VPBROADCASTD (DX)(BX*2), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm2
+	LONG         $0x5015c2c4
+	BYTE         $0xd4
+	VPBROADCASTD (DX)(SI*1), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm3
+	LONG         $0x5015c2c4
+	BYTE         $0xdc
+	VPBROADCASTD (DX)(BX*4), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm4
+	LONG         $0x5015c2c4
+	BYTE         $0xe4
+	VPBROADCASTD (DI), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm5
+	LONG         $0x5015c2c4
+	BYTE         $0xec
+	VPBROADCASTD (DI)(BX*1), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm6
+	LONG         $0x5015c2c4
+	BYTE         $0xf4
+	VPBROADCASTD (DI)(BX*2), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm7
+	LONG         $0x5015c2c4
+	BYTE         $0xfc
+	VPBROADCASTD (DI)(SI*1), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm8
+	LONG         $0x501542c4
+	BYTE         $0xc4
+	VPBROADCASTD (DI)(BX*4), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm9
+	LONG         $0x501542c4
+	BYTE         $0xcc
+	VPBROADCASTD (R8), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm10
+	LONG         $0x501542c4
+	BYTE         $0xd4
+	VPBROADCASTD (R8)(BX*1), Y13
+
+	// {vex} vpdpbusd %ymm12, %ymm13, %ymm11
+	LONG         $0x501542c4
+	BYTE         $0xdc
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R8
+	DECQ         R9
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       224(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VPSRAVD      352(AX), Y0, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y13, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y13, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y13, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y13, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      352(AX), Y9, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPSRAVD      352(AX), Y10, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y10, Y10
+	VPADDD       Y0, Y10, Y10
+	VPSRAVD      352(AX), Y11, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	VMOVUPS Y10, 320(AX)
+	VMOVUPS Y11, 352(AX)
+	ADDQ    $+384, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0c, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x16x1AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x16x1AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), BX
+	MOVQ 152(BX), BX
+
+quad:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VPBROADCASTD (DX), Y4
+	VPMADDUBSW   Y2, Y4, Y2
+	VPMADDWD     tileS8Ones<>+0(SB), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDUBSW   Y3, Y4, Y4
+	VPMADDWD     tileS8Ones<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         BX
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y2, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VPSRAVD   352(AX), Y0, Y3
+	VPAND     480(AX), Y3, Y3
+	VPSRAVD   608(AX), Y0, Y0
+	VPADDD    Y3, Y0, Y0
+	VPSRAVD   384(AX), Y1, Y3
+	VPAND     512(AX), Y3, Y3
+	VPSRAVD   640(AX), Y1, Y1
+	VPADDD    Y3, Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVDQU   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x01, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x16x2AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x16x2AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), SI
+	MOVQ 152(SI), SI
+
+quad:
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VPBROADCASTD (DX), Y6
+	VPMADDUBSW   Y4, Y6, Y7
+	VPMADDWD     tileS8Ones<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDUBSW   Y5, Y6, Y6
+	VPMADDWD     tileS8Ones<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y6
+	VPMADDUBSW   Y4, Y6, Y4
+	VPMADDWD     tileS8Ones<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDUBSW   Y5, Y6, Y6
+	VPMADDWD     tileS8Ones<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         SI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VPSRAVD      352(AX), Y0, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y5, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y5
+	VPAND        512(AX), Y5, Y5
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y5, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y5, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y5
+	VPAND        512(AX), Y5, Y5
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y5, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $+128, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x02, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x16x3AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x16x3AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), SI
+	MOVQ 152(SI), SI
+
+quad:
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VPBROADCASTD (DX), Y8
+	VPMADDUBSW   Y6, Y8, Y9
+	VPMADDWD     tileS8Ones<>+0(SB), Y9, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDUBSW   Y7, Y8, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y8
+	VPMADDUBSW   Y6, Y8, Y9
+	VPMADDWD     tileS8Ones<>+0(SB), Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDUBSW   Y7, Y8, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (DX)(BX*2), Y8
+	VPMADDUBSW   Y6, Y8, Y6
+	VPMADDWD     tileS8Ones<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDUBSW   Y7, Y8, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         SI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VPSRAVD      352(AX), Y0, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y7, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y7
+	VPAND        512(AX), Y7, Y7
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y7, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y7, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y7
+	VPAND        512(AX), Y7, Y7
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y7, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	ADDQ    $+192, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x03, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x16x4AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x16x4AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ a+0(FP), DI
+	MOVQ 152(DI), DI
+
+quad:
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VPBROADCASTD (DX), Y10
+	VPMADDUBSW   Y8, Y10, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y10
+	VPMADDUBSW   Y8, Y10, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (DX)(BX*2), Y10
+	VPMADDUBSW   Y8, Y10, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (DX)(SI*1), Y10
+	VPMADDUBSW   Y8, Y10, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         DI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VPSRAVD      352(AX), Y0, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y9, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y9
+	VPAND        512(AX), Y9, Y9
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y9, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y9, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y9
+	VPAND        512(AX), Y9, Y9
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y9, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      384(AX), Y7, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	ADDQ    $+256, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x04, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x16x5AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x16x5AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ a+0(FP), DI
+	MOVQ 152(DI), DI
+
+quad:
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	VPBROADCASTD (DX), Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (DX)(BX*2), Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (DX)(SI*1), Y12
+	VPMADDUBSW   Y10, Y12, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD (DX)(BX*4), Y12
+	VPMADDUBSW   Y10, Y12, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y9, Y9
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         DI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VPSRAVD      352(AX), Y0, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y11, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y11
+	VPAND        512(AX), Y11, Y11
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y11, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y11, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y11
+	VPAND        512(AX), Y11, Y11
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y11, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      384(AX), Y7, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      384(AX), Y9, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	ADDQ    $+320, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x05, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x16x6AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x16x6AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	VMOVUPS (AX), Y10
+	VMOVUPS 32(AX), Y11
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VPBROADCASTD (DX), Y14
+	VPMADDUBSW   Y12, Y14, Y15
+	VPMADDWD     tileS8Ones<>+0(SB), Y15, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDUBSW   Y13, Y14, Y14
+	VPMADDWD     tileS8Ones<>+0(SB), Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y14
+	VPMADDUBSW   Y12, Y14, Y15
+	VPMADDWD     tileS8Ones<>+0(SB), Y15, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDUBSW   Y13, Y14, Y14
+	VPMADDWD     tileS8Ones<>+0(SB), Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (DX)(BX*2), Y14
+	VPMADDUBSW   Y12, Y14, Y15
+	VPMADDWD     tileS8Ones<>+0(SB), Y15, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDUBSW   Y13, Y14, Y14
+	VPMADDWD     tileS8Ones<>+0(SB), Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (DX)(SI*1), Y14
+	VPMADDUBSW   Y12, Y14, Y15
+	VPMADDWD     tileS8Ones<>+0(SB), Y15, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDUBSW   Y13, Y14, Y14
+	VPMADDWD     tileS8Ones<>+0(SB), Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (DX)(BX*4), Y14
+	VPMADDUBSW   Y12, Y14, Y15
+	VPMADDWD     tileS8Ones<>+0(SB), Y15, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDUBSW   Y13, Y14, Y14
+	VPMADDWD     tileS8Ones<>+0(SB), Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (DI), Y14
+	VPMADDUBSW   Y12, Y14, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDUBSW   Y13, Y14, Y14
+	VPMADDWD     tileS8Ones<>+0(SB), Y14, Y14
+	VPADDD       Y14, Y11, Y11
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       256(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VPSRAVD      352(AX), Y0, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y13, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y13
+	VPAND        512(AX), Y13, Y13
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y13, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y13, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y13
+	VPAND        512(AX), Y13, Y13
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y13, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      384(AX), Y7, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      384(AX), Y9, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPSRAVD      352(AX), Y10, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y10, Y10
+	VPADDD       Y0, Y10, Y10
+	VPSRAVD      384(AX), Y11, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	VMOVUPS Y10, 320(AX)
+	VMOVUPS Y11, 352(AX)
+	ADDQ    $+384, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x06, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x1AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x1AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), BX
+	MOVQ 152(BX), BX
+
+quad:
+	VMOVUPS      (AX), Y1
+	VPBROADCASTD (DX), Y2
+	VPMADDUBSW   Y1, Y2, Y2
+	VPMADDWD     tileS8Ones<>+0(SB), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	DECQ         BX
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VPACKSSDW    Y0, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y1, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y1
+	VPSRAVD   352(AX), Y0, Y2
+	VPAND     480(AX), Y2, Y2
+	VPSRAVD   608(AX), Y0, Y0
+	VPADDD    Y2, Y0, Y0
+	VPACKSSDW Y0, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y1, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x01, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x2AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x2AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), SI
+	MOVQ 152(SI), SI
+
+quad:
+	VMOVUPS      (AX), Y2
+	VPBROADCASTD (DX), Y3
+	VPMADDUBSW   Y2, Y3, Y3
+	VPMADDWD     tileS8Ones<>+0(SB), Y3, Y3
+	VPADDD       Y3, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y3
+	VPMADDUBSW   Y2, Y3, Y3
+	VPMADDWD     tileS8Ones<>+0(SB), Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	DECQ         SI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y2, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VPSRAVD   352(AX), Y0, Y3
+	VPAND     480(AX), Y3, Y3
+	VPSRAVD   608(AX), Y0, Y0
+	VPADDD    Y3, Y0, Y0
+	VPSRAVD   352(AX), Y1, Y3
+	VPAND     480(AX), Y3, Y3
+	VPSRAVD   608(AX), Y1, Y1
+	VPADDD    Y3, Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	VMOVHPS   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x02, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x3AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x3AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), SI
+	MOVQ 152(SI), SI
+
+quad:
+	VMOVUPS      (AX), Y3
+	VPBROADCASTD (DX), Y4
+	VPMADDUBSW   Y3, Y4, Y4
+	VPMADDWD     tileS8Ones<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y4
+	VPMADDUBSW   Y3, Y4, Y4
+	VPMADDWD     tileS8Ones<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y4
+	VPMADDUBSW   Y3, Y4, Y4
+	VPMADDWD     tileS8Ones<>+0(SB), Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	DECQ         SI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y3
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y3, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y3
+	VPSRAVD      352(AX), Y0, Y4
+	VPAND        480(AX), Y4, Y4
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y4, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y4
+	VPAND        480(AX), Y4, Y4
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y4, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y4
+	VPAND        480(AX), Y4, Y4
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y4, Y2, Y2
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y3, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	ADDQ    $+96, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x03, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x4AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x4AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ a+0(FP), DI
+	MOVQ 152(DI), DI
+
+quad:
+	VMOVUPS      (AX), Y4
+	VPBROADCASTD (DX), Y5
+	VPMADDUBSW   Y4, Y5, Y5
+	VPMADDWD     tileS8Ones<>+0(SB), Y5, Y5
+	VPADDD       Y5, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y5
+	VPMADDUBSW   Y4, Y5, Y5
+	VPMADDWD     tileS8Ones<>+0(SB), Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y5
+	VPMADDUBSW   Y4, Y5, Y5
+	VPMADDWD     tileS8Ones<>+0(SB), Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y5
+	VPMADDUBSW   Y4, Y5, Y5
+	VPMADDWD     tileS8Ones<>+0(SB), Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	DECQ         DI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VPSRAVD      352(AX), Y0, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y5, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y5, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y5, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y5, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $+128, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x04, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x5AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x5AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ a+0(FP), DI
+	MOVQ 152(DI), DI
+
+quad:
+	VMOVUPS      (AX), Y5
+	VPBROADCASTD (DX), Y6
+	VPMADDUBSW   Y5, Y6, Y6
+	VPMADDWD     tileS8Ones<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y6
+	VPMADDUBSW   Y5, Y6, Y6
+	VPMADDWD     tileS8Ones<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y6
+	VPMADDUBSW   Y5, Y6, Y6
+	VPMADDWD     tileS8Ones<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y6
+	VPMADDUBSW   Y5, Y6, Y6
+	VPMADDWD     tileS8Ones<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y6
+	VPMADDUBSW   Y5, Y6, Y6
+	VPMADDWD     tileS8Ones<>+0(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	DECQ         DI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y5
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y5, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y5, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y5
+	VPSRAVD      352(AX), Y0, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y6, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y6, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y6, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y6, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y5, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPACKSSDW    Y4, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y5, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	ADDQ    $+160, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x05, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x6AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x6AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y6
+	VPBROADCASTD (DX), Y7
+	VPMADDUBSW   Y6, Y7, Y7
+	VPMADDWD     tileS8Ones<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y7
+	VPMADDUBSW   Y6, Y7, Y7
+	VPMADDWD     tileS8Ones<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y7
+	VPMADDUBSW   Y6, Y7, Y7
+	VPMADDWD     tileS8Ones<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y7
+	VPMADDUBSW   Y6, Y7, Y7
+	VPMADDWD     tileS8Ones<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y7
+	VPMADDUBSW   Y6, Y7, Y7
+	VPMADDWD     tileS8Ones<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD (DI), Y7
+	VPMADDUBSW   Y6, Y7, Y7
+	VPMADDWD     tileS8Ones<>+0(SB), Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VPSRAVD      352(AX), Y0, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y7, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y7, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y7, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y7, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	ADDQ    $+192, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x06, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x7AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x7AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y7
+	VPBROADCASTD (DX), Y8
+	VPMADDUBSW   Y7, Y8, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y8
+	VPMADDUBSW   Y7, Y8, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y8
+	VPMADDUBSW   Y7, Y8, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y8
+	VPMADDUBSW   Y7, Y8, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y8
+	VPMADDUBSW   Y7, Y8, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y4, Y4
+	VPBROADCASTD (DI), Y8
+	VPMADDUBSW   Y7, Y8, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y8
+	VPMADDUBSW   Y7, Y8, Y8
+	VPMADDWD     tileS8Ones<>+0(SB), Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y7
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y7, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y6, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y7, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y7
+	VPSRAVD      352(AX), Y0, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y8, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y8, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y8, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y8, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y7, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y6, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y7, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	ADDQ    $+224, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x07, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x8AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x8AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y8
+	VPBROADCASTD (DX), Y9
+	VPMADDUBSW   Y8, Y9, Y9
+	VPMADDWD     tileS8Ones<>+0(SB), Y9, Y9
+	VPADDD       Y9, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y9
+	VPMADDUBSW   Y8, Y9, Y9
+	VPMADDWD     tileS8Ones<>+0(SB), Y9, Y9
+	VPADDD       Y9, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y9
+	VPMADDUBSW   Y8, Y9, Y9
+	VPMADDWD     tileS8Ones<>+0(SB), Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y9
+	VPMADDUBSW   Y8, Y9, Y9
+	VPMADDWD     tileS8Ones<>+0(SB), Y9, Y9
+	VPADDD       Y9, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y9
+	VPMADDUBSW   Y8, Y9, Y9
+	VPMADDWD     tileS8Ones<>+0(SB), Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPBROADCASTD (DI), Y9
+	VPMADDUBSW   Y8, Y9, Y9
+	VPMADDWD     tileS8Ones<>+0(SB), Y9, Y9
+	VPADDD       Y9, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y9
+	VPMADDUBSW   Y8, Y9, Y9
+	VPMADDWD     tileS8Ones<>+0(SB), Y9, Y9
+	VPADDD       Y9, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y9
+	VPMADDUBSW   Y8, Y9, Y9
+	VPMADDWD     tileS8Ones<>+0(SB), Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VPSRAVD      352(AX), Y0, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y9, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y9, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y9, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y9, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	ADDQ    $+256, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x08, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x9AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x9AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y9
+	VPBROADCASTD (DX), Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y4, Y4
+	VPBROADCASTD (DI), Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     tileS8Ones<>+0(SB), Y10, Y10
+	VPADDD       Y10, Y8, Y8
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y9
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y9, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y9, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPACKSSDW    Y8, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y9, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y9
+	VPSRAVD      352(AX), Y0, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y10, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y10, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y10, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y10, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y9, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y9, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPACKSSDW    Y8, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y9, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	ADDQ    $+288, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x09, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x10AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x10AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y10
+	VPBROADCASTD (DX), Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD (DI), Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD (DI)(BX*4), Y11
+	VPMADDUBSW   Y10, Y11, Y11
+	VPMADDWD     tileS8Ones<>+0(SB), Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VPSRAVD      352(AX), Y0, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y11, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y11, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y11, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y11, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      352(AX), Y9, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	ADDQ    $+320, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0a, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x11AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x11AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	VMOVUPS (AX), Y10
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	LEAQ (DI)(BX*4), R8
+	ADDQ BX, R8
+	MOVQ a+0(FP), R9
+	MOVQ 152(R9), R9
+
+quad:
+	VMOVUPS      (AX), Y11
+	VPBROADCASTD (DX), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y4, Y4
+	VPBROADCASTD (DI), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y8, Y8
+	VPBROADCASTD (DI)(BX*4), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y9, Y9
+	VPBROADCASTD (R8), Y12
+	VPMADDUBSW   Y11, Y12, Y12
+	VPMADDWD     tileS8Ones<>+0(SB), Y12, Y12
+	VPADDD       Y12, Y10, Y10
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R8
+	DECQ         R9
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y11
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y11, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y11, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y10, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y11, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y11
+	VPSRAVD      352(AX), Y0, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y12, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y12, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y12, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y12, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y11, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y11, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      352(AX), Y9, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPSRAVD      352(AX), Y10, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y10, Y10
+	VPADDD       Y0, Y10, Y10
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y10, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y11, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	VMOVUPS Y10, 320(AX)
+	ADDQ    $+352, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0b, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileSafeS8x8x12AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileSafeS8x8x12AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	VMOVUPS (AX), Y10
+	VMOVUPS (AX), Y11
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	LEAQ (DI)(BX*4), R8
+	ADDQ BX, R8
+	MOVQ a+0(FP), R9
+	MOVQ 152(R9), R9
+
+quad:
+	VMOVUPS      (AX), Y12
+	VPBROADCASTD (DX), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y4, Y4
+	VPBROADCASTD (DI), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y8, Y8
+	VPBROADCASTD (DI)(BX*4), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y9, Y9
+	VPBROADCASTD (R8), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y10, Y10
+	VPBROADCASTD (R8)(BX*1), Y13
+	VPMADDUBSW   Y12, Y13, Y13
+	VPMADDWD     tileS8Ones<>+0(SB), Y13, Y13
+	VPADDD       Y13, Y11, Y11
+	ADDQ         $+32, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R8
+	DECQ         R9
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       224(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VPSRAVD      352(AX), Y0, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y13, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y13, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y13, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y13, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      352(AX), Y9, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPSRAVD      352(AX), Y10, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y10, Y10
+	VPADDD       Y0, Y10, Y10
+	VPSRAVD      352(AX), Y11, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	VMOVUPS Y10, 320(AX)
+	VMOVUPS Y11, 352(AX)
+	ADDQ    $+384, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0c, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
 // func tileS8x16x1AVX2(a *tileArgsS8)
 // Requires: AVX, AVX2
 TEXT ·tileS8x16x1AVX2(SB), NOSPLIT, $32-8
@@ -15700,6 +23826,9 @@ TEXT ·tileS8x16x1AVX2(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -15726,22 +23855,22 @@ tap:
 	MOVQ 152(BX), BX
 
 quad:
-	VMOVDQU      (AX), Y2
-	VMOVDQU      32(AX), Y3
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
 	VPBROADCASTD (DX), Y4
 	VPSHUFB      tileS8Pair0<>+0(SB), Y4, Y4
 	VPMADDWD     Y2, Y4, Y2
 	VPADDD       Y2, Y0, Y0
-	VPMADDWD     Y3, Y4, Y2
-	VPADDD       Y2, Y1, Y1
-	VMOVDQU      64(AX), Y2
-	VMOVDQU      96(AX), Y3
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVUPS      64(AX), Y2
+	VMOVUPS      96(AX), Y3
 	VPBROADCASTD (DX), Y4
 	VPSHUFB      tileS8Pair1<>+0(SB), Y4, Y4
 	VPMADDWD     Y2, Y4, Y2
 	VPADDD       Y2, Y0, Y0
-	VPMADDWD     Y3, Y4, Y2
-	VPADDD       Y2, Y1, Y1
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
 	ADDQ         $+128, AX
 	ADDQ         $0x04, DX
 	DECQ         BX
@@ -15749,15 +23878,71 @@ quad:
 	ADDQ         $0x08, CX
 	CMPQ         CX, 24(SP)
 	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	ADDQ         $+64, 8(SP)
 	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x01, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y2, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VPSRAVD   352(AX), Y0, Y3
+	VPAND     480(AX), Y3, Y3
+	VPSRAVD   608(AX), Y0, Y0
+	VPADDD    Y3, Y0, Y0
+	VPSRAVD   384(AX), Y1, Y3
+	VPAND     512(AX), Y3, Y3
+	VPSRAVD   640(AX), Y1, Y1
+	VPADDD    Y3, Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVDQU   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x01, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -15770,6 +23955,9 @@ TEXT ·tileS8x16x2AVX2(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -15798,8 +23986,8 @@ tap:
 	MOVQ 152(SI), SI
 
 quad:
-	VMOVDQU      (AX), Y4
-	VMOVDQU      32(AX), Y5
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
 	VPBROADCASTD (DX), Y6
 	VPSHUFB      tileS8Pair0<>+0(SB), Y6, Y6
 	VPMADDWD     Y4, Y6, Y7
@@ -15810,10 +23998,10 @@ quad:
 	VPSHUFB      tileS8Pair0<>+0(SB), Y6, Y6
 	VPMADDWD     Y4, Y6, Y4
 	VPADDD       Y4, Y2, Y2
-	VPMADDWD     Y5, Y6, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVDQU      64(AX), Y4
-	VMOVDQU      96(AX), Y5
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VMOVUPS      64(AX), Y4
+	VMOVUPS      96(AX), Y5
 	VPBROADCASTD (DX), Y6
 	VPSHUFB      tileS8Pair1<>+0(SB), Y6, Y6
 	VPMADDWD     Y4, Y6, Y7
@@ -15824,8 +24012,8 @@ quad:
 	VPSHUFB      tileS8Pair1<>+0(SB), Y6, Y6
 	VPMADDWD     Y4, Y6, Y4
 	VPADDD       Y4, Y2, Y2
-	VPMADDWD     Y5, Y6, Y4
-	VPADDD       Y4, Y3, Y3
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
 	ADDQ         $+128, AX
 	ADDQ         $0x04, DX
 	DECQ         SI
@@ -15833,17 +24021,95 @@ quad:
 	ADDQ         $0x08, CX
 	CMPQ         CX, 24(SP)
 	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	ADDQ         $+128, 8(SP)
 	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x02, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VPSRAVD      352(AX), Y0, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y5, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y5
+	VPAND        512(AX), Y5, Y5
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y5, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y5, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y5
+	VPAND        512(AX), Y5, Y5
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y5, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $+128, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x02, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -15856,6 +24122,9 @@ TEXT ·tileS8x16x3AVX2(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -15886,8 +24155,8 @@ tap:
 	MOVQ 152(SI), SI
 
 quad:
-	VMOVDQU      (AX), Y6
-	VMOVDQU      32(AX), Y7
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
 	VPBROADCASTD (DX), Y8
 	VPSHUFB      tileS8Pair0<>+0(SB), Y8, Y8
 	VPMADDWD     Y6, Y8, Y9
@@ -15904,10 +24173,10 @@ quad:
 	VPSHUFB      tileS8Pair0<>+0(SB), Y8, Y8
 	VPMADDWD     Y6, Y8, Y6
 	VPADDD       Y6, Y4, Y4
-	VPMADDWD     Y7, Y8, Y6
-	VPADDD       Y6, Y5, Y5
-	VMOVDQU      64(AX), Y6
-	VMOVDQU      96(AX), Y7
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	VMOVUPS      64(AX), Y6
+	VMOVUPS      96(AX), Y7
 	VPBROADCASTD (DX), Y8
 	VPSHUFB      tileS8Pair1<>+0(SB), Y8, Y8
 	VPMADDWD     Y6, Y8, Y9
@@ -15924,8 +24193,8 @@ quad:
 	VPSHUFB      tileS8Pair1<>+0(SB), Y8, Y8
 	VPMADDWD     Y6, Y8, Y6
 	VPADDD       Y6, Y4, Y4
-	VPMADDWD     Y7, Y8, Y6
-	VPADDD       Y6, Y5, Y5
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y5, Y5
 	ADDQ         $+128, AX
 	ADDQ         $0x04, DX
 	DECQ         SI
@@ -15933,19 +24202,127 @@ quad:
 	ADDQ         $0x08, CX
 	CMPQ         CX, 24(SP)
 	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	VMOVUPS      Y4, 128(AX)
-	VMOVUPS      Y5, 160(AX)
-	ADDQ         $+192, 8(SP)
 	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x03, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VPSRAVD      352(AX), Y0, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y7, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y7
+	VPAND        512(AX), Y7, Y7
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y7, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y7, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y7
+	VPAND        512(AX), Y7, Y7
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y7, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	ADDQ    $+192, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x03, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -15958,6 +24335,9 @@ TEXT ·tileS8x16x4AVX2(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -15991,8 +24371,8 @@ tap:
 	MOVQ 152(DI), DI
 
 quad:
-	VMOVDQU      (AX), Y8
-	VMOVDQU      32(AX), Y9
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
 	VPBROADCASTD (DX), Y10
 	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
 	VPMADDWD     Y8, Y10, Y11
@@ -16015,10 +24395,10 @@ quad:
 	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
 	VPMADDWD     Y8, Y10, Y8
 	VPADDD       Y8, Y6, Y6
-	VPMADDWD     Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VMOVDQU      64(AX), Y8
-	VMOVDQU      96(AX), Y9
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	VMOVUPS      64(AX), Y8
+	VMOVUPS      96(AX), Y9
 	VPBROADCASTD (DX), Y10
 	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
 	VPMADDWD     Y8, Y10, Y11
@@ -16041,8 +24421,8 @@ quad:
 	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
 	VPMADDWD     Y8, Y10, Y8
 	VPADDD       Y8, Y6, Y6
-	VPMADDWD     Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
 	ADDQ         $+128, AX
 	ADDQ         $0x04, DX
 	DECQ         DI
@@ -16050,21 +24430,151 @@ quad:
 	ADDQ         $0x08, CX
 	CMPQ         CX, 24(SP)
 	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	VMOVUPS      Y4, 128(AX)
-	VMOVUPS      Y5, 160(AX)
-	VMOVUPS      Y6, 192(AX)
-	VMOVUPS      Y7, 224(AX)
-	ADDQ         $+256, 8(SP)
 	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x04, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VPSRAVD      352(AX), Y0, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y9, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y9
+	VPAND        512(AX), Y9, Y9
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y9, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y9, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y9
+	VPAND        512(AX), Y9, Y9
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y9, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      384(AX), Y7, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	ADDQ    $+256, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x04, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET
 
@@ -16077,6 +24587,9 @@ TEXT ·tileS8x16x5AVX2(SB), NOSPLIT, $32-8
 	MOVQ a+0(FP), AX
 	MOVQ 96(AX), AX
 	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
 
 tile:
 	MOVQ    a+0(FP), AX
@@ -16112,8 +24625,8 @@ tap:
 	MOVQ 152(DI), DI
 
 quad:
-	VMOVDQU      (AX), Y10
-	VMOVDQU      32(AX), Y11
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
 	VPBROADCASTD (DX), Y12
 	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
 	VPMADDWD     Y10, Y12, Y13
@@ -16142,10 +24655,10 @@ quad:
 	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
 	VPMADDWD     Y10, Y12, Y10
 	VPADDD       Y10, Y8, Y8
-	VPMADDWD     Y11, Y12, Y10
-	VPADDD       Y10, Y9, Y9
-	VMOVDQU      64(AX), Y10
-	VMOVDQU      96(AX), Y11
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y9, Y9
+	VMOVUPS      64(AX), Y10
+	VMOVUPS      96(AX), Y11
 	VPBROADCASTD (DX), Y12
 	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
 	VPMADDWD     Y10, Y12, Y13
@@ -16174,8 +24687,8 @@ quad:
 	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
 	VPMADDWD     Y10, Y12, Y10
 	VPADDD       Y10, Y8, Y8
-	VPMADDWD     Y11, Y12, Y10
-	VPADDD       Y10, Y9, Y9
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y9, Y9
 	ADDQ         $+128, AX
 	ADDQ         $0x04, DX
 	DECQ         DI
@@ -16183,22 +24696,3593 @@ quad:
 	ADDQ         $0x08, CX
 	CMPQ         CX, 24(SP)
 	JNE          tap
-	MOVQ         8(SP), AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	VMOVUPS      Y4, 128(AX)
-	VMOVUPS      Y5, 160(AX)
-	VMOVUPS      Y6, 192(AX)
-	VMOVUPS      Y7, 224(AX)
-	VMOVUPS      Y8, 256(AX)
-	VMOVUPS      Y9, 288(AX)
-	ADDQ         $+320, 8(SP)
 	MOVQ         a+0(FP), AX
-	IMUL3Q       $0x05, 144(AX), CX
-	ADDQ         CX, (SP)
-	DECQ         160(AX)
-	JNZ          tile
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VPSRAVD      352(AX), Y0, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y11, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y11
+	VPAND        512(AX), Y11, Y11
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y11, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y11, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y11
+	VPAND        512(AX), Y11, Y11
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y11, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      384(AX), Y7, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      384(AX), Y9, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	ADDQ    $+320, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x05, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x16x6AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x16x6AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	VMOVUPS (AX), Y10
+	VMOVUPS 32(AX), Y11
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VPBROADCASTD (DX), Y14
+	VPSHUFB      tileS8Pair0<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y14
+	VPSHUFB      tileS8Pair0<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (DX)(BX*2), Y14
+	VPSHUFB      tileS8Pair0<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (DX)(SI*1), Y14
+	VPSHUFB      tileS8Pair0<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (DX)(BX*4), Y14
+	VPSHUFB      tileS8Pair0<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (DI), Y14
+	VPSHUFB      tileS8Pair0<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y11, Y11
+	VMOVUPS      64(AX), Y12
+	VMOVUPS      96(AX), Y13
+	VPBROADCASTD (DX), Y14
+	VPSHUFB      tileS8Pair1<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y14
+	VPSHUFB      tileS8Pair1<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (DX)(BX*2), Y14
+	VPSHUFB      tileS8Pair1<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (DX)(SI*1), Y14
+	VPSHUFB      tileS8Pair1<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (DX)(BX*4), Y14
+	VPSHUFB      tileS8Pair1<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (DI), Y14
+	VPSHUFB      tileS8Pair1<>+0(SB), Y14, Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y11, Y11
+	ADDQ         $+128, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       256(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VPSRAVD      352(AX), Y0, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y13, Y0, Y0
+	VPSRAVD      384(AX), Y1, Y13
+	VPAND        512(AX), Y13, Y13
+	VPSRAVD      640(AX), Y1, Y1
+	VPADDD       Y13, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y13, Y2, Y2
+	VPSRAVD      384(AX), Y3, Y13
+	VPAND        512(AX), Y13, Y13
+	VPSRAVD      640(AX), Y3, Y3
+	VPADDD       Y13, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      384(AX), Y5, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      384(AX), Y7, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      384(AX), Y9, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPSRAVD      352(AX), Y10, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y10, Y10
+	VPADDD       Y0, Y10, Y10
+	VPSRAVD      384(AX), Y11, Y0
+	VPAND        512(AX), Y0, Y0
+	VPSRAVD      640(AX), Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	VMOVUPS Y10, 320(AX)
+	VMOVUPS Y11, 352(AX)
+	ADDQ    $+384, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x06, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x1AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x1AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), BX
+	MOVQ 152(BX), BX
+
+quad:
+	VMOVUPS      (AX), Y1
+	VPBROADCASTD (DX), Y2
+	VPSHUFB      tileS8Pair0<>+0(SB), Y2, Y2
+	VPMADDWD     Y1, Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VMOVUPS      32(AX), Y1
+	VPBROADCASTD (DX), Y2
+	VPSHUFB      tileS8Pair1<>+0(SB), Y2, Y2
+	VPMADDWD     Y1, Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         BX
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VPACKSSDW    Y0, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y1, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y1
+	VPSRAVD   352(AX), Y0, Y2
+	VPAND     480(AX), Y2, Y2
+	VPSRAVD   608(AX), Y0, Y0
+	VPADDD    Y2, Y0, Y0
+	VPACKSSDW Y0, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y1, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x01, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x2AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x2AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), SI
+	MOVQ 152(SI), SI
+
+quad:
+	VMOVUPS      (AX), Y2
+	VPBROADCASTD (DX), Y3
+	VPSHUFB      tileS8Pair0<>+0(SB), Y3, Y3
+	VPMADDWD     Y2, Y3, Y3
+	VPADDD       Y3, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y3
+	VPSHUFB      tileS8Pair0<>+0(SB), Y3, Y3
+	VPMADDWD     Y2, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VMOVUPS      32(AX), Y2
+	VPBROADCASTD (DX), Y3
+	VPSHUFB      tileS8Pair1<>+0(SB), Y3, Y3
+	VPMADDWD     Y2, Y3, Y3
+	VPADDD       Y3, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y3
+	VPSHUFB      tileS8Pair1<>+0(SB), Y3, Y3
+	VPMADDWD     Y2, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         SI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y2, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VPSRAVD   352(AX), Y0, Y3
+	VPAND     480(AX), Y3, Y3
+	VPSRAVD   608(AX), Y0, Y0
+	VPADDD    Y3, Y0, Y0
+	VPSRAVD   352(AX), Y1, Y3
+	VPAND     480(AX), Y3, Y3
+	VPSRAVD   608(AX), Y1, Y1
+	VPADDD    Y3, Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPADDSW   736(AX), Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPMAXUB   800(AX), Y0, Y0
+	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	VMOVHPS   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x02, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x3AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x3AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	MOVQ a+0(FP), SI
+	MOVQ 152(SI), SI
+
+quad:
+	VMOVUPS      (AX), Y3
+	VPBROADCASTD (DX), Y4
+	VPSHUFB      tileS8Pair0<>+0(SB), Y4, Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y4
+	VPSHUFB      tileS8Pair0<>+0(SB), Y4, Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y4
+	VPSHUFB      tileS8Pair0<>+0(SB), Y4, Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VMOVUPS      32(AX), Y3
+	VPBROADCASTD (DX), Y4
+	VPSHUFB      tileS8Pair1<>+0(SB), Y4, Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y4
+	VPSHUFB      tileS8Pair1<>+0(SB), Y4, Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y4
+	VPSHUFB      tileS8Pair1<>+0(SB), Y4, Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         SI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y3
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y3, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y3
+	VPSRAVD      352(AX), Y0, Y4
+	VPAND        480(AX), Y4, Y4
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y4, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y4
+	VPAND        480(AX), Y4, Y4
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y4, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y4
+	VPAND        480(AX), Y4, Y4
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y4, Y2, Y2
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y3, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	ADDQ    $+96, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x03, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x4AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x4AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ a+0(FP), DI
+	MOVQ 152(DI), DI
+
+quad:
+	VMOVUPS      (AX), Y4
+	VPBROADCASTD (DX), Y5
+	VPSHUFB      tileS8Pair0<>+0(SB), Y5, Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y5
+	VPSHUFB      tileS8Pair0<>+0(SB), Y5, Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y5
+	VPSHUFB      tileS8Pair0<>+0(SB), Y5, Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y5
+	VPSHUFB      tileS8Pair0<>+0(SB), Y5, Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VMOVUPS      32(AX), Y4
+	VPBROADCASTD (DX), Y5
+	VPSHUFB      tileS8Pair1<>+0(SB), Y5, Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y5
+	VPSHUFB      tileS8Pair1<>+0(SB), Y5, Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y5
+	VPSHUFB      tileS8Pair1<>+0(SB), Y5, Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y5
+	VPSHUFB      tileS8Pair1<>+0(SB), Y5, Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         DI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VPSRAVD      352(AX), Y0, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y5, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y5, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y5, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y5
+	VPAND        480(AX), Y5, Y5
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y5, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $+128, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x04, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x5AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x5AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ a+0(FP), DI
+	MOVQ 152(DI), DI
+
+quad:
+	VMOVUPS      (AX), Y5
+	VPBROADCASTD (DX), Y6
+	VPSHUFB      tileS8Pair0<>+0(SB), Y6, Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y6
+	VPSHUFB      tileS8Pair0<>+0(SB), Y6, Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y6
+	VPSHUFB      tileS8Pair0<>+0(SB), Y6, Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y6
+	VPSHUFB      tileS8Pair0<>+0(SB), Y6, Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y6
+	VPSHUFB      tileS8Pair0<>+0(SB), Y6, Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VMOVUPS      32(AX), Y5
+	VPBROADCASTD (DX), Y6
+	VPSHUFB      tileS8Pair1<>+0(SB), Y6, Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y6
+	VPSHUFB      tileS8Pair1<>+0(SB), Y6, Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y6
+	VPSHUFB      tileS8Pair1<>+0(SB), Y6, Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y6
+	VPSHUFB      tileS8Pair1<>+0(SB), Y6, Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y6
+	VPSHUFB      tileS8Pair1<>+0(SB), Y6, Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	DECQ         DI
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y5
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y5, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y5, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y5
+	VPSRAVD      352(AX), Y0, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y6, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y6, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y6, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y6
+	VPAND        480(AX), Y6, Y6
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y6, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y5, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPACKSSDW    Y4, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y5, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	ADDQ    $+160, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x05, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x6AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x6AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y6
+	VPBROADCASTD (DX), Y7
+	VPSHUFB      tileS8Pair0<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y7
+	VPSHUFB      tileS8Pair0<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y7
+	VPSHUFB      tileS8Pair0<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y7
+	VPSHUFB      tileS8Pair0<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y7
+	VPSHUFB      tileS8Pair0<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD (DI), Y7
+	VPSHUFB      tileS8Pair0<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VMOVUPS      32(AX), Y6
+	VPBROADCASTD (DX), Y7
+	VPSHUFB      tileS8Pair1<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y7
+	VPSHUFB      tileS8Pair1<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y7
+	VPSHUFB      tileS8Pair1<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y7
+	VPSHUFB      tileS8Pair1<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y7
+	VPSHUFB      tileS8Pair1<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD (DI), Y7
+	VPSHUFB      tileS8Pair1<>+0(SB), Y7, Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VPSRAVD      352(AX), Y0, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y7, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y7, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y7, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y7
+	VPAND        480(AX), Y7, Y7
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y7, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	ADDQ    $+192, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x06, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x7AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x7AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y7
+	VPBROADCASTD (DX), Y8
+	VPSHUFB      tileS8Pair0<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y8
+	VPSHUFB      tileS8Pair0<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y8
+	VPSHUFB      tileS8Pair0<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y8
+	VPSHUFB      tileS8Pair0<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y8
+	VPSHUFB      tileS8Pair0<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y4, Y4
+	VPBROADCASTD (DI), Y8
+	VPSHUFB      tileS8Pair0<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y8
+	VPSHUFB      tileS8Pair0<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VMOVUPS      32(AX), Y7
+	VPBROADCASTD (DX), Y8
+	VPSHUFB      tileS8Pair1<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y8
+	VPSHUFB      tileS8Pair1<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y8
+	VPSHUFB      tileS8Pair1<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y8
+	VPSHUFB      tileS8Pair1<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y8
+	VPSHUFB      tileS8Pair1<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y4, Y4
+	VPBROADCASTD (DI), Y8
+	VPSHUFB      tileS8Pair1<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y8
+	VPSHUFB      tileS8Pair1<>+0(SB), Y8, Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y7
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y7, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y6, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y7, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y7
+	VPSRAVD      352(AX), Y0, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y8, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y8, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y8, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y8
+	VPAND        480(AX), Y8, Y8
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y8, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y7, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y6, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y7, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	ADDQ    $+224, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x07, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x8AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x8AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y8
+	VPBROADCASTD (DX), Y9
+	VPSHUFB      tileS8Pair0<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y9
+	VPSHUFB      tileS8Pair0<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y9
+	VPSHUFB      tileS8Pair0<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y9
+	VPSHUFB      tileS8Pair0<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y9
+	VPSHUFB      tileS8Pair0<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPBROADCASTD (DI), Y9
+	VPSHUFB      tileS8Pair0<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y9
+	VPSHUFB      tileS8Pair0<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y9
+	VPSHUFB      tileS8Pair0<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VMOVUPS      32(AX), Y8
+	VPBROADCASTD (DX), Y9
+	VPSHUFB      tileS8Pair1<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y9
+	VPSHUFB      tileS8Pair1<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y9
+	VPSHUFB      tileS8Pair1<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y9
+	VPSHUFB      tileS8Pair1<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y9
+	VPSHUFB      tileS8Pair1<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPBROADCASTD (DI), Y9
+	VPSHUFB      tileS8Pair1<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y9
+	VPSHUFB      tileS8Pair1<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y9
+	VPSHUFB      tileS8Pair1<>+0(SB), Y9, Y9
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VPSRAVD      352(AX), Y0, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y9, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y9, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y9, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y9
+	VPAND        480(AX), Y9, Y9
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y9, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	ADDQ    $+256, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x08, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x9AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x9AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y9
+	VPBROADCASTD (DX), Y10
+	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y10
+	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y10
+	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y10
+	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y10
+	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y4, Y4
+	VPBROADCASTD (DI), Y10
+	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y10
+	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y10
+	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y10
+	VPSHUFB      tileS8Pair0<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y8, Y8
+	VMOVUPS      32(AX), Y9
+	VPBROADCASTD (DX), Y10
+	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y10
+	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y10
+	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y10
+	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y10
+	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y4, Y4
+	VPBROADCASTD (DI), Y10
+	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y10
+	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y10
+	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y10
+	VPSHUFB      tileS8Pair1<>+0(SB), Y10, Y10
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y8, Y8
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y9
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y9, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y9, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPACKSSDW    Y8, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y9, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y9
+	VPSRAVD      352(AX), Y0, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y10, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y10, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y10, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y10
+	VPAND        480(AX), Y10, Y10
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y10, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y9, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y9, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPACKSSDW    Y8, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y9, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	ADDQ    $+288, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x09, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x10AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x10AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	MOVQ a+0(FP), R8
+	MOVQ 152(R8), R8
+
+quad:
+	VMOVUPS      (AX), Y10
+	VPBROADCASTD (DX), Y11
+	VPSHUFB      tileS8Pair0<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y11
+	VPSHUFB      tileS8Pair0<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y11
+	VPSHUFB      tileS8Pair0<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y11
+	VPSHUFB      tileS8Pair0<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y11
+	VPSHUFB      tileS8Pair0<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD (DI), Y11
+	VPSHUFB      tileS8Pair0<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y11
+	VPSHUFB      tileS8Pair0<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y11
+	VPSHUFB      tileS8Pair0<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y11
+	VPSHUFB      tileS8Pair0<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD (DI)(BX*4), Y11
+	VPSHUFB      tileS8Pair0<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	VMOVUPS      32(AX), Y10
+	VPBROADCASTD (DX), Y11
+	VPSHUFB      tileS8Pair1<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y11
+	VPSHUFB      tileS8Pair1<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y11
+	VPSHUFB      tileS8Pair1<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y11
+	VPSHUFB      tileS8Pair1<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y11
+	VPSHUFB      tileS8Pair1<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPBROADCASTD (DI), Y11
+	VPSHUFB      tileS8Pair1<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y11
+	VPSHUFB      tileS8Pair1<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y11
+	VPSHUFB      tileS8Pair1<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y11
+	VPSHUFB      tileS8Pair1<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD (DI)(BX*4), Y11
+	VPSHUFB      tileS8Pair1<>+0(SB), Y11, Y11
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         R8
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VPSRAVD      352(AX), Y0, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y11, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y11, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y11, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y11
+	VPAND        480(AX), Y11, Y11
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y11, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      352(AX), Y9, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	ADDQ    $+320, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0a, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x11AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x11AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	VMOVUPS (AX), Y10
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	LEAQ (DI)(BX*4), R8
+	ADDQ BX, R8
+	MOVQ a+0(FP), R9
+	MOVQ 152(R9), R9
+
+quad:
+	VMOVUPS      (AX), Y11
+	VPBROADCASTD (DX), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y4, Y4
+	VPBROADCASTD (DI), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y8, Y8
+	VPBROADCASTD (DI)(BX*4), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y9, Y9
+	VPBROADCASTD (R8), Y12
+	VPSHUFB      tileS8Pair0<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y10, Y10
+	VMOVUPS      32(AX), Y11
+	VPBROADCASTD (DX), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y4, Y4
+	VPBROADCASTD (DI), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y8, Y8
+	VPBROADCASTD (DI)(BX*4), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y9, Y9
+	VPBROADCASTD (R8), Y12
+	VPSHUFB      tileS8Pair1<>+0(SB), Y12, Y12
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y10, Y10
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R8
+	DECQ         R9
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y11
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y11, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y11, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y10, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y11, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y11
+	VPSRAVD      352(AX), Y0, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y12, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y12, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y12, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y12
+	VPAND        480(AX), Y12, Y12
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y12, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y11, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y11, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      352(AX), Y9, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPSRAVD      352(AX), Y10, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y10, Y10
+	VPADDD       Y0, Y10, Y10
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y10, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y11, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	VMOVUPS Y10, 320(AX)
+	ADDQ    $+352, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0b, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
+	VZEROUPPER
+	RET
+
+// func tileS8x8x12AVX2(a *tileArgsS8)
+// Requires: AVX, AVX2
+TEXT ·tileS8x8x12AVX2(SB), NOSPLIT, $32-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), AX
+	MOVQ AX, (SP)
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), AX
+	MOVQ AX, 8(SP)
+	MOVQ a+0(FP), AX
+	MOVQ 192(AX), AX
+	MOVQ AX, 16(SP)
+
+tile:
+	MOVQ    a+0(FP), AX
+	MOVQ    72(AX), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX), Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS (AX), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS (AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS (AX), Y7
+	VMOVUPS (AX), Y8
+	VMOVUPS (AX), Y9
+	VMOVUPS (AX), Y10
+	VMOVUPS (AX), Y11
+	MOVQ    a+0(FP), AX
+	MOVQ    24(AX), AX
+	MOVQ    a+0(FP), AX
+	MOVQ    48(AX), AX
+	MOVQ    a+0(FP), CX
+	MOVQ    120(CX), CX
+	MOVQ    a+0(FP), DX
+	MOVQ    128(DX), DX
+	LEAQ    (CX)(DX*8), DX
+	MOVQ    DX, 24(SP)
+
+tap:
+	MOVQ (CX), DX
+	ADDQ (SP), DX
+	MOVQ a+0(FP), BX
+	MOVQ 144(BX), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (DX)(BX*4), DI
+	ADDQ BX, DI
+	LEAQ (DI)(BX*4), R8
+	ADDQ BX, R8
+	MOVQ a+0(FP), R9
+	MOVQ 152(R9), R9
+
+quad:
+	VMOVUPS      (AX), Y12
+	VPBROADCASTD (DX), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y4, Y4
+	VPBROADCASTD (DI), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y8, Y8
+	VPBROADCASTD (DI)(BX*4), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y9, Y9
+	VPBROADCASTD (R8), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y10, Y10
+	VPBROADCASTD (R8)(BX*1), Y13
+	VPSHUFB      tileS8Pair0<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y11, Y11
+	VMOVUPS      32(AX), Y12
+	VPBROADCASTD (DX), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y0, Y0
+	VPBROADCASTD (DX)(BX*1), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y1, Y1
+	VPBROADCASTD (DX)(BX*2), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y3, Y3
+	VPBROADCASTD (DX)(BX*4), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y4, Y4
+	VPBROADCASTD (DI), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y5, Y5
+	VPBROADCASTD (DI)(BX*1), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y6, Y6
+	VPBROADCASTD (DI)(BX*2), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y7, Y7
+	VPBROADCASTD (DI)(SI*1), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y8, Y8
+	VPBROADCASTD (DI)(BX*4), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y9, Y9
+	VPBROADCASTD (R8), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y10, Y10
+	VPBROADCASTD (R8)(BX*1), Y13
+	VPSHUFB      tileS8Pair1<>+0(SB), Y13, Y13
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y11, Y11
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R8
+	DECQ         R9
+	JNZ          quad
+	ADDQ         $0x08, CX
+	CMPQ         CX, 24(SP)
+	JNE          tap
+	MOVQ         a+0(FP), AX
+	MOVQ         184(AX), AX
+	CMPQ         AX, $0x00
+	JE           sums
+	CMPQ         AX, $0x01
+	JNE          shift
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       224(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+shift:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VPSRAVD      352(AX), Y0, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y0, Y0
+	VPADDD       Y13, Y0, Y0
+	VPSRAVD      352(AX), Y1, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y1, Y1
+	VPADDD       Y13, Y1, Y1
+	VPSRAVD      352(AX), Y2, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y2, Y2
+	VPADDD       Y13, Y2, Y2
+	VPSRAVD      352(AX), Y3, Y13
+	VPAND        480(AX), Y13, Y13
+	VPSRAVD      608(AX), Y3, Y3
+	VPADDD       Y13, Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      736(AX), Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      736(AX), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      800(AX), Y0, Y0
+	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y4, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAVD      352(AX), Y5, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VPSRAVD      352(AX), Y6, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAVD      352(AX), Y7, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPADDSW      736(AX), Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      736(AX), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      800(AX), Y4, Y4
+	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VPSRAVD      352(AX), Y8, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VPSRAVD      352(AX), Y9, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VPSRAVD      352(AX), Y10, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y10, Y10
+	VPADDD       Y0, Y10, Y10
+	VPSRAVD      352(AX), Y11, Y0
+	VPAND        480(AX), Y0, Y0
+	VPSRAVD      608(AX), Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPADDSW      736(AX), Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPADDSW      736(AX), Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPMAXUB      800(AX), Y8, Y8
+	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+sums:
+	MOVQ    8(SP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	VMOVUPS Y8, 256(AX)
+	VMOVUPS Y9, 288(AX)
+	VMOVUPS Y10, 320(AX)
+	VMOVUPS Y11, 352(AX)
+	ADDQ    $+384, 8(SP)
+
+next:
+	MOVQ   a+0(FP), AX
+	IMUL3Q $0x0c, 144(AX), CX
+	ADDQ   CX, (SP)
+	DECQ   160(AX)
+	JNZ    tile
 	VZEROUPPER
 	RET

@@ -48,17 +48,22 @@ var files = []struct {
 func main() {
 	out := flag.String("dir", "..", "folder to write to")
 	flag.Parse()
+	var t tables
 	for _, f := range files {
-		if err := generate(*out, f.name, f.build); err != nil {
+		if err := generate(*out, f.name, f.build, &t); err != nil {
 			fmt.Fprintf(os.Stderr, "gen: %s: %v\n", f.name, err)
 			os.Exit(1)
 		}
 	}
+	if err := t.write(*out); err != nil {
+		fmt.Fprintf(os.Stderr, "gen: %v\n", err)
+		os.Exit(1)
+	}
 }
 
-// generate runs avo's passes over the kernels that declare makes and writes
-// the assembly and the stubs.
-func generate(out, name string, declare func(*build.Context)) error {
+// generate runs avo's passes over the kernels that declare makes, writes
+// the assembly and the stubs and enters the kernels in the tables.
+func generate(out, name string, declare func(*build.Context), t *tables) error {
 	ctx := build.NewContext()
 	ctx.Constraint(buildtags.Not("purego"))
 	declare(ctx)
@@ -70,11 +75,17 @@ func generate(out, name string, declare func(*build.Context)) error {
 	var asm, stubs bytes.Buffer
 	passes := pass.Concat(
 		pass.Compile,
+		pass.Func(avxVNNI),
 		&pass.Output{Writer: nopCloser{&asm}, Printer: printer.NewGoAsm(cfg)},
 		&pass.Output{Writer: nopCloser{&stubs}, Printer: printer.NewStubs(cfg)},
 	)
 	if err := passes.Execute(file); err != nil {
 		return err
+	}
+	for _, f := range file.Functions() {
+		if err := t.add(f.Name, f.Stub()); err != nil {
+			return err
+		}
 	}
 	base := filepath.Join(out, name+"_amd64")
 	if err := os.WriteFile(base+".s", asm.Bytes(), 0o644); err != nil {

@@ -8,7 +8,7 @@ import (
 
 // peaks declares loops of independent multiply-adds on registers alone.
 func peaks(c *Context) {
-	narrow, wide := simd{c, 8, "AVX2"}, simd{c, 16, "AVX512"}
+	narrow, vnni, wide := simd{c, 8, "AVX2"}, simd{c, 8, "AVXVNNI"}, simd{c, 16, "AVX512"}
 	for _, s := range []simd{narrow, wide} {
 		s.peak("peakFMAF32", func(x, acc VecVirtual) { c.VFMADD231PS(x, x, acc) })
 	}
@@ -17,6 +17,13 @@ func peaks(c *Context) {
 		c.VPMADDWD(x, x, t)
 		c.VPADDD(t, acc, acc)
 	})
+	narrow.peak("peakSafeS8", func(x, acc VecVirtual) {
+		t := c.YMM()
+		c.VPMADDUBSW(x, x, t)
+		c.VPMADDWD(x, t, t)
+		c.VPADDD(t, acc, acc)
+	})
+	vnni.peak("peakDotS8", func(x, acc VecVirtual) { c.VPDPBUSD(x, x, acc) })
 	wide.peak("peakDotS8", func(x, acc VecVirtual) { c.VPDPBUSD(x, x, acc) })
 }
 

@@ -22,24 +22,42 @@ const (
 type tileS8 struct {
 	simd
 	pixels, vecs int
+	products     func(t *tileS8, row pixelRow, weights Register)
+	wideWeights  bool           // int16
 	acc          [][]VecVirtual // [pixel][vec]
+	consts       tileS8Consts
+}
+
+// tileS8Consts are the constants of the kernels in memory.
+type tileS8Consts struct {
+	pairs            [2]Mem // see pairMasks
+	order, halfOrder Mem    // see blockOrder
+	ones             Mem    // 16 words
 }
 
 // tilesS8 declares kernels of vecs vectors of channels and 1 to pixels pixels.
 func tilesS8(c *Context) {
-	pairs, order := pairMasks(c), blockOrder(c)
-	for _, shape := range []struct {
+	consts := tileS8Consts{pairMasks(c), blockOrder(c, "tileS8Order", 4), blockOrder(c, "tileS8HalfOrder", 2), wordOnes(c)}
+	narrow, vnni, wide := simd{c, 8, "AVX2"}, simd{c, 8, "AVXVNNI"}, simd{c, 16, "AVX512"}
+	for _, k := range []struct {
 		simd
+		name         string
 		vecs, pixels int
+		products     func(t *tileS8, row pixelRow, weights Register)
 	}{
-		{simd{c, 16, "AVX512"}, 2, 14}, {simd{c, 16, "AVX512"}, 1, 28}, {simd{c, 8, "AVX2"}, 2, 5},
+		{wide, "tileS8", 2, 14, (*tileS8).dotProducts}, {wide, "tileS8", 1, 28, (*tileS8).dotProducts},
+		{vnni, "tileS8", 2, 6, (*tileS8).dotProducts}, {vnni, "tileS8", 1, 12, (*tileS8).dotProducts},
+		{narrow, "tileSafeS8", 2, 6, (*tileS8).safeProducts}, {narrow, "tileSafeS8", 1, 12, (*tileS8).safeProducts},
+		{narrow, "tileS8", 2, 6, (*tileS8).wideProducts}, {narrow, "tileS8", 1, 12, (*tileS8).wideProducts},
 	} {
-		for m := 1; m <= shape.pixels; m++ {
-			t := tileS8{simd: shape.simd, pixels: m, vecs: shape.vecs}
-			channels := t.vecs * t.lanes
-			t.declare(fmt.Sprintf("tileS8x%dx%d", channels, m),
+		channels := k.vecs * k.lanes
+		name := fmt.Sprintf("%sx%d", k.name, channels)
+		for m := 1; m <= k.pixels; m++ {
+			t := tileS8{simd: k.simd, pixels: m, vecs: k.vecs, products: k.products, consts: consts}
+			t.wideWeights = k.simd == narrow && k.name == "tileS8"
+			t.declare(fmt.Sprintf("%sx%d", name, m),
 				fmt.Sprintf("makes tiles of %d pixels by %d channels (see tileArgsS8).", m, channels), "tileArgsS8")
-			t.emit(pairs, order)
+			t.emit()
 		}
 	}
 }
@@ -73,14 +91,12 @@ func (r pixelRow) at(pixel int) Mem {
 
 // emit emits the body: for each tile, for each tap, for each four bytes of the pixels,
 // their broadcast times the weights of all channels.
-func (t *tileS8) emit(pairs [2]Mem, order Mem) {
+func (t *tileS8) emit() {
 	// General registers are few: what the inner loop does not need lives on the stack.
 	src, acc, dst, end := t.AllocLocal(8), t.AllocLocal(8), t.AllocLocal(8), t.AllocLocal(8)
 	t.MOVQ(t.field(s8Src), src)
 	t.MOVQ(t.field(s8Acc), acc)
-	if t.wide() {
-		t.MOVQ(t.field(s8Dst), dst)
-	}
+	t.MOVQ(t.field(s8Dst), dst)
 	t.Label("tile")
 	bias := t.field(s8Bias)
 	t.acc = make([][]VecVirtual, t.pixels)
@@ -91,7 +107,7 @@ func (t *tileS8) emit(pairs [2]Mem, order Mem) {
 		}
 	}
 	weights := t.field(s8Weights)
-	if !t.wide() {
+	if t.wideWeights {
 		weights = t.field(s8Weights16)
 	}
 	tap, count := t.field(s8Taps), t.field(s8Taps+sliceLen)
@@ -102,11 +118,7 @@ func (t *tileS8) emit(pairs [2]Mem, order Mem) {
 	row := t.row(src, tap)
 	quads := t.field(s8Quads)
 	t.Label("quad")
-	if t.wide() {
-		t.products512(row, weights)
-	} else {
-		t.products256(row, weights, pairs)
-	}
+	t.products(t, row, weights)
 	for _, b := range row.bases {
 		t.ADDQ(Imm(4), b)
 	}
@@ -116,19 +128,17 @@ func (t *tileS8) emit(pairs [2]Mem, order Mem) {
 	t.CMPQ(tap, end)
 	t.JNE(LabelRef("tap"))
 
-	if t.wide() {
-		mode := t.field(s8Bytes)
-		t.CMPQ(mode, Imm(0))
-		t.JE(LabelRef("sums"))
-		t.CMPQ(mode, Imm(1))
-		t.JNE(LabelRef("shift"))
-		t.storeBytes(dst, order, t.scale)
-		t.JMP(LabelRef("next"))
-		t.Label("shift")
-		t.storeBytes(dst, order, t.shift)
-		t.JMP(LabelRef("next"))
-		t.Label("sums")
-	}
+	mode := t.field(s8Bytes)
+	t.CMPQ(mode, Imm(0))
+	t.JE(LabelRef("sums"))
+	t.CMPQ(mode, Imm(1))
+	t.JNE(LabelRef("shift"))
+	t.storeBytes(dst, t.scale)
+	t.JMP(LabelRef("next"))
+	t.Label("shift")
+	t.storeBytes(dst, t.shift)
+	t.JMP(LabelRef("next"))
+	t.Label("sums")
 	t.storeSums(acc)
 	t.Label("next")
 	args, step := t.Load(t.Param("a"), t.GP64()), t.GP64()
@@ -154,13 +164,20 @@ func (t *tileS8) storeSums(acc Mem) {
 
 // storeBytes rescales the accumulators in place, packs four at once (see blockOrder), and
 // stores the pixels' bytes and goes past them.
-func (t *tileS8) storeBytes(dst, orderTable Mem, rescale func(args Register, acc VecVirtual, v int)) {
+func (t *tileS8) storeBytes(dst Mem, rescale func(args Register, acc VecVirtual, v int)) {
 	args, out, step := t.Load(t.Param("a"), t.GP64()), t.GP64(), t.field(s8DstStep)
 	t.MOVQ(dst, out)
-	order := t.ZMM()
-	t.VMOVDQU32(orderTable, order)
-	mask := t.K()
-	t.KMOVD(Mem{Base: args, Disp: s8Mask}, mask)
+	var mask Register // of the channels in use
+	if t.wide() {
+		mask = t.K()
+		t.KMOVD(Mem{Base: args, Disp: s8Mask}, mask)
+	}
+	order := t.vec()
+	if t.wide() {
+		t.VMOVDQU32(t.consts.order, order)
+	} else {
+		t.VMOVDQU(t.consts.halfOrder, order)
+	}
 	perBlock := 4 / t.vecs
 	for first := 0; first < t.pixels; first += perBlock {
 		var q []VecVirtual
@@ -174,7 +191,11 @@ func (t *tileS8) storeBytes(dst, orderTable Mem, rescale func(args Register, acc
 		packed := t.pack(args, q)
 		t.VPERMD(packed, order, packed)
 		for i := range pixels {
-			t.VMOVDQU8(t.pixel(packed, i), mask, Mem{Base: out})
+			if t.wide() {
+				t.VMOVDQU8(t.pixel(packed, i), mask, Mem{Base: out})
+			} else {
+				t.storePixel(packed, i, Mem{Base: out})
+			}
 			t.ADDQ(step, out)
 		}
 	}
@@ -194,7 +215,7 @@ func (t *tileS8) pack(args Register, q []VecVirtual) VecVirtual {
 	return q[0]
 }
 
-// pixel returns the bytes of pixel i of a packed block.
+// pixel returns the bytes of pixel i of a packed block of 512 bits.
 func (t *tileS8) pixel(packed VecVirtual, i int) Register {
 	switch {
 	case t.vecs == 2 && i == 0:
@@ -211,19 +232,48 @@ func (t *tileS8) pixel(packed VecVirtual, i int) Register {
 	return x
 }
 
+// storePixel stores the bytes of pixel i of a packed block of 256 bits.
+func (t *tileS8) storePixel(packed VecVirtual, i int, to Mem) {
+	switch {
+	case t.vecs == 2 && i == 0:
+		t.VMOVDQU(packed.AsX(), to)
+	case t.vecs == 2:
+		t.VEXTRACTI128(Imm(1), packed, to)
+	case i < 2:
+		t.storeHalf(packed.AsX(), i, to)
+	default:
+		upper := t.XMM()
+		t.VEXTRACTI128(Imm(1), packed, upper)
+		t.storeHalf(upper, i%2, to)
+	}
+}
+
+func (t *tileS8) storeHalf(x Register, i int, to Mem) {
+	if i == 0 {
+		t.VMOVQ(x, to)
+	} else {
+		t.VMOVHPS(x, to)
+	}
+}
+
 // scale is the arithmetic of ByFloat for scales below 1.
 func (t *tileS8) scale(args Register, acc VecVirtual, v int) {
 	t.VCVTDQ2PS(acc, acc)
-	t.VMULPS(Mem{Base: args, Disp: s8Scale + 64*v}, acc, acc)
+	t.VMULPS(Mem{Base: args, Disp: s8Scale + t.bytes()*v}, acc, acc)
 	t.VCVTPS2DQ(acc, acc)
 }
 
 // shift is the arithmetic of ByShift (see rescaler.shift).
 func (t *tileS8) shift(args Register, acc VecVirtual, v int) {
-	rounding := t.ZMM()
-	t.VPSRAVD(Mem{Base: args, Disp: s8Before + 64*v}, acc, rounding)
-	t.VPANDD(Mem{Base: args, Disp: s8Half + 64*v}, rounding, rounding)
-	t.VPSRAVD(Mem{Base: args, Disp: s8Shift + 64*v}, acc, acc)
+	rounding := t.vec()
+	t.VPSRAVD(Mem{Base: args, Disp: s8Before + t.bytes()*v}, acc, rounding)
+	half := Mem{Base: args, Disp: s8Half + t.bytes()*v}
+	if t.evex() {
+		t.VPANDD(half, rounding, rounding)
+	} else {
+		t.VPAND(half, rounding, rounding)
+	}
+	t.VPSRAVD(Mem{Base: args, Disp: s8Shift + t.bytes()*v}, acc, acc)
 	t.VPADDD(rounding, acc, acc)
 }
 
@@ -252,44 +302,69 @@ func (t *tileS8) row(src Mem, tap Register) pixelRow {
 	return r
 }
 
-// products512 multiplies unsigned activations by signed weights and adds four
+// dotProducts multiplies unsigned activations by signed weights and adds four
 // products to each accumulator, without intermediate saturation.
-func (t *tileS8) products512(row pixelRow, weights Register) {
-	w := make([]VecVirtual, t.vecs)
-	for v := range w {
-		w[v] = t.ZMM()
-		t.VMOVDQU8(Mem{Base: weights, Disp: v * 64}, w[v])
-	}
+func (t *tileS8) dotProducts(row pixelRow, weights Register) {
+	w := t.loadWeights(weights, 0)
 	for p := range t.pixels {
-		x := t.ZMM()
+		x := t.vec()
 		t.VPBROADCASTD(row.at(p), x)
 		for v := range w {
 			t.VPDPBUSD(w[v], x, t.acc[p][v])
 		}
 	}
-	t.ADDQ(I32(t.vecs*64), weights)
+	t.ADDQ(I32(t.vecs*t.bytes()), weights)
 }
 
-// products256 widens to 16 bits, two pairs of bytes in turn: VPMADDUBSW would saturate.
-func (t *tileS8) products256(row pixelRow, weights Register, pairs [2]Mem) {
-	for i, mask := range pairs {
-		w := make([]VecVirtual, t.vecs)
+// safeProducts does the same by VPMADDUBSW, which adds two products in 16 bits: with weights
+// that saturates says no of, they fit.
+func (t *tileS8) safeProducts(row pixelRow, weights Register) {
+	w := t.loadWeights(weights, 0)
+	for p := range t.pixels {
+		x := t.YMM()
+		t.VPBROADCASTD(row.at(p), x)
 		for v := range w {
-			w[v] = t.YMM()
-			t.VMOVDQU(Mem{Base: weights, Disp: (i*t.vecs + v) * 32}, w[v])
+			product := x
+			if v < len(w)-1 {
+				product = t.YMM()
+			}
+			t.VPMADDUBSW(w[v], x, product)
+			t.VPMADDWD(t.consts.ones, product, product)
+			t.VPADDD(product, t.acc[p][v], t.acc[p][v])
 		}
+	}
+	t.ADDQ(I32(t.vecs*32), weights)
+}
+
+// wideProducts widens to 16 bits, two pairs of bytes in turn.
+func (t *tileS8) wideProducts(row pixelRow, weights Register) {
+	for i, mask := range t.consts.pairs {
+		w := t.loadWeights(weights, i)
 		for p := range t.pixels {
 			x := t.YMM()
 			t.VPBROADCASTD(row.at(p), x)
 			t.VPSHUFB(mask, x, x)
 			for v := range w {
-				product := t.YMM()
+				product := x
+				if v < len(w)-1 {
+					product = t.YMM()
+				}
 				t.VPMADDWD(w[v], x, product)
 				t.VPADDD(product, t.acc[p][v], t.acc[p][v])
 			}
 		}
 	}
 	t.ADDQ(I32(2*t.vecs*32), weights)
+}
+
+// loadWeights loads the weights of all channels, those of row i of them.
+func (t *tileS8) loadWeights(weights Register, i int) []VecVirtual {
+	w := make([]VecVirtual, t.vecs)
+	for v := range w {
+		w[v] = t.vec()
+		t.VMOVUPS(Mem{Base: weights, Disp: (i*t.vecs + v) * t.bytes()}, w[v])
+	}
+	return w
 }
 
 // pairMasks declares the two byte shuffles that widen bytes 0 and 1, or 2 and
@@ -307,13 +382,22 @@ func pairMasks(c *Context) [2]Mem {
 	return masks
 }
 
-// blockOrder undoes what packing does: of the 16 groups of four bytes, group
-// 4*lane+vector is channels 4*lane to 4*lane+3 of a vector.
-func blockOrder(c *Context) Mem {
-	order := c.StaticGlobal("tileS8Order")
+// blockOrder undoes what packing does: of the groups of four bytes of a block of four
+// vectors, of so many 128-bit lanes each, group 4*lane+vector is channels 4*lane to 4*lane+3 of a vector.
+func blockOrder(c *Context, name string, lanes int) Mem {
+	order := c.StaticGlobal(name)
 	c.DataAttributes(RODATA | NOPTR)
-	for i := range 16 {
-		c.AddDatum(4*i, U32(uint32(i%4*4+i/4)))
+	for i := range 4 * lanes {
+		c.AddDatum(4*i, U32(uint32(i%lanes*4+i/lanes)))
 	}
 	return order
+}
+
+func wordOnes(c *Context) Mem {
+	ones := c.StaticGlobal("tileS8Ones")
+	c.DataAttributes(RODATA | NOPTR)
+	for i := range 8 {
+		c.AddDatum(4*i, U32(0x00010001))
+	}
+	return ones
 }
