@@ -106,7 +106,7 @@ func (b *builder) lower(n *graph.Node) error {
 	if !slices.ContainsFunc(n.Outputs, func(v *graph.Value) bool { return v != nil && !b.isConst(v) }) {
 		return nil
 	}
-	for _, v := range n.Inputs {
+	for _, v := range n.Reads() {
 		if v != nil && v.Node != nil {
 			if err := b.lower(v.Node); err != nil {
 				return err
@@ -272,17 +272,12 @@ func (b *builder) generic(n *graph.Node) {
 	if err != nil { // Compile has looked all of them up
 		panic(err)
 	}
-	ins := make([]int, len(n.Inputs))
-	consts := make([]*tensor.Tensor, len(n.Inputs))
+	ins := make([]operand, len(n.Inputs))
 	for i, v := range n.Inputs {
-		switch {
-		case v == nil:
-		case b.isConst(v):
-			consts[i] = b.constant(v)
-		default:
-			ins[i] = b.tensor(v)
-		}
+		ins[i] = b.operand(v)
 	}
+	bodies, err := b.bodies(n)
+	b.fail(n, err)
 	outs := make([]int, len(n.Outputs))
 	for i, v := range n.Outputs {
 		if v != nil {
@@ -295,10 +290,11 @@ func (b *builder) generic(n *graph.Node) {
 	version := b.graph.Opset[n.Domain]
 	b.add(wholeStep(n.Op, func(c *call, w *worker) error {
 		oc := &op.Call{Attrs: n.Attrs, Version: version, In: make([]*tensor.Tensor, len(ins)), Out: make([]*tensor.Tensor, len(outs))}
-		for i, slot := range ins {
-			if oc.In[i] = consts[i]; slot > 0 {
-				oc.In[i] = c.slots[slot-1]
-			}
+		for i, o := range ins {
+			oc.In[i] = o.of(c)
+		}
+		if bodies != nil {
+			runBodies(oc, c, bodies)
 		}
 		if err := o.Run(oc); err != nil {
 			return errorAt(n, err)

@@ -42,6 +42,7 @@ type Net struct {
 	plans  atomic.Pointer[[]*plan] // the ones in use, replaced as a whole
 	mu     sync.Mutex              // for making plans and packing weights
 	packed map[packKey]any
+	bodies map[*graph.Graph]*body // of control flow
 }
 
 // Observer sees values while a network runs: how calibration reads every
@@ -87,14 +88,12 @@ func WithProfile() Option {
 // Compile prepares a graph, which it does not change and which must not be
 // changed while the network is in use.
 func Compile(g *graph.Graph, opts ...Option) (*Net, error) {
-	net := &Net{graph: g, threads: runtime.GOMAXPROCS(0), packed: make(map[packKey]any)}
+	net := &Net{graph: g, threads: runtime.GOMAXPROCS(0), packed: make(map[packKey]any), bodies: make(map[*graph.Graph]*body)}
 	for _, o := range opts {
 		o(net)
 	}
-	for _, n := range g.Nodes {
-		if _, err := op.Lookup(n.Domain, n.Op); err != nil {
-			return nil, fmt.Errorf("engine: %s: %w", n, err)
-		}
+	if err := checkOperators(g); err != nil {
+		return nil, err
 	}
 	if net.observer == nil { // the observed values must stay
 		net.graph = simplified(g)

@@ -98,11 +98,11 @@ func (j *job) work(id int) {
 }
 
 func (j *job) setUp(c *call, first, n int) {
-	c.in, c.out, c.first, c.n, c.total = j.in, j.out, first, n, j.total
+	c.ctx, c.in, c.out, c.first, c.n, c.total = j.ctx, j.in, j.out, first, n, j.total
 }
 
 func (j *job) release(c *call) {
-	c.in, c.out = nil, nil
+	c.ctx, c.in, c.out = nil, nil, nil
 	clear(c.slots)
 	j.plan.calls.Put(c)
 }

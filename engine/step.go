@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -44,6 +46,7 @@ func (s *step) nanoseconds() int {
 
 // call is the memory of one piece of a run.
 type call struct {
+	ctx   context.Context
 	u8    []uint8   // the arena, seen as bytes
 	f32   []float32 // the arena, seen as floats
 	slots []*tensor.Tensor

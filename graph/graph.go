@@ -100,6 +100,15 @@ func (g *Graph) IsOutput(v *Value) bool { return slices.Contains(g.Outputs, v) }
 // instead. If old was an output of the graph, new takes its name, which is
 // part of the network's interface.
 func (g *Graph) Replace(old, new *Value) {
+	named := g.IsOutput(old)
+	g.replace(old, new)
+	if named {
+		old.Name, new.Name = new.Name, old.Name
+	}
+}
+
+// replace is Replace but for the name: nobody knows the outputs of a subgraph by theirs.
+func (g *Graph) replace(old, new *Value) {
 	for _, n := range g.Nodes {
 		for i, v := range n.Inputs {
 			if v == old {
@@ -107,13 +116,12 @@ func (g *Graph) Replace(old, new *Value) {
 			}
 		}
 		for _, sub := range n.Subgraphs() {
-			sub.Replace(old, new)
+			sub.replace(old, new)
 		}
 	}
 	for i, v := range g.Outputs {
 		if v == old {
 			g.Outputs[i] = new
-			old.Name, new.Name = new.Name, old.Name
 		}
 	}
 }

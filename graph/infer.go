@@ -264,6 +264,7 @@ func (s *shapes) agreed(number func(*walk) int) (n, sym int) {
 // walk infers the graph once.
 type walk struct {
 	graph    *Graph
+	outer    *walk // through the graph around a subgraph
 	types    map[*Value]op.Type
 	values   map[*Value]*tensor.Tensor // small tensors that are known
 	tolerant bool                      // an operator's error makes its outputs unknown
@@ -296,8 +297,10 @@ func (w *walk) typeOf(v *Value) op.Type {
 	case v.IsConst():
 		return op.TypeOf(v.Const)
 	}
-	if t, ok := w.types[v]; ok {
-		return t
+	for ; w != nil; w = w.outer {
+		if t, ok := w.types[v]; ok {
+			return t
+		}
 	}
 	return v.Type // made outside of the graph
 }
@@ -306,7 +309,36 @@ func (w *walk) valueOf(v *Value) *tensor.Tensor {
 	if v.IsConst() {
 		return v.Const
 	}
-	return w.values[v]
+	for ; w != nil; w = w.outer {
+		if t := w.values[v]; t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// body returns what is known of the results of a subgraph for inputs of some types, nil if it does not fit them: it may
+// be a branch that is not taken.
+func (w *walk) body(n *Node, attr string, inputs []op.Type) []op.Type {
+	sub, ok := n.Attrs[attr].(*Graph)
+	if !ok || len(inputs) != len(sub.Inputs) {
+		return nil
+	}
+	in := newWalk(sub)
+	in.outer = w
+	next := 0
+	err := in.run(func(v *Value) op.Type {
+		next++
+		return merge(inputs[next-1], op.Type{DType: v.Type.DType})
+	})
+	if err != nil {
+		return nil
+	}
+	types := make([]op.Type, len(sub.Outputs))
+	for i, v := range sub.Outputs {
+		types[i] = in.typeOf(v)
+	}
+	return types
 }
 
 func (w *walk) node(n *Node) error {
@@ -327,6 +359,7 @@ func (w *walk) node(n *Node) error {
 		Out:     make([]*tensor.Tensor, len(n.Outputs)),
 		OutType: make([]op.Type, len(n.Outputs)),
 	}
+	c.BodyTypes = func(attr string, inputs []op.Type) []op.Type { return w.body(n, attr, inputs) }
 	known := true
 	for i, v := range n.Inputs {
 		if v == nil {

@@ -15,6 +15,7 @@ var simplifications = []pass{
 	{"remove identities", RemoveIdentities},
 	{"fold constants", FoldConstants},
 	{"fold shapes", FoldShapes},
+	{"inline If", InlineIfs},
 	{"fuse functions", FuseFunctions},
 	{"fuse MatMul and Add", FuseGemm},
 	{"fold BatchNormalization", FoldBatchNorm},

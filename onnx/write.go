@@ -153,6 +153,17 @@ func encode(g *graph.Graph) (*onnxpb.Model, error) {
 // writer turns one graph, and its subgraphs, into messages.
 type writer struct {
 	names map[string]*graph.Value // who has a name: in a file names are all there is
+	outer *writer                 // of the graph around, whose names a subgraph sees
+}
+
+// named returns the value that has a name, nil if none has.
+func (w *writer) named(name string) *graph.Value {
+	for ; w != nil; w = w.outer {
+		if v := w.names[name]; v != nil {
+			return v
+		}
+	}
+	return nil
 }
 
 func (w *writer) graph(g *graph.Graph) (*onnxpb.Graph, error) {
@@ -167,7 +178,7 @@ func (w *writer) graph(g *graph.Graph) (*onnxpb.Graph, error) {
 		p.Input = append(p.Input, valueInfo(v))
 	}
 	constant := func(v *graph.Value) error {
-		if !v.IsConst() || w.names[v.Name] == v {
+		if !v.IsConst() || w.named(v.Name) == v {
 			return nil
 		}
 		if err := w.claim(v); err != nil {
@@ -201,7 +212,7 @@ func (w *writer) graph(g *graph.Graph) (*onnxpb.Graph, error) {
 
 // claim gives v its name in the file.
 func (w *writer) claim(v *graph.Value) error {
-	if other := w.names[v.Name]; other != nil && other != v {
+	if other := w.named(v.Name); other != nil && other != v {
 		return fmt.Errorf("two values have the name %q", v.Name)
 	}
 	if v.Name == "" {
@@ -218,7 +229,7 @@ func (w *writer) node(n *graph.Node) (*onnxpb.Node, error) {
 			p.Input = append(p.Input, "")
 			continue
 		}
-		if w.names[v.Name] != v {
+		if w.named(v.Name) != v {
 			return nil, fmt.Errorf("input %q is made by no node before it", v.Name)
 		}
 		p.Input = append(p.Input, v.Name)
@@ -262,7 +273,8 @@ func (w *writer) attr(value any) (*onnxpb.Attribute, error) {
 	case *tensor.Tensor:
 		a.Type, a.T = onnxpb.Attribute_TENSOR, encodeTensor(v)
 	case *graph.Graph:
-		g, err := w.graph(v)
+		sub := &writer{names: make(map[string]*graph.Value), outer: w}
+		g, err := sub.graph(v)
 		if err != nil {
 			return nil, err
 		}

@@ -107,6 +107,11 @@ func (u *unrounding) node(n *graph.Node) {
 			n.Inputs[i] = u.current(v)
 		}
 	}
+	for _, v := range n.Reads()[len(n.Inputs):] { // by its subgraphs, which compute in real units
+		if v != nil {
+			n.ReplaceCaptured(v, u.in(u.current(v), 1))
+		}
+	}
 	v := n.In(0)
 	target := 1.0
 	if s := u.scales.output(n); s != nil {

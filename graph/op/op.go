@@ -52,6 +52,12 @@ type Call struct {
 	In      []*tensor.Tensor // inputs; nil for an omitted one. In Infer nil also for one that is not constant
 	Out     []*tensor.Tensor // outputs, set by Run; its length is the number the node names
 	OutType []Type           // outputs, set by Infer; its length is the number the node names
+
+	// Body runs the graph that is the named attribute of a control flow
+	// operator; BodyTypes returns what is known of its results, nil for
+	// nothing. Only If, Loop and Scan ask for them.
+	Body      func(attr string, inputs []*tensor.Tensor) ([]*tensor.Tensor, error)
+	BodyTypes func(attr string, inputs []Type) []Type
 }
 
 // Type is what is known of a value before it is computed.

@@ -31,6 +31,9 @@ type spec struct {
 
 	traits Traits
 	refine func(c *Call, t *Traits) // what attributes and constants change of the traits; nil for nothing
+
+	// omits says that inputs of a variadic operator may be left out.
+	omits bool
 }
 
 const variadic = -1
@@ -87,11 +90,11 @@ func (s *spec) runOn(c *Call) error {
 		return err
 	}
 	for i, t := range c.In {
-		if t == nil && (i < s.min || s.max == variadic) {
+		if t == nil && (i < s.min || s.max == variadic) && !s.omits {
 			return badInput("input %d is missing", i)
 		}
 	}
-	own := Call{Attrs: c.Attrs, Version: c.Version, In: c.In, Out: c.Out,
+	own := Call{Attrs: c.Attrs, Version: c.Version, In: c.In, Out: c.Out, Body: c.Body, BodyTypes: c.BodyTypes,
 		Types: make([]Type, len(c.In)), OutType: make([]Type, len(c.Out))}
 	for i, t := range c.In {
 		if t != nil {
