@@ -122,7 +122,7 @@ func (b *builder) quantizedUnary(n *graph.Node) bool {
 	y := n.Outputs[0]
 	for {
 		next := b.single(y)
-		if next == nil || b.done[next] || !tableOps[next.Op] || next.In(0) != y {
+		if next == nil || b.done[next] || !next.Traits().Function || next.In(0) != y {
 			break
 		}
 		nodes, y = append(nodes, next), next.Outputs[0]
@@ -147,10 +147,6 @@ func (b *builder) quantizedUnary(n *graph.Node) bool {
 	b.tableStep(x, n.In(0), next.Outputs[0], table, nodes...)
 	return true
 }
-
-// tableOps names the functions that a table can hold.
-var tableOps = map[string]bool{"Relu": true, "Clip": true, "LeakyRelu": true, "Sigmoid": true, "Tanh": true, "Erf": true, "Exp": true,
-	"HardSwish": true, "HardSigmoid": true, "Neg": true, "Elu": true, "Selu": true, "Softplus": true, "Mish": true, "Gelu": true, "Abs": true}
 
 // tableOf computes a chain of functions for all bytes by their reference kernels.
 func (b *builder) tableOf(nodes []*graph.Node, from, to coding) (*[256]uint8, bool) {

@@ -38,7 +38,7 @@ func FoldConstants(g *Graph) (int, error) {
 }
 
 func foldable(n *Node) bool {
-	if n.Op == "QuantizeLinear" || n.Op == "DequantizeLinear" || len(n.Outputs) == 0 || !deterministic(n) {
+	if n.Traits().Coding || len(n.Outputs) == 0 || !deterministic(n) {
 		return false
 	}
 	for _, v := range n.Inputs {

@@ -41,7 +41,7 @@ func FoldShapes(g *Graph) (int, error) {
 	return count, g.Sort()
 }
 
-func isQuantizer(n *Node) bool { return n.Op == "QuantizeLinear" || n.Op == "DequantizeLinear" }
+func isQuantizer(n *Node) bool { return n.Traits().Coding }
 
 // constant returns the value of v if every probe computed the same.
 func (s *shapes) constant(v *Value) *tensor.Tensor {

@@ -86,29 +86,11 @@ func narrower(extra, pads, kernel []int) bool {
 
 // notNegative reports whether v cannot be below zero.
 func notNegative(v *Value) bool {
-	if v.Node == nil || v.Node.Domain != "" {
+	if v.Node == nil {
 		return false
 	}
-	switch v.Node.Op {
-	case "Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt":
-		return true
-	case "Clip":
-		low, ok := clipMin(v.Node)
-		return ok && low >= 0
-	}
-	return false
-}
-
-// clipMin returns the lower bound of a Clip, false if there is none that is
-// constant.
-func clipMin(n *Node) (float64, bool) {
-	if n.Attrs.Has("min") {
-		return float64(n.Attrs.Float("min", 0)), true
-	}
-	if low := n.In(1); low.IsConst() && low.Const.Len() == 1 {
-		return low.Const.Float64s()[0], true
-	}
-	return 0, false
+	t := v.Node.Traits()
+	return t.NeverNegative()
 }
 
 // spatialZeros returns what a Pad adds to the spatial axes, befores then

@@ -441,11 +441,5 @@ func smallEnough(c *op.Call) bool {
 // deterministic reports whether a node gives the same for the same inputs,
 // without a look at anything else.
 func deterministic(n *Node) bool {
-	switch n.Op {
-	case "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli":
-		return false
-	case "Dropout":
-		return !isTraining(n)
-	}
-	return len(n.Subgraphs()) == 0
+	return !n.Traits().Random && len(n.Subgraphs()) == 0
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -133,7 +134,8 @@ func stepsByNode(g *graph.Graph) (map[string]engine.StepInfo, error) {
 // isQuantized reports whether a network has integer nodes already.
 func isQuantized(g *graph.Graph) bool {
 	for _, n := range g.Nodes {
-		if n.Op == "QuantizeLinear" || strings.HasPrefix(n.Op, "QLinear") || strings.HasSuffix(n.Op, "Integer") {
+		t := n.Traits()
+		if slices.Contains(t.Inputs, op.ZeroPoint) {
 			return true
 		}
 	}

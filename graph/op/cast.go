@@ -9,8 +9,8 @@ import (
 )
 
 var _ = register(
-	spec{name: "Cast", min: 1, infer: inferCast, run: runCast, anyType: true}.is(function),
-	spec{name: "CastLike", min: 2, infer: inferCastLike, run: runCast, anyType: true}.is(function, inputs(Data, Index)),
+	spec{name: "Cast", min: 1, infer: inferCast, run: runCast, anyType: true}.is(perElement),
+	spec{name: "CastLike", min: 2, infer: inferCastLike, run: runCast, anyType: true}.is(perElement, inputs(Data, Index)),
 )
 
 func inferCast(c *Call) error {

@@ -53,7 +53,7 @@ func clipBounds(c *Call) (lo, hi float64, ok bool) {
 			continue
 		}
 		b := c.in(i + 1)
-		if b == nil || b.Len() != 1 {
+		if b == nil || b.Len() != 1 || b.DType() == tensor.String {
 			return 0, 0, false
 		}
 		bounds[i] = b.Float64s()[0]

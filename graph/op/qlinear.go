@@ -28,8 +28,8 @@ var _ = register(
 	qlinear("QLinearGlobalAveragePool", "GlobalAveragePool", 5, 5, unaryScaled, 3).is(spatial, inputs(Data, ScaleOf, ZeroPoint)),
 	qlinear("QLinearReduceMean", "ReduceMean", 4, 5, unaryScaled, 3).is(plain, inputs(Data, ScaleOf, ZeroPoint), batch(attrAxes)),
 	spec{name: "QLinearConcat", domain: microsoft, min: 5, max: variadic, infer: inferQLinearConcat, run: runQLinearConcat, anyType: true}.is(plain, inputs(ScaleOf, ZeroPoint, Data), tensors, batch(qlinearConcatSamples)),
-	spec{name: "QuantizeLinear", domain: microsoft, min: 2, max: 3, infer: inferQuantize, run: runQuantize, anyType: true}.is(plain, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
-	spec{name: "DequantizeLinear", domain: microsoft, min: 2, max: 3, infer: inferDequantize, run: runDequantize, anyType: true}.is(plain, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
+	spec{name: "QuantizeLinear", domain: microsoft, min: 2, max: 3, infer: inferQuantize, run: runQuantize, anyType: true}.is(plain, coding, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
+	spec{name: "DequantizeLinear", domain: microsoft, min: 2, max: 3, infer: inferDequantize, run: runDequantize, anyType: true}.is(plain, coding, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
 )
 
 // qlinear makes an operator of ONNX Runtime that is a float operator between

@@ -8,8 +8,8 @@ import (
 )
 
 var _ = register(
-	spec{name: "QuantizeLinear", min: 2, max: 3, infer: inferQuantize, run: runQuantize, anyType: true}.is(plain, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
-	spec{name: "DequantizeLinear", min: 2, max: 3, infer: inferDequantize, run: runDequantize, anyType: true}.is(plain, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
+	spec{name: "QuantizeLinear", min: 2, max: 3, infer: inferQuantize, run: runQuantize, anyType: true}.is(plain, coding, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
+	spec{name: "DequantizeLinear", min: 2, max: 3, infer: inferDequantize, run: runDequantize, anyType: true}.is(plain, coding, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
 )
 
 var quantizedTypes = []tensor.DType{tensor.Int8, tensor.Uint8, tensor.Int16, tensor.Uint16, tensor.Int4, tensor.Uint4}

@@ -9,7 +9,7 @@ import (
 // Operators that hand their input's data on.
 var _ = register(
 	spec{name: "Identity", min: 1, infer: same, run: passed, anyType: true}.is(moving, floatMove, inputs(Data), reshapes, channelScale, batch(firstInput)),
-	spec{name: "Dropout", min: 1, max: 3, outs: 2, infer: inferDropout, run: runDropout, anyType: true}.is(function, inputs(Data, Param), keepsSign, channelScale).where(dropoutTraits),
+	spec{name: "Dropout", min: 1, max: 3, outs: 2, infer: inferDropout, run: runDropout, anyType: true}.is(perElement, inputs(Data, Param), keepsSign, channelScale).where(dropoutTraits),
 	spec{name: "Reshape", min: 1, max: 2, infer: inferReshape, run: runView, anyType: true}.is(moving, inputs(Data, Shape), reshapes, batch(firstInput)),
 	spec{name: "Flatten", min: 1, infer: inferFlatten, run: runView, anyType: true}.is(moving, inputs(Data), reshapes, batch(firstInput)),
 	spec{name: "Squeeze", min: 1, max: 2, infer: inferSqueeze, run: runView, anyType: true}.is(moving, reshapes, batch(squeezeSamples)),
@@ -230,6 +230,6 @@ func runDropout(c *Call) error {
 // dropoutTraits: in training it makes up which elements it drops.
 func dropoutTraits(c *Call, t *Traits) {
 	if c.has(2) && (c.in(2) == nil || slices.Contains(c.in(2).Float64s(), 1)) || c.Attrs.Int("is_test", 1) == 0 {
-		t.Batch = never
+		t.Batch, t.Random = never, true
 	}
 }

@@ -22,6 +22,10 @@ type Traits struct {
 	Clamp   func(c *Call) (lo, hi float64, ok bool) // bounds, if all that it does is to clamp by constants; nil for others
 	Weights func(c *Call, rank int) int             // axis of the output channels of weights of that rank, -1 for none with one index for each; nil but for Affine
 
+	// MACs returns the multiply-accumulates of one call, whose types are known; nil for
+	// operators that are no sums of products.
+	MACs func(c *Call) int64
+
 	// Channels is the axis of the results' channels: 1, -1 for the last, 0 where
 	// all axes are alike.
 	Channels int
@@ -31,6 +35,9 @@ type Traits struct {
 	// to 0 makes infinities or NaN.
 	Amplifies []int
 
+	Function   bool // every result is a function of one number, so that a table can hold it for integers
+	Coding     bool // between numbers and the integers that stand for them
+	Random     bool // not the same twice
 	View       bool // the elements in their order, with another shape
 	FloatSums  bool // on integers it can give its sums in float
 	FloatAtEnd bool // as the end of a network it stays float: its small results matter more than their rounding
@@ -189,6 +196,7 @@ func ranges(lo, hi float64) trait                            { return func(t *Tr
 func amplifies(i ...int) trait                               { return func(t *Traits) { t.Amplifies = i } }
 func clamps(f func(c *Call) (lo, hi float64, ok bool)) trait { return func(t *Traits) { t.Clamp = f } }
 func weights(f func(c *Call, rank int) int) trait            { return func(t *Traits) { t.Weights = f } }
+func macs(f func(c *Call) int64) trait                       { return func(t *Traits) { t.MACs = f } }
 func channels(axis int) trait                                { return func(t *Traits) { t.Channels = axis } }
 func batch(r BatchRule) trait                                { return func(t *Traits) { t.Batch = r } }
 func flow(f Flow, q ...trait) trait {
@@ -228,13 +236,16 @@ var (
 	filled  trait = func(t *Traits) { t.Empty = Illegal } // with elements
 
 	reshapes   trait = func(t *Traits) { t.View = true }
+	coding     trait = func(t *Traits) { t.Coding = true }
 	floatSums  trait = func(t *Traits) { t.FloatSums = true }
 	floatAtEnd trait = func(t *Traits) { t.FloatAtEnd = true }
 
 	// plain is what most operators are; their rows say where they differ.
 	plain = all(inFloat, unbounded, anySign, noScale, scalars, empties)
+	// perElement is an operator on every element of one tensor.
+	perElement = all(plain, inputs(Data, Param), batch(elementwise))
 	// function is a function of one number, applied to every element.
-	function = all(plain, inputs(Data, Param), batch(elementwise))
+	function = all(perElement, func(t *Traits) { t.Function = true })
 	// operation is a function of several numbers.
 	operation = all(plain, inputs(Data), batch(elementwise))
 	// spatial is an operator on [batch, channels, space...].

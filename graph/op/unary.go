@@ -76,13 +76,13 @@ var _ = register(
 	spec{name: "Sign", min: 1, infer: sameNumeric, run: runSign}.is(function, withinOne, keepsSign),
 	spec{name: "IsNaN", min: 1, infer: inferTest, run: func(c *Call) error {
 		return testFloats(c, func(x float64) bool { return x != x })
-	}}.is(function),
+	}}.is(perElement),
 	spec{name: "IsInf", min: 1, infer: inferTest, run: func(c *Call) error {
 		negative, positive := c.Attrs.Int("detect_negative", 1) != 0, c.Attrs.Int("detect_positive", 1) != 0
 		return testFloats(c, func(x float64) bool {
 			return positive && math.IsInf(x, 1) || negative && math.IsInf(x, -1)
 		})
-	}}.is(function),
+	}}.is(perElement),
 	spec{name: "Not", min: 1, infer: func(c *Call) error {
 		if err := c.wantType(0, tensor.Bool); err != nil {
 			return err
@@ -91,7 +91,7 @@ var _ = register(
 	}, run: func(c *Call) error {
 		mapInto(tensor.Data[bool](c.out(0)), tensor.Data[bool](c.In[0]), func(v bool) bool { return !v })
 		return nil
-	}}.is(function),
+	}}.is(perElement),
 )
 
 func runSign(c *Call) error {
