@@ -5,11 +5,9 @@ import (
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/program"
 	"github.com/narrow-ml/narrow/tensor"
 )
-
-// isControl reports whether a node runs graphs that are its attributes: If, Loop and Scan.
-func isControl(n *graph.Node) bool { return len(n.Subgraphs()) > 0 }
 
 // checkOperators returns an error for a node that cannot be run, also in a subgraph.
 func checkOperators(g *graph.Graph) error {
@@ -26,109 +24,40 @@ func checkOperators(g *graph.Graph) error {
 	return nil
 }
 
-// body returns what is known of the results of a subgraph for inputs of some types, nil if it does not fit them: it may
-// be a branch that is not taken.
-func (f *facts) body(n *graph.Node, attr string, inputs []op.Type) []op.Type {
-	sub, ok := n.Attrs[attr].(*graph.Graph)
-	if !ok || len(inputs) != len(sub.Inputs) {
-		return nil
-	}
-	in := newFacts(sub)
-	in.outer = f
-	for i, v := range sub.Inputs {
-		if in.types[v] = inputs[i]; inputs[i].DType == tensor.Undefined {
-			in.types[v] = op.Type{DType: v.Type.DType}
-		}
-	}
-	for _, m := range sub.Nodes {
-		if err := in.node(m); err != nil {
-			return nil
-		}
-	}
-	types := make([]op.Type, len(sub.Outputs))
-	for i, v := range sub.Outputs {
-		types[i] = in.typeOf(v)
-	}
-	return types
-}
-
-// body is a subgraph as a network of its own. What it reads of the graph around it are inputs behind its own.
-type body struct {
-	net      *Net
-	captured []*graph.Value
-}
-
-// bodyOf returns the network for a subgraph of the net's graph, made when it is first asked for. The caller holds mu.
-func (net *Net) bodyOf(sub *graph.Graph) (*body, error) {
-	if b := net.bodies[sub]; b != nil {
-		return b, nil
-	}
-	closed, captured := sub.Closed()
-	for _, v := range closed.Inputs[:len(closed.Inputs)-len(captured)] {
-		v.Type.Known, v.Type.Shape, v.Dims = false, nil, nil // what is carried may change its shape
+// bodyOf returns the network for a body of control flow, made when it is first asked for. The caller holds mu.
+func (net *Net) bodyOf(b *program.Body) (*Net, error) {
+	if inner := net.bodies[b.Of]; inner != nil {
+		return inner, nil
 	}
 	options := []Option{WithThreads(net.threads), WithRequant(net.requant)}
 	if net.float {
 		options = append(options, WithFloat())
 	}
-	inner, err := Compile(closed, options...)
-	if err != nil {
-		return nil, err
+	inner, err := Compile(b.Graph, options...)
+	if err == nil {
+		net.bodies[b.Of] = inner
 	}
-	b := &body{inner, captured}
-	net.bodies[sub] = b
-	return b, nil
+	return inner, err
 }
 
-// operand is where a step finds a plain tensor: a constant, or a slot.
-type operand struct {
-	fixed *tensor.Tensor
-	slot  int // plus one; 0 for an input that is omitted
-}
-
-func (b *builder) operand(v *graph.Value) operand {
-	switch {
-	case v == nil:
-		return operand{}
-	case b.isConst(v):
-		return operand{fixed: b.constant(v)}
-	}
-	return operand{slot: b.tensor(v)}
-}
-
-func (o operand) of(c *call) *tensor.Tensor {
-	if o.slot > 0 {
-		return c.slots[o.slot-1]
-	}
-	return o.fixed
-}
-
-// boundBody is a body with the places of what it captures.
+// boundBody is a body's network with the places of what it captures.
 type boundBody struct {
-	*body
-	reads []operand
+	net   *Net
+	reads []*program.Tensor
 }
 
-// bodies returns the networks of a node's subgraphs by the attribute's name, nil for a node without.
-func (b *builder) bodies(n *graph.Node) (map[string]boundBody, error) {
-	if !isControl(n) {
+// bodies returns the networks of a node's bodies by the attribute's name, nil for a node without.
+func (b *binder) bodies(a *program.Reference) (map[string]boundBody, error) {
+	if len(a.Bodies) == 0 {
 		return nil, nil
 	}
 	bound := make(map[string]boundBody)
-	for name, a := range n.Attrs {
-		sub, ok := a.(*graph.Graph)
-		if !ok {
-			continue
-		}
-		inner, err := b.net.bodyOf(sub)
+	for name, body := range a.Bodies {
+		inner, err := b.net.bodyOf(body)
 		if err != nil {
 			return nil, err
 		}
-		reads := make([]operand, len(inner.captured))
-		for i, v := range inner.captured {
-			reads[i] = b.operand(v)
-		}
-		bound[name] = boundBody{inner, reads}
+		bound[name] = boundBody{inner, body.Captured}
 	}
 	return bound, nil
 }
@@ -141,26 +70,22 @@ func runBodies(oc *op.Call, c *call, bodies map[string]boundBody) {
 			return nil, fmt.Errorf("%w: it has no graph %q", op.ErrAttr, name)
 		}
 		given := append([]*tensor.Tensor(nil), inputs...)
-		for _, r := range b.reads {
-			given = append(given, r.of(c))
+		for _, t := range b.reads {
+			given = append(given, c.plain(t))
 		}
 		return b.net.Run(c.ctx, given...)
 	}
 	oc.BodyTypes = func(name string, inputs []op.Type) []op.Type {
 		b := bodies[name]
-		for _, r := range b.reads {
-			inputs = append(inputs, op.TypeOf(r.of(c)))
+		for _, t := range b.reads {
+			inputs = append(inputs, op.TypeOf(c.plain(t)))
 		}
-		if b.body == nil || len(inputs) != len(b.net.graph.Inputs) {
+		if b.net == nil || len(inputs) != len(b.net.graph.Inputs) {
 			return nil
 		}
-		f, err := infer(b.net.graph, inputs)
+		types, err := program.Infer(b.net.graph, inputs)
 		if err != nil {
 			return nil
-		}
-		var types []op.Type
-		for _, v := range b.net.graph.Outputs {
-			types = append(types, f.typeOf(v))
 		}
 		return types
 	}

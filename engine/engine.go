@@ -3,9 +3,8 @@
 //
 // Compiling to a plan happens when the shapes of the inputs are known, at the
 // first run with them; the batch (axis 0) of a network whose samples do not
-// depend on each other may then be any. A plan is a list of steps over buffers
-// in one arena. In its convolutional parts activations lie channels-last, with
-// the border that the next layer's padding needs around them.
+// depend on each other may then be any. A plan is a [program.Program], each of
+// whose steps is bound to a kernel.
 //
 // Results do not depend on the number of threads or on the batch, bit for bit.
 package engine
@@ -20,6 +19,7 @@ import (
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/program"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -31,18 +31,23 @@ const maxPlans = 8
 
 // Net is a compiled network. Its methods may be called concurrently.
 type Net struct {
-	graph    *graph.Graph
-	threads  int
-	observed map[*graph.Value]int
-	observer Observer
-	profile  bool
-	requant  Requant
-	float    bool // quantized files in float
+	config
+	graph *graph.Graph
 
 	plans  atomic.Pointer[[]*plan] // the ones in use, replaced as a whole
 	mu     sync.Mutex              // for making plans and packing weights
 	packed map[packKey]any
-	bodies map[*graph.Graph]*body // of control flow
+	bodies map[*graph.Graph]*Net // of control flow
+}
+
+// config is what options set.
+type config struct {
+	threads  int
+	observed []*graph.Value
+	observer Observer
+	profile  bool
+	requant  Requant
+	float    bool // quantized files in float
 }
 
 // Observer sees values while a network runs: how calibration reads every
@@ -56,14 +61,14 @@ type Observer interface {
 }
 
 // Option changes how a network is compiled.
-type Option func(*Net)
+type Option func(*config)
 
 // WithThreads sets how many goroutines one run uses: by default, or for
 // n <= 0, the number of processors.
 func WithThreads(n int) Option {
-	return func(net *Net) {
+	return func(c *config) {
 		if n > 0 {
-			net.threads = n
+			c.threads = n
 		}
 	}
 }
@@ -71,26 +76,48 @@ func WithThreads(n int) Option {
 // WithObserver makes every run hand the given float32 values of the graph to
 // o; they are numbered by their place in values.
 func WithObserver(o Observer, values []*graph.Value) Option {
-	return func(net *Net) {
-		net.observer = o
-		net.observed = make(map[*graph.Value]int)
-		for i, v := range values {
-			net.observed[v] = i
-		}
-	}
+	return func(c *config) { c.observer, c.observed = o, values }
 }
 
 // WithProfile makes runs measure the time of every step, for [Net.Steps].
 func WithProfile() Option {
-	return func(net *Net) { net.profile = true }
+	return func(c *config) { c.profile = true }
 }
+
+// Requant says how integer steps rescale their sums to 8 bits.
+type Requant = program.Mode
+
+// The ways to rescale, as [program.Requant] and [program.Sum] have them.
+const (
+	RequantAuto       = program.ModeAuto
+	RequantFloat      = program.ModeFloat
+	RequantMultiplier = program.ModeMultiplier
+	RequantShift      = program.ModeShift
+)
+
+// ParseRequant reads the name of a way to rescale: auto, float, multiplier or shift.
+func ParseRequant(name string) (Requant, error) {
+	for i, s := range []string{"auto", "float", "multiplier", "shift"} {
+		if s == name {
+			return Requant(i), nil
+		}
+	}
+	return 0, fmt.Errorf("engine: requantization %q is not known: use auto, float, multiplier or shift", name)
+}
+
+// WithRequant sets how sums are rescaled; RequantAuto by default.
+func WithRequant(r Requant) Option { return func(c *config) { c.requant = r } }
+
+// WithFloat runs QuantizeLinear and DequantizeLinear literally, and everything
+// between them in float32: the meaning of a quantized file, to compare with.
+func WithFloat() Option { return func(c *config) { c.float = true } }
 
 // Compile prepares a graph, which it does not change and which must not be
 // changed while the network is in use.
 func Compile(g *graph.Graph, opts ...Option) (*Net, error) {
-	net := &Net{graph: g, threads: runtime.GOMAXPROCS(0), packed: make(map[packKey]any), bodies: make(map[*graph.Graph]*body)}
+	net := &Net{graph: g, config: config{threads: runtime.GOMAXPROCS(0)}, packed: make(map[packKey]any), bodies: make(map[*graph.Graph]*Net)}
 	for _, o := range opts {
-		o(net)
+		o(&net.config)
 	}
 	if err := checkOperators(g); err != nil {
 		return nil, err
@@ -188,7 +215,7 @@ func (net *Net) compile(inputs []*tensor.Tensor) (*plan, error) {
 		types[i] = op.TypeOf(t)
 		batch = batch && t.Rank() > 0
 	}
-	p, err := newPlan(net, types, batch && batchable(net.graph, types))
+	p, err := newPlan(net, types, batch && program.Batchable(net.graph, types))
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,7 @@ func (t ticket) dismiss() bool {
 	if !t.helper.state.CompareAndSwap(t.state, t.state-called+looking) {
 		return false
 	}
+	t.helper.job = nil // an idle helper keeps no network alive
 	putIdle(t.helper)
 	return true
 }

@@ -2,15 +2,14 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/program"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -21,11 +20,10 @@ type plan struct {
 	outputs  []op.Type // likewise
 	batched  bool
 	piece    int // samples that one worker takes through the network at a time
+	program  *program.Program
 	steps    []*step
-	tiles    []int // into how many tiles each step is cut when workers share it
-	slots    int
-	arena    int       // bytes
-	bordered []*buffer // to be filled in a new arena
+	tiles    []int             // into how many tiles each step is cut when workers share it
+	bordered []*program.Tensor // to be filled in a new arena
 	calls    sync.Pool
 	jobs     sync.Pool
 	spent    []atomic.Int64 // nanoseconds by step, when profiling
@@ -49,7 +47,7 @@ const (
 func newPlan(net *Net, inputs []op.Type, batched bool) (*plan, error) {
 	n := 1
 	if batched {
-		first, err := compilePlan(net, withBatch(inputs, 1), true, 1)
+		first, err := compilePlan(net, inputs, true, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -57,65 +55,52 @@ func newPlan(net *Net, inputs []op.Type, batched bool) (*plan, error) {
 		if net.observer != nil {
 			cached = observedActivations
 		}
-		if n = min(cached/max(first.arena, 1), maxPiece); n <= 1 {
+		if n = min(cached/max(first.program.Arena, 1), maxPiece); n <= 1 {
 			return first, nil
 		}
 	}
 	return compilePlan(net, inputs, batched, n)
 }
 
-func compilePlan(net *Net, inputs []op.Type, batched bool, piece int) (p *plan, err error) {
+func compilePlan(net *Net, inputs []op.Type, batched bool, piece int) (*plan, error) {
 	if batched {
-		inputs = withBatch(inputs, piece)
+		inputs = program.WithBatch(inputs, piece)
 	}
-	f, err := infer(net.graph, inputs)
+	g, err := program.Lower(net.graph, inputs, program.Options{
+		Requant: net.requant, Float: net.float, Borders: true, Batched: batched, Samples: piece,
+		Observed: net.observed, Slack: slack, Align: alignment,
+	})
 	if err != nil {
 		return nil, err
 	}
-	b, err := buildSteps(net, f, batched, piece)
-	if err != nil {
-		return nil, err
+	p := &plan{net: net, inputs: inputs, batched: batched, piece: piece, program: g, spent: make([]atomic.Int64, len(g.Steps))}
+	for _, v := range g.Outputs {
+		p.outputs = append(p.outputs, v.Type)
 	}
-	p = &plan{net: net, inputs: inputs, batched: batched, piece: piece, steps: b.steps, slots: b.slots}
-	for _, v := range net.graph.Outputs {
-		p.outputs = append(p.outputs, f.typeOf(v))
-	}
-	p.arena = layout(b.buffers, b.steps)
-	for _, u := range b.buffers {
-		if u.base == nil && u.border != (sides{}) && u.bornAt < math.MaxInt {
-			p.bordered = append(p.bordered, u)
+	for _, t := range g.Tensors {
+		if t.View == nil && t.Border != (program.Sides{}) && t.Born <= t.Used {
+			p.bordered = append(p.bordered, t)
 		}
 	}
-	p.spent = make([]atomic.Int64, len(p.steps))
-	for _, s := range p.steps {
-		p.tiles = append(p.tiles, max(1, min(s.units(1), 2*net.threads, s.nanoseconds()/tileTime)))
+	b := &binder{net: net, batched: batched}
+	for _, s := range g.Steps {
+		bound, err := b.bind(s)
+		if err != nil {
+			return nil, err
+		}
+		p.steps = append(p.steps, bound)
+		p.tiles = append(p.tiles, max(1, min(bound.units(1), 2*net.threads, bound.nanoseconds()/tileTime)))
 	}
 	p.calls.New = func() any { return p.newCall() }
 	p.jobs.New = func() any { return newJob(p) }
 	return p, nil
 }
 
-// buildSteps lowers the graph; RequantAuto is settled by trying shifts first.
-func buildSteps(net *Net, f *facts, batched bool, piece int) (*builder, error) {
-	requant := net.requant
-	if requant == RequantAuto {
-		requant = RequantShift
-	}
-	b := newBuilder(net, f, batched, piece, requant)
-	err := b.build()
-	var notShift *errShift
-	if net.requant == RequantAuto && errors.As(err, &notShift) {
-		b = newBuilder(net, f, batched, piece, RequantFloat)
-		err = b.build()
-	}
-	return b, err
-}
-
 func (p *plan) newCall() *call {
-	c := &call{slots: make([]*tensor.Tensor, p.slots)}
-	c.u8, c.f32 = newArena(p.arena)
-	for _, b := range p.bordered {
-		b.fillBorder(c)
+	c := &call{slots: make([]*tensor.Tensor, p.program.Slots)}
+	c.u8, c.f32 = newArena(p.program.Arena)
+	for _, t := range p.bordered {
+		fillBorder(t, c)
 	}
 	return c
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/program"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -28,9 +29,18 @@ func (net *Net) Steps() ([]StepInfo, error) {
 	}
 	infos := make([]StepInfo, len(p.steps))
 	for i, s := range p.steps {
-		infos[i] = StepInfo{Name: s.name, Nodes: s.nodes, Kind: s.kind, Why: s.why, Ops: s.ops, Time: time.Duration(p.spent[i].Load())}
+		infos[i] = StepInfo{Name: s.Label, Nodes: s.Nodes, Kind: s.Kind, Why: s.Why, Ops: s.Ops, Time: time.Duration(p.spent[i].Load())}
 	}
 	return infos, nil
+}
+
+// Program returns the program of the plan that [Net.Steps] describes.
+func (net *Net) Program() (*program.Program, error) {
+	p, err := net.latest()
+	if err != nil {
+		return nil, err
+	}
+	return p.program, nil
 }
 
 // ActivationBytes returns the memory that one goroutine of a run needs for
@@ -40,7 +50,7 @@ func (net *Net) ActivationBytes() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return p.arena, nil
+	return p.program.Arena, nil
 }
 
 // latest returns the plan made last.

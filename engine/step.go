@@ -3,31 +3,23 @@ package engine
 import (
 	"context"
 
-	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/program"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
 // Kind says what arithmetic a step does.
-type Kind string
+type Kind = program.Kind
 
+// The kinds of steps.
 const (
-	Integer Kind = "integer" // on 8-bit integers with int32 sums
-	Float   Kind = "float"   // in float32
-	Move    Kind = "move"    // copies, reorders or converts elements
+	Integer = program.Integer // on 8-bit integers with int32 sums
+	Float   = program.Float   // in float32
+	Move    = program.Move    // copies, reorders or converts elements
 )
 
-// step is one thing that a run does: mostly a node of the graph with what was
-// fused into it.
+// step is a step of the program bound to a kernel.
 type step struct {
-	name  string
-	nodes []*graph.Node // what it computes; nil for a conversion between layouts
-	kind  Kind
-	why   string // why it is float in a network that has integers
-	ops   int    // arithmetic operations for one sample
-	slow  bool   // few operations for each element that is read: a depthwise convolution
-
-	reads, writes []*buffer
-
+	*program.Step
 	units func(n int) int                            // into how many parts n samples can be cut
 	run   func(c *call, w *worker, lo, hi int) error // computes parts [lo, hi)
 }
@@ -36,12 +28,12 @@ type step struct {
 // three on the processors of the day.
 func (s *step) nanoseconds() int {
 	switch {
-	case s.slow:
-		return s.ops / 40
-	case s.kind == Integer:
-		return s.ops / 300
+	case s.Slow:
+		return s.Ops / 40
+	case s.Kind == Integer:
+		return s.Ops / 300
 	}
-	return s.ops / 80
+	return s.Ops / 80
 }
 
 // call is the memory of one piece of a run.
@@ -74,15 +66,14 @@ func (w *worker) bytes(n int) []uint8 {
 
 // rowStep makes a step that computes images of out row by row: f is called with
 // a sample and a range of rows.
-func rowStep(name string, out *buffer, f func(c *call, w *worker, s, y0, y1 int)) *step {
-	return rowsStep(name, out, 1, f)
+func rowStep(out *view, f func(c *call, w *worker, s, y0, y1 int)) *step {
+	return rowsStep(out, 1, f)
 }
 
 // rowsStep is rowStep for so many rows together, but for the last.
-func rowsStep(name string, out *buffer, together int, f func(c *call, w *worker, s, y0, y1 int)) *step {
+func rowsStep(out *view, together int, f func(c *call, w *worker, s, y0, y1 int)) *step {
 	h := (out.h + together - 1) / together
 	return &step{
-		name: name, kind: Float, writes: []*buffer{out},
 		units: func(n int) int { return out.count(n) * h },
 		run: func(c *call, w *worker, lo, hi int) error {
 			for lo < hi {
@@ -97,9 +88,8 @@ func rowsStep(name string, out *buffer, together int, f func(c *call, w *worker,
 }
 
 // sampleStep makes a step that computes images of out whole.
-func sampleStep(name string, out *buffer, f func(c *call, w *worker, s int)) *step {
+func sampleStep(out *view, f func(c *call, w *worker, s int)) *step {
 	return &step{
-		name: name, kind: Float, writes: []*buffer{out},
 		units: out.count,
 		run: func(c *call, w *worker, lo, hi int) error {
 			for s := lo; s < hi; s++ {
@@ -110,29 +100,24 @@ func sampleStep(name string, out *buffer, f func(c *call, w *worker, s int)) *st
 	}
 }
 
-// wholeStep makes a step that is not cut.
-func wholeStep(name string, f func(c *call, w *worker) error) *step {
+// panelStep makes a step that is cut by panels of output channels, each for
+// all samples.
+func panelStep(dst *view, panels int, f func(c *call, w *worker, s, p0, p1 int)) *step {
 	return &step{
-		name: name, kind: Float,
-		units: func(int) int { return 1 },
-		run:   func(c *call, w *worker, lo, hi int) error { return f(c, w) },
+		units: func(int) int { return panels },
+		run: func(c *call, w *worker, lo, hi int) error {
+			for s := range dst.count(c.n) {
+				f(c, w, s, lo, hi)
+			}
+			return nil
+		},
 	}
 }
 
-// reading adds what the step reads.
-func (s *step) reading(bs ...*buffer) *step {
-	s.reads = append(s.reads, bs...)
-	return s
-}
-
-// of adds the nodes the step computes.
-func (s *step) of(nodes ...*graph.Node) *step {
-	s.nodes = append(s.nodes, nodes...)
-	return s
-}
-
-// as sets the kind.
-func (s *step) as(k Kind) *step {
-	s.kind = k
-	return s
+// wholeStep makes a step that is not cut.
+func wholeStep(f func(c *call, w *worker) error) *step {
+	return &step{
+		units: func(int) int { return 1 },
+		run:   func(c *call, w *worker, lo, hi int) error { return f(c, w) },
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"github.com/narrow-ml/narrow/tensor"
 )
 
 // layout gives every tensor its place in one arena, so that tensors that are
@@ -46,7 +48,7 @@ func (p *Program) layout(align, slack int) {
 
 // frame is what tensors with borders at the same place have in common.
 type frame struct {
-	width   int
+	dtype   tensor.DType
 	h, w, c int
 	border  Sides
 	fill    uint32
@@ -60,7 +62,7 @@ func placeBordered(roots []*Tensor, bytes func(*Tensor) int) int {
 	places := make(map[frame][]*Tensor) // the last user of each place so far
 	end := 0
 	for _, t := range roots { // in order of birth
-		f := frame{t.Width(), t.H, t.W, t.C, t.Border, t.Fill, t.Samples}
+		f := frame{t.DType, t.H, t.W, t.C, t.Border, t.Fill, t.Samples}
 		i := slices.IndexFunc(places[f], func(user *Tensor) bool { return user.Used < t.Born })
 		if i >= 0 {
 			t.Offset = places[f][i].Offset

@@ -172,7 +172,7 @@ func (b *builder) lower(n *graph.Node) error {
 	if !slices.ContainsFunc(n.Outputs, func(v *graph.Value) bool { return v != nil && !b.isConst(v) }) {
 		return nil
 	}
-	for _, v := range n.Inputs {
+	for _, v := range n.Reads() {
 		if v != nil && v.Node != nil {
 			if err := b.lower(v.Node); err != nil {
 				return err
@@ -235,6 +235,8 @@ func dims(sample []int, l Layout) (h, w, c int, ok bool) {
 			return sample[1], sample[2], sample[0], true
 		case 1:
 			return 1, 1, sample[0], true
+		case 0:
+			return 1, 1, 1, true
 		}
 		return 0, 0, 0, false
 	}
@@ -254,7 +256,7 @@ func (b *builder) tensor(dtype tensor.DType, shape []int, l Layout) *Tensor {
 
 // own makes t part of the program.
 func (b *builder) own(t *Tensor) *Tensor {
-	t.fixed = !b.Batched
+	t.Fixed = !b.Batched
 	b.tensors = append(b.tensors, t)
 	return t
 }
@@ -308,14 +310,11 @@ func errorAt(n *graph.Node, err error) error {
 func (b *builder) generic(n *graph.Node) {
 	a := &Reference{Node: n, Version: b.graph.Opset[n.Domain], In: make([]*Tensor, len(n.Inputs)), Out: make([]*Tensor, len(n.Outputs))}
 	for i, v := range n.Inputs {
-		switch {
-		case v == nil:
-		case b.isConst(v):
-			a.In[i] = b.constantTensor(v)
-		default:
-			a.In[i] = b.slot(v)
+		if v != nil {
+			a.In[i] = b.operand(v)
 		}
 	}
+	a.Bodies = b.bodies(n)
 	for i, v := range n.Outputs {
 		if v != nil {
 			delete(b.values, v) // what a lowerer that declined has left
@@ -324,6 +323,14 @@ func (b *builder) generic(n *graph.Node) {
 		}
 	}
 	b.step(n.Op, Float, a).of(n)
+}
+
+// operand returns v as a plain tensor or constant.
+func (b *builder) operand(v *graph.Value) *Tensor {
+	if b.isConst(v) {
+		return b.constantTensor(v)
+	}
+	return b.slot(v)
 }
 
 // newSlot makes a plain tensor for v.

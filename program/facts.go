@@ -16,14 +16,19 @@ const smallConst = 4096
 // type of each, and which are constant.
 type facts struct {
 	graph  *graph.Graph
+	outer  *facts // of the graph around a subgraph
 	types  map[*graph.Value]op.Type
 	values map[*graph.Value]*tensor.Tensor // constants that have been evaluated
 	lazy   map[*graph.Value]bool           // constants that have not
 }
 
+func newFacts(g *graph.Graph) *facts {
+	return &facts{graph: g, types: make(map[*graph.Value]op.Type), values: make(map[*graph.Value]*tensor.Tensor), lazy: make(map[*graph.Value]bool)}
+}
+
 // infer works through the graph for inputs of the given types.
 func infer(g *graph.Graph, inputs []op.Type) (*facts, error) {
-	f := &facts{graph: g, types: make(map[*graph.Value]op.Type), values: make(map[*graph.Value]*tensor.Tensor), lazy: make(map[*graph.Value]bool)}
+	f := newFacts(g)
 	for i, v := range g.Inputs {
 		f.types[v] = inputs[i]
 	}
@@ -40,21 +45,17 @@ func (f *facts) node(n *graph.Node) error {
 	if err != nil {
 		return err
 	}
-	c := f.call(n, func(v *graph.Value) *tensor.Tensor {
-		if v.IsConst() {
-			return v.Const
-		}
-		return f.values[v]
-	})
+	c := f.call(n, f.known)
 	c.Types = make([]op.Type, len(n.Inputs))
 	c.OutType = make([]op.Type, len(n.Outputs))
-	constant := true
+	constant := !isControl(n)
 	for i, v := range n.Inputs {
 		if v != nil {
 			c.Types[i] = f.typeOf(v)
 			constant = constant && f.isConst(v)
 		}
 	}
+	c.BodyTypes = func(attr string, inputs []op.Type) []op.Type { return f.body(n, attr, inputs) }
 	if n.Op == "Shape" && f.typeOf(n.In(0)).Static() {
 		return f.shape(n, o)
 	}
@@ -70,6 +71,19 @@ func (f *facts) node(n *graph.Node) error {
 	}
 	if constant && f.small(n) {
 		return f.evaluate(n)
+	}
+	return nil
+}
+
+// known returns the value of v if it has been evaluated.
+func (f *facts) known(v *graph.Value) *tensor.Tensor {
+	if v.IsConst() {
+		return v.Const
+	}
+	for ; f != nil; f = f.outer {
+		if t := f.values[v]; t != nil {
+			return t
+		}
 	}
 	return nil
 }
@@ -157,12 +171,22 @@ func (f *facts) typeOf(v *graph.Value) op.Type {
 	if v.IsConst() {
 		return op.TypeOf(v.Const)
 	}
-	return f.types[v]
+	for ; f != nil; f = f.outer {
+		if t, ok := f.types[v]; ok {
+			return t
+		}
+	}
+	return op.Type{}
 }
 
 // isConst reports whether v does not depend on the inputs' elements.
 func (f *facts) isConst(v *graph.Value) bool {
-	return v.IsConst() || f.lazy[v] || f.values[v] != nil
+	for ; f != nil; f = f.outer {
+		if f.lazy[v] || f.values[v] != nil {
+			return true
+		}
+	}
+	return v.IsConst()
 }
 
 // constant returns the value of v, evaluating it if need be; nil if it is not
@@ -178,7 +202,10 @@ func (f *facts) constant(v *graph.Value) *tensor.Tensor {
 			return nil
 		}
 	}
-	return f.values[v]
+	if t := f.values[v]; t != nil || f.outer == nil {
+		return t
+	}
+	return f.outer.constant(v)
 }
 
 // floats returns the elements of a constant Float32 value, nil if it is none.

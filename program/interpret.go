@@ -363,6 +363,9 @@ func (m *Memory) softmax(a *Softmax) {
 }
 
 func (m *Memory) reference(a *Reference) error {
+	if len(a.Bodies) > 0 {
+		return ErrInterpret
+	}
 	o, err := op.Lookup(a.Node.Domain, a.Node.Op)
 	if err != nil {
 		return err

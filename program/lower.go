@@ -20,7 +20,7 @@ func init() { // not an initializer: lowering a node may lower the nodes before 
 		"Add": lowerBinary, "Sub": lowerBinary, "Mul": lowerBinary, "Div": lowerBinary, "Max": lowerBinary, "Min": lowerBinary,
 
 		"Relu": lowerUnary, "Clip": lowerUnary, "LeakyRelu": lowerUnary, "Sigmoid": lowerUnary, "Tanh": lowerUnary, "Erf": lowerUnary,
-		"Exp": lowerUnary, "HardSwish": lowerUnary, "HardSigmoid": lowerUnary, "Neg": lowerUnary, "Gelu": lowerUnary,
+		"Exp": lowerUnary, "HardSwish": lowerUnary, "HardSigmoid": lowerUnary, "Neg": lowerUnary, "Gelu": lowerUnary, "Swish": lowerUnary,
 
 		"QLinearConv": lowerQLinearConv, "QLinearMatMul": lowerQLinearMatMul, "QGemm": lowerQGemm,
 		"QLinearAdd": lowerQLinearBinary, "QLinearMul": lowerQLinearBinary,
@@ -30,6 +30,7 @@ func init() { // not an initializer: lowering a node may lower the nodes before 
 
 		"BatchNormalization": lowerBatchNorm,
 		"LayerNormalization": lowerLayerNorm,
+		"RMSNormalization":   lowerLayerNorm,
 		"Softmax":            lowerSoftmax,
 
 		"Identity": lowerAlias, "Dropout": lowerAlias,

@@ -59,6 +59,10 @@ func (b *builder) mapOf(n *graph.Node) *Map {
 		if n.Attrs.String("approximate", "none") == "none" {
 			return &Map{Func: f}
 		}
+	case Swish:
+		if n.Attrs.Float("alpha", 1) == 1 {
+			return &Map{Func: f}
+		}
 	}
 	if lo, hi, ok := b.clamp(n); ok {
 		return &Map{Func: Clamp, A: lo, B: hi}
@@ -224,7 +228,7 @@ func (b *builder) quantizedUnary(n *graph.Node) bool {
 	y := n.Outputs[0]
 	for {
 		next := b.single(y)
-		if next == nil || b.done[next] || !tableOps[next.Op] || next.In(0) != y {
+		if next == nil || b.done[next] || !next.Traits().Function || next.In(0) != y {
 			break
 		}
 		nodes, y = append(nodes, next), next.Outputs[0]
@@ -249,10 +253,6 @@ func (b *builder) quantizedUnary(n *graph.Node) bool {
 	b.tableStep(x, n.In(0), next.Outputs[0], c, table, nodes...)
 	return true
 }
-
-// tableOps names the functions that a table can hold.
-var tableOps = map[string]bool{"Relu": true, "Clip": true, "LeakyRelu": true, "Sigmoid": true, "Tanh": true, "Erf": true, "Exp": true,
-	"HardSwish": true, "HardSigmoid": true, "Neg": true, "Elu": true, "Selu": true, "Softplus": true, "Mish": true, "Gelu": true, "Abs": true}
 
 // tableOf computes a chain of functions for all bytes by their reference kernels.
 func (b *builder) tableOf(nodes []*graph.Node, from, to Coding) (*[256]uint8, bool) {

@@ -26,7 +26,7 @@ func lowerSoftmax(b *builder, n *graph.Node) bool {
 	return true
 }
 
-// lowerLayerNorm computes LayerNormalization along the last dimension.
+// lowerLayerNorm computes LayerNormalization and RMSNormalization along the last dimension.
 func lowerLayerNorm(b *builder, n *graph.Node) bool {
 	x, y := n.In(0), n.Outputs[0]
 	rank := b.rank(x)
@@ -45,7 +45,7 @@ func lowerLayerNorm(b *builder, n *graph.Node) bool {
 		return false
 	}
 	src := b.float(x, Plain)
-	a := &LayerNorm{In: src, Out: b.like(y, src), Scale: scale, Shift: shift, Epsilon: n.Attrs.Float("epsilon", 1e-5)}
+	a := &LayerNorm{In: src, Out: b.like(y, src), Centered: n.Op == "LayerNormalization", Scale: scale, Shift: shift, Epsilon: n.Attrs.Float("epsilon", 1e-5)}
 	b.step(n.Op, Float, a).of(n).Ops = 8 * a.Out.W * c
 	return true
 }

@@ -58,8 +58,10 @@ func lowerReshape(b *builder, n *graph.Node) bool {
 	if slices.Equal(b.shape(x), b.shape(y)) {
 		return lowerAlias(b, n)
 	}
-	if !b.Batched && b.shape(x)[0] != b.shape(y)[0] {
-		return false // the samples are others
+	if m, _ := b.samplesOf(b.shape(x)); !b.Batched {
+		if n, _ := b.samplesOf(b.shape(y)); m != n {
+			return false // the samples are others
+		}
 	}
 	from, to := b.moved(x, y)
 	src := b.form(x, from, Plain)

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/tensor"
 )
 
 // Mode says how integer steps rescale their sums to 8 bits.
@@ -50,7 +51,8 @@ type Requant struct {
 	Scale        []float32
 	Mul          []int32
 	Shift        []int8
-	Zero, Lo, Hi int // of the type of what is made
+	Type         tensor.DType // of what is made, before a residual is added: Int8 or Uint8
+	Zero, Lo, Hi int
 }
 
 // Apply returns the integer for sum v of channel o.
@@ -129,7 +131,7 @@ func ratio(x, w, y float32) float32 { return float32(x*w) / y }
 
 // rescale returns the rescaling by one factor for each channel.
 func (b *builder) rescale(n *graph.Node, scales []float32, t target) *Requant {
-	r := &Requant{Mode: b.requant, Scale: scales, Zero: t.Zero, Lo: t.lo, Hi: t.hi}
+	r := &Requant{Mode: b.requant, Scale: scales, Type: t.Type, Zero: t.Zero, Lo: t.lo, Hi: t.hi}
 	if b.requant == ModeFloat {
 		return r
 	}
@@ -190,7 +192,7 @@ func (b *builder) average(n *graph.Node, scale float32, count, channels int, t t
 		if frac, _ := math.Frexp(float64(scale)); frac != 0.5 {
 			b.fail(n, &ErrShift{n, scale})
 		}
-		r := &Requant{Scale: scales, Zero: t.Zero, Lo: t.lo, Hi: t.hi}
+		r := &Requant{Scale: scales, Type: t.Type, Zero: t.Zero, Lo: t.lo, Hi: t.hi}
 		b.multipliers(n, r)
 		return r
 	}

@@ -1,6 +1,9 @@
 package program
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -202,6 +205,7 @@ const (
 	LeakyRelu   Func = "LeakyRelu"   // A: the slope below 0
 	HardSigmoid Func = "HardSigmoid" // clamp(x*A + B, 0, 1)
 	Gelu        Func = "Gelu"        // by the error function
+	Swish       Func = "Swish"       // x*sigmoid(x)
 	Neg         Func = "Neg"
 	Clamp       Func = "Clamp" // to [A, B]
 )
@@ -237,9 +241,10 @@ type ChannelDivide struct {
 	By      []float32
 }
 
-// LayerNorm brings each run of C elements to mean 0 and variance 1, then scales and shifts.
+// LayerNorm brings each run of C elements to mean 0, with Centered, and mean square 1, then scales and shifts.
 type LayerNorm struct {
 	In, Out      *Tensor
+	Centered     bool
 	Scale, Shift []float32
 	Epsilon      float32
 }
@@ -277,8 +282,9 @@ type Pad struct {
 // Reference runs a node by its reference kernel on plain tensors.
 type Reference struct {
 	Node    *graph.Node
-	Version int       // of the operator set
-	In, Out []*Tensor // nil where the node omits them
+	Version int              // of the operator set
+	In, Out []*Tensor        // nil where the node omits them
+	Bodies  map[string]*Body // its subgraphs, by the attribute's name; nil for a node without
 }
 
 // Observe hands a tensor of floats to the observer of the run.
@@ -327,8 +333,14 @@ func (a *Copy) Reads() []*Tensor          { return list(a.In) }
 func (a *Transpose) Reads() []*Tensor     { return list(a.In) }
 func (a *Repeat) Reads() []*Tensor        { return list(a.In) }
 func (a *Pad) Reads() []*Tensor           { return list(a.In) }
-func (a *Reference) Reads() []*Tensor     { return list(a.In...) }
-func (a *Observe) Reads() []*Tensor       { return list(a.In) }
+func (a *Reference) Reads() []*Tensor {
+	reads := list(a.In...)
+	for _, name := range slices.Sorted(maps.Keys(a.Bodies)) {
+		reads = append(reads, a.Bodies[name].Captured...)
+	}
+	return reads
+}
+func (a *Observe) Reads() []*Tensor { return list(a.In) }
 
 // Writes returns what the action writes.
 func (a *Conv) Writes() []*Tensor          { return list(a.Out) }

@@ -76,7 +76,7 @@ type Tensor struct {
 	Value *tensor.Tensor
 
 	pinned bool // somebody relies on there being no border
-	fixed  bool // it always holds Samples; otherwise as many as the piece at hand
+	Fixed  bool // it always holds Samples; otherwise as many as the piece at hand
 }
 
 // View is how a tensor lies in another.
@@ -112,7 +112,7 @@ func (t *Tensor) Root() *Tensor {
 
 // Count returns how many samples the tensor holds when a piece has n.
 func (t *Tensor) Count(n int) int {
-	if t.fixed {
+	if t.Fixed {
 		return t.Samples
 	}
 	return n

@@ -1,4 +1,4 @@
-package engine
+package program
 
 import (
 	"bytes"
@@ -14,16 +14,16 @@ import (
 // that is what a batch must be the same as.
 var batchSizes = [3]int{1, 2, 3}
 
-// batchable reports whether axis 0 of every input and output is a batch of
+// Batchable reports whether axis 0 of every input and output is a batch of
 // independent samples, whatever its size, so that a run may be cut in pieces.
 // It is proved node by node, by the rules of the operator table.
-func batchable(g *graph.Graph, inputs []op.Type) bool {
+func Batchable(g *graph.Graph, inputs []op.Type) bool {
 	if !sharesBatch(g) {
 		return false
 	}
 	var p prover
 	for i, n := range batchSizes {
-		f, err := infer(g, withBatch(inputs, n))
+		f, err := infer(g, WithBatch(inputs, n))
 		if err != nil {
 			return false
 		}
@@ -51,8 +51,8 @@ func sharesBatch(g *graph.Graph) bool {
 	return true
 }
 
-// withBatch returns the types with dimension 0 set to n.
-func withBatch(types []op.Type, n int) []op.Type {
+// WithBatch returns the types with dimension 0 set to n.
+func WithBatch(types []op.Type, n int) []op.Type {
 	out := slices.Clone(types)
 	for i := range out {
 		out[i].Shape = slices.Clone(out[i].Shape)

@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"github.com/narrow-ml/narrow/asm"
+	"github.com/narrow-ml/narrow/program"
+)
+
+// lda returns the distance of rows of k elements of src: of samples of one row each, or
+// of rows without gaps.
+func lda(src *view, k int) int {
+	if src.w == 1 {
+		return src.sampleStep
+	}
+	return k
+}
+
+// productStep makes a step that multiplies rows of a by panels of a matrix: it
+// is cut by panels where there are few rows, else by samples.
+func productStep(dst *view, panels int, f func(c *call, first, rows, p0, p1 int)) *step {
+	perSample := dst.w
+	if perSample < 8 {
+		return &step{
+			units: func(int) int { return panels },
+			run: func(c *call, w *worker, lo, hi int) error {
+				f(c, 0, dst.count(c.n)*perSample, lo, hi)
+				return nil
+			},
+		}
+	}
+	return &step{
+		units: dst.count,
+		run: func(c *call, w *worker, lo, hi int) error {
+			f(c, lo, (hi-lo)*perSample, 0, panels)
+			return nil
+		},
+	}
+}
+
+func (b *binder) matMul(s *program.Step, a *program.MatMul) (*step, error) {
+	gemm, err := packedFor(b.net, s, &a.Weights, func() (*asm.ConvS8, error) {
+		one := [2]int{1, 1}
+		return packAffine(&a.Affine, a.In.DType, &program.Geometry{Kernel: one, Stride: one, Dilation: one, Groups: 1})
+	})
+	if err != nil {
+		return nil, err
+	}
+	e, err := epilogueOf(&a.Affine, a.Out.DType)
+	if err != nil {
+		return nil, err
+	}
+	dst, src, k, n := viewOf(a.Out), viewOf(a.In), a.K, a.N
+	panels := gemm.Panels()
+	if e.req == nil {
+		panels = 1 // floats are not made by panels
+	}
+	return productStep(dst, panels, func(c *call, first, rows, p0, p1 int) {
+		from := src.off + first*src.sampleStep
+		image := asm.Rows(c.u8[from:from+(rows-1)*lda(src, k)+k+slack], rows, k, lda(src, k))
+		to := dst.off + first*dst.sampleStep
+		if e.req == nil {
+			gemm.RunF32(asm.Rows(c.f32[to:to+rows*n], rows, n, n), image, e.scales, 0, 1)
+			return
+		}
+		gemm.RunPanels(asm.Rows(c.u8[to:to+rows*n], rows, n, n), image, e.req, nil, 0, 1, p0, p1)
+	}), nil
+}
+
+func (b *binder) matMulFloat(s *program.Step, a *program.MatMulFloat) (*step, error) {
+	w := &a.Weights
+	gemm, err := packedFor(b.net, s, w, func() (*asm.GemmF32, error) {
+		return asm.PackGemmF32(w.F32, a.K, a.N, w.Steps[4] == 1 && a.N > 1, a.Bias), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	dst, src, k, n := viewOf(a.Out), viewOf(a.In), a.K, a.N
+	return productStep(dst, gemm.Panels(), func(c *call, first, rows, p0, p1 int) {
+		from, to := src.off+first*src.sampleStep, dst.off+first*dst.sampleStep
+		gemm.RunPanels(c.f32[to:to+(rows-1)*n+n], c.f32[from:], rows, lda(src, k), n, a.Lo, a.Hi, p0, p1)
+	}), nil
+}
+
+// bindProduct is cut by matrices.
+func bindProduct(a *program.Product) *step {
+	dst, left, right := viewOf(a.Out), viewOf(a.A), viewOf(a.B)
+	count, rows, inner, cols := a.Count, a.Rows, a.Inner, a.Cols
+	return &step{
+		units: func(samples int) int { return dst.count(samples) * count },
+		run: func(c *call, w *worker, lo, hi int) error {
+			for i := lo; i < hi; i++ {
+				s, m := i/count, i%count
+				p, q, out := left.f32(c, s).Data[m*rows*inner:], right.f32(c, s).Data[m*inner*cols:], dst.f32(c, s).Data[m*rows*cols:]
+				asm.SgemmF32(false, false, rows, cols, inner, 1, p[:rows*inner], inner, q[:inner*cols], cols, 0, out[:rows*cols], cols)
+			}
+			return nil
+		},
+	}
+}
