@@ -17,11 +17,12 @@ import (
 // column is what the files hold for one input of the network: rows of equal
 // type and shape that stream, one row after the other, as little-endian bytes.
 type column struct {
-	dtype tensor.DType
-	rows  int
-	shape []int                         // of one row, without the batch
-	where func(row int) string          // names the file and the place of a row in it
-	open  func() (io.ReadCloser, error) // starts at the first row; its errors name the file
+	dtype  tensor.DType
+	rows   int
+	shape  []int                         // of one row, without the batch
+	scalar bool                          // a single number: one row without a dimension
+	where  func(row int) string          // names the file and the place of a row in it
+	open   func() (io.ReadCloser, error) // starts at the first row; its errors name the file
 }
 
 // rowBytes returns the size of a row.
@@ -30,12 +31,11 @@ func (c *column) rowBytes() int { return tensor.Volume(c.shape) * c.dtype.Size()
 // newColumn checks an array's header and makes its rows readable. open starts
 // at the header.
 func newColumn(name string, h npyHeader, open func() (io.ReadCloser, error)) (*column, error) {
-	if len(h.shape) == 0 {
-		return nil, fmt.Errorf("%s: %w: a single number; the first axis counts the inputs", name, ErrShape)
+	c := &column{dtype: h.dtype, rows: 1, scalar: len(h.shape) == 0, where: func(row int) string { return fmt.Sprintf("%s: input %d", name, row) }}
+	if !c.scalar {
+		c.rows, c.shape = h.shape[0], h.shape[1:]
 	}
-	c := &column{dtype: h.dtype, rows: h.shape[0], shape: h.shape[1:],
-		where: func(row int) string { return fmt.Sprintf("%s: input %d", name, row) }}
-	if tensor.Volume(h.shape) == 0 {
+	if c.rows == 0 {
 		return nil, fmt.Errorf("%s: %w: shape %v", name, ErrEmpty, h.shape)
 	}
 	c.open = func() (io.ReadCloser, error) {

@@ -13,7 +13,9 @@ import (
 // Set is a [Source] over files.
 type Set struct {
 	columns []*column
-	inputs  []Input // what the network takes, one for each column
+	placed  []*placed // what stands for a column whose batch is not on axis 0, else nil
+	parts   []*Set    // one for each file where lengths differ; then there are no columns
+	inputs  []Input   // what the network takes, one for each column
 	prep    Preparation
 	skipped []string // files that were left out, and why
 	rows    int
@@ -25,7 +27,8 @@ type Set struct {
 type Input struct {
 	Name  string
 	DType tensor.DType // Undefined is taken as Float32
-	Shape []int        // batch first; a negative dimension is free, nil is any shape
+	Shape []int        // a negative dimension is free, nil is any shape
+	Axis  int          // of the batch, or [NoBatch]
 }
 
 type config struct {
@@ -85,14 +88,13 @@ func OpenFor(inputs []Input, paths []string, opts ...Option) (*Set, error) {
 		return nil, err
 	}
 	s := &Set{inputs: inputs, prep: c.prep, skipped: c.skipped}
-	for i, parts := range assigned {
-		col, err := concat(parts)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.add(inputs[i], col); err != nil {
-			return nil, err
-		}
+	if varying(assigned) {
+		err = s.fillParts(assigned)
+	} else {
+		err = s.fill(assigned)
+	}
+	if err != nil {
+		return nil, err
 	}
 	s.total = s.rows
 	if c.first > 0 {
@@ -105,11 +107,63 @@ func OpenFor(inputs []Input, paths []string, opts ...Option) (*Set, error) {
 	return s, nil
 }
 
+// fill takes the files of each input as one column.
+func (s *Set) fill(assigned [][]*column) error {
+	for i, parts := range assigned {
+		col, err := concat(parts)
+		if err != nil {
+			return err
+		}
+		if err := s.add(s.inputs[i], col); err != nil {
+			return err
+		}
+	}
+	if s.rows < 0 { // no input has a batch
+		s.rows = 1
+	}
+	return nil
+}
+
+// varying reports whether the rows of an input's files have different shapes.
+func varying(assigned [][]*column) bool {
+	for _, parts := range assigned {
+		for _, p := range parts[1:] {
+			if !slices.Equal(p.shape, parts[0].shape) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// fillParts takes the files one after the other: batches hold inputs of one file only.
+func (s *Set) fillParts(assigned [][]*column) error {
+	for _, parts := range assigned {
+		if len(parts) != len(assigned[0]) {
+			return fmt.Errorf("%s: %w: %d files of inputs of different lengths here, %d for %q: give each input as many", parts[0].where(0), ErrShape,
+				len(parts), len(assigned[0]), s.inputs[0].Name)
+		}
+	}
+	for k := range assigned[0] {
+		part := &Set{inputs: s.inputs, prep: s.prep}
+		one := make([][]*column, len(assigned))
+		for i := range assigned {
+			one[i] = assigned[i][k : k+1]
+		}
+		if err := part.fill(one); err != nil {
+			return err
+		}
+		if part.batch > 0 && part.rows%part.batch != 0 {
+			return fmt.Errorf("%s: %w: the network takes batches of %d, and there are %d inputs", one[0][0].where(0), ErrShape, part.batch, part.rows)
+		}
+		s.parts = append(s.parts, part)
+		s.rows += part.rows
+	}
+	return nil
+}
+
 // add appends the column of the next input.
 func (s *Set) add(in Input, col *column) error {
-	if err := checkShape(in, col); err != nil {
-		return fmt.Errorf("%s: %w", col.where(0), err)
-	}
 	if in.DType == tensor.Undefined || in.DType == tensor.Float32 {
 		if _, err := s.prep.axisOf(col.shape); err != nil {
 			return fmt.Errorf("%s: %w", col.where(0), err)
@@ -117,14 +171,31 @@ func (s *Set) add(in Input, col *column) error {
 	} else if !col.dtype.IsInteger() && col.dtype != tensor.Bool && !in.DType.IsFloat() {
 		return fmt.Errorf("%s: %w: %s for input %q, which takes %s", col.where(0), ErrShape, col.dtype, in.Name, in.DType)
 	}
-	if len(s.columns) > 0 && col.rows != s.rows {
-		return fmt.Errorf("%s: %w: %d inputs here, %d for %q", col.where(0), ErrShape, col.rows, s.rows, s.inputs[0].Name)
+	p, err := s.place(len(s.columns), col)
+	if err != nil {
+		return err
 	}
-	if len(in.Shape) > 0 && in.Shape[0] > 0 {
+	rows := col.rows
+	if p != nil {
+		if rows = p.count(); p.rows {
+			s.batch = 1
+		}
+	} else if col.scalar {
+		return fmt.Errorf("%s: %w: a single number; the first axis counts the inputs", col.where(0), ErrShape)
+	} else if err := checkShape(in, col); err != nil {
+		return fmt.Errorf("%s: %w", col.where(0), err)
+	}
+	if len(s.columns) == 0 {
+		s.rows = -1
+	}
+	if rows >= 0 && s.rows >= 0 && rows != s.rows {
+		return fmt.Errorf("%s: %w: %d inputs here, %d for the inputs before", col.where(0), ErrShape, rows, s.rows)
+	}
+	if p == nil && len(in.Shape) > 0 && in.Shape[0] > 0 {
 		s.batch = in.Shape[0]
 	}
-	s.rows = col.rows
-	s.columns = append(s.columns, col)
+	s.rows = max(s.rows, rows)
+	s.columns, s.placed = append(s.columns, col), append(s.placed, p)
 	return nil
 }
 
@@ -186,30 +257,73 @@ func (s *Set) Preparation() Preparation { return s.prep }
 // with the reason.
 func (s *Set) Skipped() []string { return s.skipped }
 
-// Batches yields the inputs; see [Source].
+// Count implements [Counter].
+func (s *Set) Count(batch []*tensor.Tensor) int {
+	if len(s.parts) > 0 {
+		return s.parts[0].Count(batch)
+	}
+	for i, p := range s.placed {
+		switch {
+		case p == nil:
+			return batch[i].Shape()[0]
+		case p.rows:
+			return 1
+		case p.axis > 0:
+			return batch[i].Shape()[p.axis]
+		}
+	}
+	return 1
+}
+
+// Batches yields the inputs; see [Source]. Inputs of different shapes are never in one batch.
 func (s *Set) Batches(n int) iter.Seq2[[]*tensor.Tensor, error] {
+	return func(yield func([]*tensor.Tensor, error) bool) {
+		left := s.rows
+		for _, part := range s.parts {
+			for batch, err := range part.batches(n, min(left, part.rows)) {
+				if !yield(batch, err) || err != nil {
+					return
+				}
+			}
+			if left -= part.rows; left <= 0 {
+				return
+			}
+		}
+		if s.parts == nil {
+			s.batches(n, s.rows)(yield)
+		}
+	}
+}
+
+// batches yields the first rows inputs of the columns.
+func (s *Set) batches(n, rows int) iter.Seq2[[]*tensor.Tensor, error] {
 	if s.batch > 0 {
 		n = s.batch
 	}
-	n = max(1, min(n, s.rows))
+	n = max(1, min(n, rows))
 	return func(yield func([]*tensor.Tensor, error) bool) {
-		readers := make([]io.ReadCloser, 0, len(s.columns))
+		readers := make([]io.ReadCloser, len(s.columns))
 		defer func() {
 			for _, r := range readers {
-				r.Close()
+				if r != nil {
+					r.Close()
+				}
 			}
 		}()
-		for _, c := range s.columns {
+		for i, c := range s.columns {
+			if s.placed[i] != nil {
+				continue
+			}
 			r, err := c.open()
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			readers = append(readers, r)
+			readers[i] = r
 		}
 		buffers := make([][]byte, len(s.columns))
-		for start := 0; start < s.rows; start += n {
-			batch, err := s.read(readers, buffers, start, min(n, s.rows-start))
+		for start := 0; start < rows; start += n {
+			batch, err := s.read(readers, buffers, start, min(n, rows-start))
 			if !yield(batch, err) || err != nil {
 				return
 			}
@@ -222,6 +336,10 @@ func (s *Set) Batches(n int) iter.Seq2[[]*tensor.Tensor, error] {
 func (s *Set) read(readers []io.ReadCloser, buffers [][]byte, start, n int) ([]*tensor.Tensor, error) {
 	batch := make([]*tensor.Tensor, len(s.columns))
 	for i, c := range s.columns {
+		if p := s.placed[i]; p != nil {
+			batch[i] = p.part(start, n)
+			continue
+		}
 		if need := n * c.rowBytes(); cap(buffers[i]) < need {
 			buffers[i] = make([]byte, need)
 		}
@@ -230,10 +348,10 @@ func (s *Set) read(readers []io.ReadCloser, buffers [][]byte, start, n int) ([]*
 			if err == io.EOF || err == io.ErrUnexpectedEOF {
 				err = fmt.Errorf("%w: truncated", ErrFormat)
 			}
-			return nil, wrap(c.where(start+got/c.rowBytes()), err)
+			return nil, wrap(c.where(start+got/max(c.rowBytes(), 1)), err)
 		}
 		var err error
-		if batch[i], err = s.convert(i, raw, start, n); err != nil {
+		if batch[i], err = s.convert(i, c, raw, start, n); err != nil {
 			return nil, err
 		}
 	}
@@ -241,8 +359,8 @@ func (s *Set) read(readers []io.ReadCloser, buffers [][]byte, start, n int) ([]*
 }
 
 // convert makes the tensor of column i from n raw rows.
-func (s *Set) convert(i int, raw []byte, start, n int) (*tensor.Tensor, error) {
-	c, dtype := s.columns[i], s.inputs[i].DType
+func (s *Set) convert(i int, c *column, raw []byte, start, n int) (*tensor.Tensor, error) {
+	dtype := s.inputs[i].DType
 	shape := slices.Concat([]int{n}, c.shape)
 	if dtype != tensor.Undefined && dtype != tensor.Float32 {
 		return convertTo(dtype, shape, raw, c.dtype)

@@ -30,8 +30,23 @@ type Source interface {
 	Len() int
 	// Batches yields all inputs in order, n at a time and the last time what
 	// is left. A batch is one tensor for each input of the network, in the
-	// network's order, with the batch on axis 0; it must not be changed. A
+	// network's order, with the batch on axis 0 unless the source is a
+	// [Counter] that says otherwise; it must not be changed. A
 	// network whose batch is fixed gets batches of that size whatever n is.
 	// The sequence ends after the first error.
 	Batches(n int) iter.Seq2[[]*tensor.Tensor, error]
+}
+
+// Counter is a [Source] of a network whose inputs need not have a batch on axis 0.
+type Counter interface {
+	// Count returns how many inputs a batch of the source holds.
+	Count(batch []*tensor.Tensor) int
+}
+
+// Count returns how many inputs a batch of s holds.
+func Count(s Source, batch []*tensor.Tensor) int {
+	if c, ok := s.(Counter); ok {
+		return c.Count(batch)
+	}
+	return batch[0].Shape()[0]
 }

@@ -57,7 +57,7 @@ func Calibrate(ctx context.Context, g *graph.Graph, data dataset.Source, batch, 
 		if o.err != nil {
 			return nil, o.err
 		}
-		stats.Inputs += inputs[0].Shape()[0]
+		stats.Inputs += dataset.Count(data, inputs)
 		if progress != nil {
 			progress(stats.Inputs)
 		}

@@ -49,7 +49,7 @@ func sampleTensors(ctx context.Context, g *graph.Graph, values []*graph.Value, d
 		if err := f(outputs); err != nil {
 			return err
 		}
-		if done += inputs[0].Shape()[0]; done >= count {
+		if done += dataset.Count(data, inputs); done >= count {
 			break
 		}
 	}

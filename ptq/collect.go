@@ -86,6 +86,24 @@ type rest struct {
 // Len implements [dataset.Source].
 func (r rest) Len() int { return r.count }
 
+// Count implements [dataset.Counter].
+func (r rest) Count(batch []*tensor.Tensor) int { return dataset.Count(r.Source, batch) }
+
+// rowsOf returns inputs [lo, hi) of a batch of size inputs.
+func rowsOf(batch []*tensor.Tensor, size, lo, hi int) ([]*tensor.Tensor, error) {
+	if hi-lo == size {
+		return batch, nil
+	}
+	part := make([]*tensor.Tensor, len(batch))
+	for i, t := range batch {
+		if t.Rank() == 0 || t.Shape()[0] != size {
+			return nil, fmt.Errorf("%w: %s has no batch on axis 0, so %d inputs cannot be cut: choose a batch that divides %d", dataset.ErrShape, t, size, saveEvery)
+		}
+		part[i] = t.Rows(lo, hi)
+	}
+	return part, nil
+}
+
 // Batches implements [dataset.Source].
 func (r rest) Batches(n int) iter.Seq2[[]*tensor.Tensor, error] {
 	return func(yield func([]*tensor.Tensor, error) bool) {
@@ -95,15 +113,12 @@ func (r rest) Batches(n int) iter.Seq2[[]*tensor.Tensor, error] {
 				yield(nil, err)
 				return
 			}
-			size := batch[0].Shape()[0]
+			size := dataset.Count(r.Source, batch)
 			lo, hi := max(r.first-at, 0), min(r.first+r.count-at, size)
 			at += size
 			if lo < hi {
-				part := make([]*tensor.Tensor, len(batch))
-				for i, t := range batch {
-					part[i] = t.Rows(lo, hi)
-				}
-				if !yield(part, nil) {
+				part, err := rowsOf(batch, size, lo, hi)
+				if !yield(part, err) || err != nil {
 					return
 				}
 			}

@@ -163,6 +163,27 @@ func (d *dataFlags) pictureSize() (height, width int, err error) {
 // preparationKey is where a network's metadata says how its calibration inputs were prepared.
 const preparationKey = "narrow.preparation"
 
+// batchAxis returns the axis of the batch of one of g's inputs or outputs: the one with the name that the first free first
+// dimension of an input has, else the first.
+func batchAxis(g *graph.Graph, v *graph.Value) int {
+	if !v.Type.Known {
+		return 0
+	}
+	if len(v.Type.Shape) == 0 {
+		return dataset.NoBatch
+	}
+	name := ""
+	for _, in := range g.Inputs {
+		if len(in.Dims) > 0 && in.Dims[0] != "" && name == "" {
+			name = in.Dims[0]
+		}
+	}
+	if v.Type.Shape[0] < 0 || name == "" {
+		return 0
+	}
+	return slices.Index(v.Dims, name) // NoBatch if it has none
+}
+
 // open opens the data for the inputs of g, prepared as the flags say or else as it is
 // recorded in g, or in others that run on the same inputs.
 func (d *dataFlags) open(g *graph.Graph, others ...*graph.Graph) (*dataset.Set, error) {
@@ -175,7 +196,7 @@ func (d *dataFlags) open(g *graph.Graph, others ...*graph.Graph) (*dataset.Set, 
 	}
 	inputs := make([]dataset.Input, len(g.Inputs))
 	for i, v := range g.Inputs {
-		inputs[i] = dataset.Input{Name: v.Name, DType: v.Type.DType}
+		inputs[i] = dataset.Input{Name: v.Name, DType: v.Type.DType, Axis: batchAxis(g, v)}
 		if v.Type.Known {
 			inputs[i].Shape = v.Type.Shape
 		}

@@ -148,13 +148,13 @@ func (e *evaluation) run(ctx context.Context) (*score, error) {
 		if err != nil {
 			return nil, err
 		}
-		n := inputs[0].Shape()[0]
+		n := dataset.Count(e.source, inputs)
 		if s.compared {
 			want, err := e.reference.Run(ctx, inputs...)
 			if err != nil {
 				return nil, fmt.Errorf("reference: %w", err)
 			}
-			if err := s.compare(inputs[0], outputs, want); err != nil {
+			if err := s.compare(inputs[0], n, outputs, want); err != nil {
 				return nil, err
 			}
 		}

@@ -177,10 +177,10 @@ func TestOutputsLikeInputs(t *testing.T) {
 	x := tensor.From([]float32{1, 2, 3, 4, 5, 6}, 2, 3)
 	y := tensor.From([]float32{1, 2, 3, 4, 5, 7}, 2, 3)
 	same, scores := &score{}, &score{}
-	if err := same.compare(x, []*tensor.Tensor{x}, []*tensor.Tensor{y}); err != nil || same.classes || same.noise != 1 {
+	if err := same.compare(x, 2, []*tensor.Tensor{x}, []*tensor.Tensor{y}); err != nil || same.classes || same.noise != 1 {
 		t.Errorf("%+v, error %v", same, err)
 	}
-	if err := scores.compare(tensor.New(tensor.Float32, 2, 4), []*tensor.Tensor{x}, []*tensor.Tensor{y}); err != nil || !scores.classes || scores.agreeing != 2 {
+	if err := scores.compare(tensor.New(tensor.Float32, 2, 4), 2, []*tensor.Tensor{x}, []*tensor.Tensor{y}); err != nil || !scores.classes || scores.agreeing != 2 {
 		t.Errorf("%+v, error %v", scores, err)
 	}
 }
@@ -416,5 +416,24 @@ func TestRunWithoutBatchAxis(t *testing.T) {
 	got, err = dataset.OpenFor([]dataset.Input{{Name: "sum"}}, []string{f.path("y.npz")})
 	if err != nil || got.Len() != 40 {
 		t.Errorf("%d scalars, error %v", got.Len(), err)
+	}
+}
+
+// TestRunBatchBehind runs a network whose result has the batch on axis 1: all its inputs are side by side there.
+func TestRunBatchBehind(t *testing.T) {
+	f := newFiles(t)
+	g := &graph.Graph{Opset: map[string]int{"": 17}}
+	x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: []int{-1, 2, 6, 5}, Known: true}, Dims: []string{"N", "", "", ""}}
+	g.Inputs = []*graph.Value{x}
+	y := g.New("y", "Transpose", op.Attrs{"perm": []int64{1, 0, 2, 3}}, x)
+	y.Type, y.Dims = op.Type{DType: tensor.Float32, Shape: []int{2, -1, 6, 5}, Known: true}, []string{"", "N", "", ""}
+	g.Outputs = []*graph.Value{y}
+	if err := onnx.WriteFile(f.path("t.onnx"), g); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, "run", f.path("t.onnx"), "--input", f.path("x.npy"), "-o", f.path("one.npy"), "--batch", "40")
+	mustRun(t, "run", f.path("t.onnx"), "--input", f.path("x.npy"), "-o", f.path("many.npy"), "--batch", "7")
+	if one := f.read(t, "one.npy"); one != f.read(t, "many.npy") || len(one) != 128+40*60*4 {
+		t.Error("the result depends on the batch")
 	}
 }

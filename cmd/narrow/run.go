@@ -34,7 +34,7 @@ func newRun() *cobra.Command {
 		Short: "Run a network on data and write its outputs",
 		Long: `Runs a network (fp32, or quantized by any tool) and writes what it gives for all inputs: its output as a .npy array,
 or all its outputs, under their names, as a .npz archive. What an output holds for later inputs stands behind what it
-holds for earlier ones, along axis 0.
+holds for earlier ones, along the axis of the batch, or axis 0 if the network has none.
 
 ` + dataHelp,
 		Example: `  narrow run int8.onnx --input x.npy --scale 1/255 -o scores.npy
@@ -110,7 +110,7 @@ func (f *runCommand) arrays(g *graph.Graph) ([]*outputArray, error) {
 	for i, v := range g.Outputs {
 		names = append(names, v.Name)
 		if f.name == "" || f.name == v.Name {
-			all = append(all, &outputArray{name: v.Name, index: i})
+			all = append(all, &outputArray{name: v.Name, index: i, axis: batchAxis(g, v)})
 		}
 	}
 	switch list := strings.Join(names, ", "); {
@@ -129,7 +129,9 @@ type outputArray struct {
 	index int
 	file  *os.File
 	dtype tensor.DType
+	axis  int   // along which what later inputs give stands behind
 	shape []int // of what is there so far
+	sizes []int // along the axis, of each run's part
 }
 
 // scratch gives the arrays their files; remove takes them away.
@@ -165,24 +167,33 @@ func runInto(ctx context.Context, arrays []*outputArray, net *engine.Net, source
 				return fmt.Errorf("output %q: %w", a.name, err)
 			}
 		}
-		progress(inputs[0].Shape()[0])
+		progress(dataset.Count(source, inputs))
 	}
 	return nil
 }
 
-// add puts what a run gave behind what is there, along axis 0; a scalar becomes one row.
+// add puts what a run gave behind what is there; a scalar becomes one row.
 func (a *outputArray) add(y *tensor.Tensor) error {
 	shape := y.Shape()
 	if len(shape) == 0 {
 		shape = []int{1}
 	}
 	if a.shape == nil {
-		a.dtype, a.shape = y.DType(), append([]int{0}, shape[1:]...)
+		if a.axis < 0 || a.axis >= len(shape) {
+			a.axis = 0
+		}
+		a.dtype, a.shape = y.DType(), slices.Clone(shape)
+		a.shape[a.axis] = 0
 	}
-	if !slices.Equal(shape[1:], a.shape[1:]) {
-		return fmt.Errorf("its shape changes from %v to %v between inputs: run those of one shape at a time", a.shape[1:], shape[1:])
+	all := slices.Clone(shape)
+	if len(all) > a.axis {
+		all[a.axis] = a.shape[a.axis]
 	}
-	a.shape[0] += shape[0]
+	if !slices.Equal(all, a.shape) {
+		return fmt.Errorf("its shape changes from %v to %v between inputs: run those of one shape at a time", a.shape, shape)
+	}
+	a.shape[a.axis] += shape[a.axis]
+	a.sizes = append(a.sizes, shape[a.axis])
 	return dataset.WriteNPYData(a.file, y)
 }
 
@@ -191,11 +202,19 @@ func (a *outputArray) write(w io.Writer) error {
 	if err := dataset.WriteNPYHeader(w, a.dtype, a.shape...); err != nil {
 		return err
 	}
-	if _, err := a.file.Seek(0, io.SeekStart); err != nil {
-		return err
+	row := int64(tensor.Volume(a.shape[a.axis+1:])) * int64(a.dtype.Size())
+	outer := int64(tensor.Volume(a.shape[:a.axis]))
+	for o := range outer {
+		var at int64
+		for _, n := range a.sizes {
+			size := int64(n) * row
+			if _, err := io.Copy(w, io.NewSectionReader(a.file, at+o*size, size)); err != nil {
+				return err
+			}
+			at += outer * size
+		}
 	}
-	_, err := io.Copy(w, a.file)
-	return err
+	return nil
 }
 
 // writeArchive writes the arrays as a .npz archive.

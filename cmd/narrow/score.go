@@ -22,8 +22,7 @@ type score struct {
 
 // compare takes the outputs of the network and of the reference for some inputs. What has
 // the shape of its input, like that of an autoencoder, holds no scores of classes.
-func (s *score) compare(input *tensor.Tensor, outputs, want []*tensor.Tensor) error {
-	n := input.Shape()[0]
+func (s *score) compare(input *tensor.Tensor, n int, outputs, want []*tensor.Tensor) error {
 	if len(outputs) != len(want) {
 		return fmt.Errorf("the network has %d outputs, the reference %d: they are not two forms of one network", len(outputs), len(want))
 	}
