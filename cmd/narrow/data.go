@@ -325,6 +325,8 @@ func parseNumbers(flag, text string) ([]float32, error) {
 	return all, nil
 }
 
+const requantHelp = "how integers are rescaled: auto (shift if all scales allow, else float), float, multiplier or shift"
+
 // runFlags say how a network is run.
 type runFlags struct {
 	batch, threads  int
@@ -340,7 +342,7 @@ func (r *runFlags) register(cmd *cobra.Command) {
 // registerEngine adds the flags that say how a quantized network is computed.
 func (r *runFlags) registerEngine(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.engine, "engine", "int8", "how a quantized network is computed: int8, or float for its literal meaning")
-	cmd.Flags().StringVar(&r.requant, "requant", "auto", "how integers are rescaled: auto (shift if all scales allow, else float), float, multiplier or shift")
+	cmd.Flags().StringVar(&r.requant, "requant", "auto", requantHelp)
 }
 
 // options returns what the flags mean to the engine.

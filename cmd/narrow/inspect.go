@@ -38,18 +38,25 @@ type networkInfo struct {
 }
 
 func newInspect() *cobra.Command {
-	var asJSON bool
+	var asJSON, asProgram bool
+	var requant string
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL.onnx",
 		Short: "List a network's nodes: operator, shape, parameters, and what quantization would do with each",
 		Long: `Lists every node as quantization sees it: after constants are folded, BatchNormalization is folded into the
 convolution before it and so on. The last column says int8, float and why, or not supported;
-of a network that is quantized already, what its plan computes on integers and what in float, and why.`,
+of a network that is quantized already, what its plan computes on integers and what in float, and why.
+
+With --program the steps that the engine runs instead, in their order: what was fused, where each tensor lies in memory
+and in what layout, and how sums are rescaled.`,
 		Args: exactArgs("MODEL.onnx"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g, err := onnx.ReadFile(args[0])
 			if err != nil {
 				return err
+			}
+			if asProgram {
+				return printProgram(cmd.OutOrStdout(), args[0], g, requant)
 			}
 			info, err := inspect(g)
 			if err != nil {
@@ -62,7 +69,28 @@ of a network that is quantized already, what its plan computes on integers and w
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object and nothing else")
+	cmd.Flags().BoolVar(&asProgram, "program", false, "print the steps that the engine runs")
+	cmd.Flags().StringVar(&requant, "requant", "auto", requantHelp)
+	cmd.MarkFlagsMutuallyExclusive("json", "program")
 	return cmd
+}
+
+// printProgram prints what the engine runs for one input, or as many as it takes at a time.
+func printProgram(w io.Writer, path string, g *graph.Graph, requant string) error {
+	mode, err := engine.ParseRequant(requant)
+	if err != nil {
+		return err
+	}
+	net, err := engine.Compile(g, engine.WithRequant(mode))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	p, err := net.Program()
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	_, err = io.WriteString(w, p.Text())
+	return err
 }
 
 func inspect(g *graph.Graph) (*networkInfo, error) {

@@ -49,7 +49,7 @@ holds for earlier ones, along the axis of the batch, or axis 0 if the network ha
 	}
 	f.data.register(cmd, "input", "inputs to run; may be repeated (`PATH`)")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write: .npy for one output, .npz for all, - for one on standard output (`PATH`)")
-	cmd.Flags().StringVar(&f.name, "output-name", "", "write this output only (`NAME`)")
+	cmd.Flags().StringVar(&f.name, "output-name", "", "write this output only, or this tensor inside of the network (`NAME`)")
 	f.run.register(cmd)
 	f.run.registerEngine(cmd)
 	return cmd
@@ -113,9 +113,16 @@ func (f *runCommand) arrays(g *graph.Graph) ([]*outputArray, error) {
 			all = append(all, &outputArray{name: v.Name, index: i, axis: batchAxis(g, v)})
 		}
 	}
+	if len(all) == 0 {
+		values := g.Values()
+		if i := slices.IndexFunc(values, func(v *graph.Value) bool { return v.Name == f.name && v.Node != nil }); i >= 0 {
+			g.Outputs = append(g.Outputs, values[i])
+			return []*outputArray{{name: f.name, index: len(g.Outputs) - 1}}, nil
+		}
+	}
 	switch list := strings.Join(names, ", "); {
 	case len(all) == 0:
-		return nil, fmt.Errorf("it has no output %q; its outputs are %s", f.name, list)
+		return nil, fmt.Errorf("it has no tensor %q; its outputs are %s", f.name, list)
 	case len(all) > 1 && !f.archive():
 		return nil, fmt.Errorf("it has %d outputs: write them as an archive, -o NAME.npz, or choose one by --output-name: %s", len(all), list)
 	}
