@@ -144,6 +144,9 @@ func (b *builder) epilogueOf(a *affineNode, y *graph.Value, fixed *target, resid
 		}
 		t = &found
 	}
+	if t.Scale == 0 { // the operator gives floats
+		return &epilogue{out: t.out}
+	}
 	e := &epilogue{out: t.out, nodes: t.nodes, Coding: t.Coding, req: b.rescale(a.node, a.rescaled(*t), *t)}
 	b.claimTarget(*t)
 	if residual {

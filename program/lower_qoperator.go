@@ -48,7 +48,7 @@ func lowerQLinearMatMul(b *builder, n *graph.Node) bool {
 	return b.quantizedMatrix(n, nil, 6, false)
 }
 
-// lowerQGemm: a, b and their codings, the bias, the coding of y.
+// lowerQGemm: a, b and their codings, the bias, the coding of y, without which y is float.
 func lowerQGemm(b *builder, n *graph.Node) bool {
 	if n.Attrs.Int("transA", 0) != 0 || n.Attrs.Float("alpha", 1) != 1 {
 		return false
@@ -59,6 +59,9 @@ func lowerQGemm(b *builder, n *graph.Node) bool {
 func (b *builder) quantizedMatrix(n *graph.Node, bias *graph.Value, output int, transB bool) bool {
 	v, x, ok := b.bytesAt(n, 0)
 	t, ok2 := b.ownTarget(n, output)
+	if n.In(output) == nil {
+		t, ok2 = target{out: n.Outputs[0]}, b.fits(n.Outputs[0])
+	}
 	if !ok || !ok2 || !b.isConst(n.In(3)) || b.rank(n.In(3)) != 2 || b.rank(v) < 2 {
 		return false
 	}

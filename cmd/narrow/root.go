@@ -79,7 +79,7 @@ int8 (or narrower) network: plain ONNX that runs here and in ONNX Runtime.
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newQuantize(), newCalibrate(), newMerge(), newRanges(), newCompare(), newEval(), newRun(), newInspect(), newBench(), newDemo(), newVersion())
+	root.AddCommand(newQuantize(), newCalibrate(), newMerge(), newRanges(), newCompare(), newEval(), newRun(), newExport(), newInspect(), newBench(), newDemo(), newVersion())
 	return root
 }
 

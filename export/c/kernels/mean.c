@@ -1,0 +1,23 @@
+/* Means under a window, channel by channel: the rescaling of their sum divides
+ * it, and padding counts as the zero point. */
+INLINE void mean_pool(const struct window *g, bool is_signed, int32_t zero_in, int32_t bias, const struct requant *r, const uint8_t *in, uint8_t *out)
+{
+	for (int oy = 0; oy < g->out_height; oy++) {
+		for (int ox = 0; ox < g->out_width; ox++) {
+			int y = oy * g->stride_h - g->pad_top, x = ox * g->stride_w - g->pad_left;
+			uint8_t *to = out + (oy * g->out_row + ox * g->out_pixel);
+			for (int c = 0; c < g->channels; c++) {
+				int32_t acc = bias;
+				for (int i = 0; i < g->kernel_h; i++) {
+					for (int j = 0; j < g->kernel_w; j++) {
+						int row = y + i * g->dilation_h, column = x + j * g->dilation_w;
+						if (row < 0 || row >= g->height || column < 0 || column >= g->width)
+							continue;
+						acc += wide(in[row * g->row + column * g->pixel + c], is_signed) - zero_in;
+					}
+				}
+				to[c] = (uint8_t)requantized(r, acc, 0);
+			}
+		}
+	}
+}
