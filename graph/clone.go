@@ -3,7 +3,7 @@ package graph
 import "maps"
 
 // Clone returns a copy that shares only constant tensors and attribute values
-// with g, neither of which a pass may change in place. Subgraphs are copied.
+// with g, neither of which a pass may change in place. Subgraphs and scalings are copied.
 func (g *Graph) Clone() *Graph {
 	c := cloner{values: make(map[*Value]*Value), nodes: make(map[*Node]*Node)}
 	return c.graph(g)
@@ -26,6 +26,9 @@ func (c cloner) graph(g *Graph) *Graph {
 		*m = *n
 		m.Inputs, m.Outputs = c.all(n.Inputs), c.all(n.Outputs)
 		m.Attrs = maps.Clone(n.Attrs)
+		if n.Scaling != nil {
+			m.Scaling = n.Scaling.Clone()
+		}
 		for name, a := range n.Attrs {
 			if sub, ok := a.(*Graph); ok {
 				m.Attrs[name] = c.graph(sub)

@@ -33,6 +33,13 @@ type Node struct {
 	Attrs   op.Attrs
 	Inputs  []*Value // nil for an omitted optional input
 	Outputs []*Value // nil for an output that is not asked for
+
+	Scaling Scaling // how the input becomes integers; nil but on nodes that package ptq puts in while it quantizes
+}
+
+// Scaling is what a node knows of the integers its input becomes. A copy of the node gets a copy of its own.
+type Scaling interface {
+	Clone() Scaling
 }
 
 // Value is a tensor that nodes compute or read.

@@ -15,7 +15,7 @@ import (
 type Statistics struct {
 	Tensors map[string]*Histogram
 	Inputs  int    // how many inputs of the network were seen
-	Network uint32 // tells networks apart; 0 if only [Calibrate] was used
+	Network uint32 // tells networks apart, whatever the options
 }
 
 // Merge adds what o has seen, of the same tensors. Like [Histogram.Merge] it is
@@ -33,103 +33,84 @@ func (s *Statistics) Merge(o *Statistics) {
 	}
 }
 
-// Calibrate runs a float network over data, in batches, on the given number of
-// threads (0 for all processors), and gathers the statistics of every tensor at
-// a scaling node. Its memory does not grow with the number of inputs, and the
+// observe runs the plan's float network over data, in batches, on the given number of
+// threads (0 for all processors), and gathers the statistics of every place, whether it is on
+// or not. Its memory does not grow with the number of inputs, and the
 // result is the same for any batch size and number of threads. progress, if not
 // nil, is told how many inputs are done after each batch.
-func Calibrate(ctx context.Context, g *graph.Graph, data dataset.Source, batch, threads int, progress func(done int)) (*Statistics, error) {
-	plain, values := withoutScaling(g)
-	stats := &Statistics{Tensors: make(map[string]*Histogram)}
-	o := new(observer)
-	net, err := engine.Compile(plain, engine.WithThreads(threads), engine.WithObserver(o, values))
+func (p *Plan) observe(ctx context.Context, data dataset.Source, batch, threads int, progress func(done int)) (*Statistics, error) {
+	var values []*graph.Value
+	for _, pl := range p.Places {
+		if pl.reader == nil {
+			values = append(values, pl.Value)
+		}
+	}
+	o := &observer{broken: make([]error, len(values))}
+	net, err := engine.Compile(p.Graph, engine.WithThreads(threads), engine.WithObserver(o, values))
 	if err != nil {
 		return nil, err
 	}
-	o.init(net.Threads(), values)
-	for inputs, err := range data.Batches(batch) {
+	for range net.Threads() {
+		o.seen = append(o.seen, make([]Histogram, len(values)))
+	}
+	inputs := 0
+	for x, err := range data.Batches(batch) {
 		if err != nil {
 			return nil, fmt.Errorf("ptq: calibration data: %w", err)
 		}
-		if _, err := net.Run(ctx, inputs...); err != nil {
+		if _, err := net.Run(ctx, x...); err != nil {
 			return nil, err
 		}
-		if o.err != nil {
-			return nil, o.err
+		if err := p.brokenPlace(o, values); err != nil {
+			return nil, err
 		}
-		stats.Inputs += dataset.Count(data, inputs)
+		inputs += dataset.Count(data, x)
 		if progress != nil {
-			progress(stats.Inputs)
+			progress(inputs)
 		}
 	}
-	if stats.Inputs == 0 {
+	if inputs == 0 {
 		return nil, fmt.Errorf("ptq: calibration data: %w", dataset.ErrEmpty)
 	}
+	stats := &Statistics{Tensors: make(map[string]*Histogram), Inputs: inputs, Network: p.network}
 	for i, v := range values {
+		if o.broken[i] != nil {
+			continue
+		}
 		h := &o.seen[0][i]
-		for w := range o.seen[1:] {
-			h.Merge(&o.seen[1+w][i])
+		for _, seen := range o.seen[1:] {
+			h.Merge(&seen[i])
 		}
 		stats.Tensors[v.Name] = h
 	}
 	return stats, nil
 }
 
-// observer gives each worker a histogram of its own for every value.
-type observer struct {
-	values []*graph.Value
-	seen   [][]Histogram // by worker and value
-	mu     sync.Mutex
-	err    error
+// brokenPlace returns an error if a tensor that is to become integers was seen not to be finite. One
+// that stays in float may be.
+func (p *Plan) brokenPlace(o *observer, values []*graph.Value) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, err := range o.broken {
+		if err != nil && p.byValue[values[i]].On {
+			return fmt.Errorf("ptq: tensor %q during calibration: %w", values[i].Name, err)
+		}
+	}
+	return nil
 }
 
-func (o *observer) init(workers int, values []*graph.Value) {
-	o.values = values
-	for range workers {
-		o.seen = append(o.seen, make([]Histogram, len(values)))
-	}
+// observer gives each worker a histogram of its own for every value.
+type observer struct {
+	seen   [][]Histogram // by worker and value
+	mu     sync.Mutex
+	broken []error // by value
 }
 
 // Observe implements [engine.Observer].
 func (o *observer) Observe(worker, value int, x []float32) {
 	if err := o.seen[worker][value].Add(x); err != nil {
 		o.mu.Lock()
-		o.err = fmt.Errorf("ptq: tensor %q during calibration: %w", o.values[value].Name, err)
-		o.mu.Unlock()
+		defer o.mu.Unlock()
+		o.broken[value] = err
 	}
-}
-
-// withoutScaling returns a copy of g in which what reads a scaling node reads its
-// input, and the values, in the copy, that activations' scaling nodes read in g.
-func withoutScaling(g *graph.Graph) (plain *graph.Graph, values []*graph.Value) {
-	plain = g.Clone()
-	for _, n := range plain.Nodes {
-		s := scalingOf(n)
-		if s == nil {
-			continue
-		}
-		if !isWeight(n) {
-			values = append(values, n.Inputs[0])
-		}
-		for _, m := range plain.Nodes {
-			for i, v := range m.Inputs {
-				if v == n.Outputs[0] {
-					m.Inputs[i] = n.Inputs[0]
-				}
-			}
-		}
-		for i, v := range plain.Outputs {
-			if v == n.Outputs[0] {
-				plain.Outputs[i] = n.Inputs[0]
-			}
-		}
-	}
-	kept := plain.Nodes[:0]
-	for _, n := range plain.Nodes {
-		if scalingOf(n) == nil {
-			kept = append(kept, n)
-		}
-	}
-	plain.Nodes = kept
-	return plain, values
 }

@@ -36,7 +36,7 @@ var (
 	AA  = Lp(1)              // the least mean absolute error, within 3 dB of the least square error
 	KL  = Clip{kind: clipKL} // the least Kullback-Leibler divergence
 
-	// Auto stands for the rule that does the network's outputs least harm; see [BestClip].
+	// Auto stands for the rule that does the network's outputs least harm.
 	Auto = Clip{kind: clipAuto}
 )
 
@@ -80,6 +80,15 @@ func ParseClip(s string) (Clip, error) {
 		return f.rule(p), nil
 	}
 	return Clip{}, fmt.Errorf("%w: %q is none of max, mse, aa, kl, auto, lpP, sigmaN, percentile:P", ErrClip, s)
+}
+
+// check returns an error for a rule whose parameter [ParseClip] would not take.
+func (c Clip) check() error {
+	if c.kind == clipMax || c.kind == clipKL || c.kind == clipAuto {
+		return nil
+	}
+	_, err := ParseClip(c.String())
+	return err
 }
 
 // String returns the rule as [ParseClip] reads it.

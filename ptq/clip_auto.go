@@ -2,11 +2,8 @@ package ptq
 
 import (
 	"context"
-	"maps"
 	"math"
 
-	"github.com/narrow-ml/narrow/dataset"
-	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -18,16 +15,13 @@ const autoInputs = 256
 // a pool that takes the largest wants it kept, a saturating function does not.
 var autoRules = []Clip{MSE, Lp(1.5), Lp(3), Percentile(99.9), Percentile(99.99), Max}
 
-// scaler chooses the scales of activations: [NormalizeActivations] or [SingleShift].
-type scaler func(g *graph.Graph, stats *Statistics, rule Clip, zeros ZeroPoints) error
-
-// BestClip returns the rule with which the outputs of the network, quantized,
+// bestClip returns the rule with which the outputs of the network, quantized,
 // come closest to the float ones on the first inputs of data: the least mean of the outputs'
-// relative noise. The graph has its scaling nodes, which it does not change.
-func BestClip(ctx context.Context, g *graph.Graph, stats *Statistics, data dataset.Source, scale scaler, zeros ZeroPoints, perChannel, shift bool, threads int) (Clip, error) {
-	plain, _ := withoutScaling(g)
+// relative noise.
+func bestClip(ctx context.Context, j *Job) (Clip, error) {
+	g := j.Plan.Graph
 	var want [][]*tensor.Tensor
-	err := sampleTensors(ctx, plain, plain.Outputs, data, autoInputs, threads, func(batch []*tensor.Tensor) error {
+	err := sampleTensors(ctx, g, g.Outputs, j.data, autoInputs, j.c.threads, func(batch []*tensor.Tensor) error {
 		own := make([]*tensor.Tensor, len(batch))
 		for i, t := range batch {
 			own[i] = t.Clone()
@@ -40,20 +34,14 @@ func BestClip(ctx context.Context, g *graph.Graph, stats *Statistics, data datas
 	}
 	best, least := autoRules[0], math.Inf(1)
 	for _, rule := range autoRules {
-		trial := cloneScaled(g)
-		if err := scale(trial, stats, rule, zeros); err != nil {
+		j.Plan.clip(rule)
+		t := j.trial()
+		if err := t.take(ctx, append(t.scaling(), roundStep, qdqStep)...); err != nil {
 			return Clip{}, err
 		}
-		if _, err := NormalizeParameters(trial, perChannel, shift); err != nil {
-			return Clip{}, err
-		}
-		RoundWeights(trial)
-		if err := LowerQDQ(trial); err != nil {
-			return Clip{}, err
-		}
-		noise := newNoise(len(trial.Outputs))
+		noise := newNoise(len(g.Outputs))
 		at := 0
-		err := sampleTensors(ctx, trial, trial.Outputs, data, autoInputs, threads, func(batch []*tensor.Tensor) error {
+		err := sampleTensors(ctx, t.net.Graph, t.net.Outputs, j.data, autoInputs, j.c.threads, func(batch []*tensor.Tensor) error {
 			noise.add(want[at], batch)
 			at++
 			return nil
@@ -66,19 +54,6 @@ func BestClip(ctx context.Context, g *graph.Graph, stats *Statistics, data datas
 		}
 	}
 	return best, nil
-}
-
-// cloneScaled returns a copy of g with scaling nodes of its own.
-func cloneScaled(g *graph.Graph) *graph.Graph {
-	c := g.Clone()
-	for _, n := range c.Nodes {
-		if s := scalingOf(n); s != nil {
-			own := *s
-			n.Attrs = maps.Clone(n.Attrs)
-			n.Attrs[scalingAttr] = &own
-		}
-	}
-	return c
 }
 
 // noise sums the power of each output of a network, and of its error.

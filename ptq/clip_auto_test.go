@@ -57,26 +57,24 @@ func TestBestClip(t *testing.T) {
 		"saturating": {build("Clip", nil, zero, one), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := c.g
-			if err := Prepare(g, 13); err != nil {
-				t.Fatal(err)
-			}
-			InsertScaling(g, func(*graph.Node) (int, int) { return 8, 8 }, func(*graph.Node) bool { return false })
-			before := graph.Format(g)
-			stats, err := Calibrate(context.Background(), g, samples{x}, 16, 1, nil)
+			j, err := NewJob(c.g, samples{x}, WithClip(Auto), WithAsymmetric(true))
 			if err != nil {
 				t.Fatal(err)
 			}
-			rule, err := BestClip(context.Background(), g, stats, samples{x}, NormalizeActivations, ZeroPointsAll, true, false, 1)
+			if err := j.take(context.Background(), calibrateStep); err != nil {
+				t.Fatal(err)
+			}
+			before := graph.Format(j.Plan.Graph)
+			rule, err := bestClip(context.Background(), j)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if graph.Format(g) != before {
+			if graph.Format(j.Plan.Graph) != before {
 				t.Error("the graph was changed")
 			}
-			h := stats.Tensors["relu"]
+			h := j.Stats.Tensors["relu"]
 			if h == nil {
-				h = stats.Tensors["y"]
+				h = j.Stats.Tensors["y"]
 			}
 			kept := rule.Threshold(h, Grid{Bits: 8})
 			if _, full := h.Range(); (kept > 0.9*full) != c.whole && full > 2 {

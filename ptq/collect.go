@@ -3,7 +3,6 @@ package ptq
 import (
 	"context"
 	"fmt"
-	"hash/crc32"
 	"iter"
 
 	"github.com/narrow-ml/narrow/dataset"
@@ -19,28 +18,30 @@ import (
 // those are skipped. save, if not nil, is called after every so many inputs with
 // what has been gathered so far, which it must not keep.
 func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *Statistics, save func(*Statistics) error, options ...Option) (*Statistics, error) {
-	c := newConfig(options)
-	if err := c.check(g); err != nil {
+	c, err := newConfig(options)
+	if err != nil {
 		return nil, err
 	}
-	g = g.Clone()
-	if err := Prepare(g, c.opset()); err != nil {
+	if data == nil {
+		return nil, ErrNoData
+	}
+	p, err := c.newPlan(g)
+	if err != nil {
 		return nil, err
 	}
-	total := &Statistics{Network: fingerprint(g)}
+	total := &Statistics{Network: p.network}
 	if start != nil {
-		if err := start.check(g); err != nil {
+		if err := start.check(p); err != nil {
 			return nil, err
 		}
 		total.Merge(start)
 	}
-	InsertScaling(g, c.bitsOf, c.excluded)
 	for first := total.Inputs; first < data.Len(); first = total.Inputs {
 		part := dataset.Source(rest{data, first, data.Len() - first})
 		if save != nil {
 			part = rest{data, first, min(saveEvery, data.Len()-first)}
 		}
-		s, err := Calibrate(ctx, g, part, c.batch, c.threads, func(done int) {
+		s, err := p.observe(ctx, part, c.batch, c.threads, func(done int) {
 			if c.progress != nil {
 				c.progress(first + done)
 			}
@@ -48,7 +49,6 @@ func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *St
 		if err != nil {
 			return nil, err
 		}
-		s.Network = total.Network
 		total.Merge(s)
 		if save != nil {
 			if err := save(total); err != nil {
@@ -62,17 +62,10 @@ func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *St
 // saveEvery is how many inputs are seen between two calls of save.
 const saveEvery = 256
 
-// fingerprint tells networks apart by their nodes, names and weights.
-func fingerprint(g *graph.Graph) uint32 {
-	h := crc32.NewIEEE()
-	fmt.Fprint(h, graph.Format(g))
-	return h.Sum32()
-}
-
-// check returns an error unless s is of the prepared network g.
-func (s *Statistics) check(g *graph.Graph) error {
-	if got := fingerprint(g); got != s.Network {
-		return fmt.Errorf("%w: of network %08x, this one is %08x", ErrOtherNetwork, s.Network, got)
+// check returns an error unless s is of the plan's network.
+func (s *Statistics) check(p *Plan) error {
+	if s.Network != p.network {
+		return fmt.Errorf("%w: of network %08x, this one is %08x", ErrOtherNetwork, s.Network, p.network)
 	}
 	return nil
 }

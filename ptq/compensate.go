@@ -21,7 +21,7 @@ const (
 	descentSweeps = 4
 )
 
-// CompensateWeights chooses the integers of the weights so that the results of each
+// compensateWeights chooses the integers of the weights so that the results of each
 // affine node, not the weights themselves, come closest to the float ones on inputs
 // of data. Rounding one weight makes an error that the weights not yet rounded can take back as far as their inputs
 // are correlated (optimal brain quantization, Frantar et al. 2022, with the
@@ -30,26 +30,26 @@ const (
 //
 // The scales must be known. It returns the names of nodes whose rows are too long for that;
 // their weights are rounded to nearest.
-func CompensateWeights(ctx context.Context, g *graph.Graph, data dataset.Source, threads int) (skipped []string, err error) {
-	return roundOnData(ctx, g, data, threads, true)
+func compensateWeights(ctx context.Context, net *network, data dataset.Source, threads int) (skipped []string, err error) {
+	return roundOnData(ctx, net, data, threads, true)
 }
 
-// CorrectBiases rounds the weights of every affine node to nearest and takes the shift that
+// correctBiases rounds the weights of every affine node to nearest and takes the shift that
 // this causes in the mean of each channel, as seen on inputs of data, out of the bias.
 // It returns the names of nodes for which that is not known how; those are only rounded.
-func CorrectBiases(ctx context.Context, g *graph.Graph, data dataset.Source, threads int) (skipped []string, err error) {
-	return roundOnData(ctx, g, data, threads, false)
+func correctBiases(ctx context.Context, net *network, data dataset.Source, threads int) (skipped []string, err error) {
+	return roundOnData(ctx, net, data, threads, false)
 }
 
 // roundOnData rounds the weights of all affine nodes by what their inputs are.
-func roundOnData(ctx context.Context, g *graph.Graph, data dataset.Source, threads int, compensate bool) (skipped []string, err error) {
-	plain, _ := withoutScaling(g)
+func roundOnData(ctx context.Context, net *network, data dataset.Source, threads int, compensate bool) (skipped []string, err error) {
+	plain := net.plan.Graph
 	inputs := make(map[string]*graph.Value)
 	for _, n := range plain.Nodes {
 		inputs[n.Name] = n.In(0)
 	}
 	var todo []*moments
-	for _, n := range g.Nodes {
+	for _, n := range net.Nodes {
 		if !isAffine(n) {
 			continue
 		}

@@ -1,7 +1,6 @@
 package ptq
 
 import (
-	"context"
 	"math"
 	"sync/atomic"
 	"testing"
@@ -19,9 +18,8 @@ func TestPatches(t *testing.T) {
 		g := n.done(y)
 		data := images(t, 2, 4, 6, 5)
 		want := outputs(t, g, data) // 2 x 8 x 3 x 5
-		InsertScaling(g, func(*graph.Node) (int, int) { return 8, 8 }, func(*graph.Node) bool { return false })
 		var conv *graph.Node
-		for _, m := range g.Nodes {
+		for _, m := range scaled(t, g, data).net.Nodes {
 			if m.Op == "Conv" {
 				conv = m
 			}
@@ -92,9 +90,6 @@ func TestCompensationHelps(t *testing.T) {
 		if b < a+1 {
 			t.Errorf("%d bits: %.1f dB, compensated %.1f", bits, a, b)
 		}
-	}
-	if _, err := CompensateWeights(context.Background(), residualNet(), data, 1); err != nil {
-		t.Errorf("a graph without scaling nodes: %v", err)
 	}
 }
 

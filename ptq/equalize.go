@@ -12,7 +12,7 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
-// Equalization tells what [Equalize] did.
+// Equalization tells what balancing did.
 type Equalization struct {
 	Pairs    int               // pairs of layers that could be balanced
 	Balanced []BalancedPair    // those for which it pays, in the order of the graph
@@ -38,7 +38,7 @@ const (
 	equalizeRounds = 20 // at most
 )
 
-// Equalize balances the ranges of the channels between neighbouring layers
+// equalize balances the ranges of the channels between neighbouring layers
 // (cross-layer equalization, Nagel et al. 2019). For a pair of affine nodes A
 // and B with nothing between them but what keeps channels apart and commutes with
 // positive factors (Relu, pooling, moving within the channels), and nobody else
@@ -56,7 +56,7 @@ const (
 // do in turn; the pairs inside a residual block are balanced, those that a join would tie
 // together are left. A channel that is all zeros on one side is left alone. A Clip with
 // an upper bound, like Relu6, does not commute with factors: the pair is refused and reported.
-func Equalize(ctx context.Context, g *graph.Graph, data dataset.Source, scheme Scheme, threads int) (*Equalization, error) {
+func equalize(ctx context.Context, g *graph.Graph, data dataset.Source, scheme Scheme, threads int) (*Equalization, error) {
 	e := &Equalization{Refused: make(map[string]string)}
 	pairs := findPairs(g, e.Refused)
 	e.Pairs = len(pairs)
@@ -293,7 +293,8 @@ func findPairs(g *graph.Graph, refused map[string]string) []*pair {
 
 // isLayer reports whether n is an affine node whose channels can be scaled.
 func isLayer(g *graph.Graph, n *graph.Node) bool {
-	k, _ := kindOf(g, n)
+	t := traitsOf(n)
+	k, _ := kindOf(g, n, &t)
 	if k != op.Affine {
 		return false
 	}

@@ -53,7 +53,7 @@ func TestEqualizeRestoresSkewedChannels(t *testing.T) {
 		if err := Prepare(equal, 13); err != nil {
 			t.Fatal(err)
 		}
-		e, err := Equalize(context.Background(), equal, data, Scheme{perChannel, 8, 8}, 1)
+		e, err := equalize(context.Background(), equal, data, Scheme{perChannel, 8, 8}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestEqualizeRefuses(t *testing.T) {
 	if err := Prepare(g, 13); err != nil {
 		t.Fatal(err)
 	}
-	e, err := Equalize(context.Background(), g, images(t, 8, 3, 8, 8), Scheme{false, 8, 8}, 1)
+	e, err := equalize(context.Background(), g, images(t, 8, 3, 8, 8), Scheme{false, 8, 8}, 1)
 	if err != nil || e.Pairs != 0 || len(e.Refused) != 1 || e.Refused["a"] == "" {
 		t.Errorf("%+v, %v", e, err)
 	}
@@ -128,7 +128,7 @@ func TestEqualizeLeavesDeadChannels(t *testing.T) {
 	if err := Prepare(g, 13); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Equalize(context.Background(), g, images(t, 8, 3, 8, 8), Scheme{false, 8, 8}, 1); err != nil {
+	if _, err := equalize(context.Background(), g, images(t, 8, 3, 8, 8), Scheme{false, 8, 8}, 1); err != nil {
 		t.Fatal(err)
 	}
 	for _, node := range g.Nodes {

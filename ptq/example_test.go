@@ -74,38 +74,42 @@ func ExampleQuantizer() {
 	// Output: 2 tensors of integers
 }
 
-// The steps can be called alone, in another order or with others between.
-func Example_steps() {
+// The steps can be taken one by one, with a look at the plan between.
+func ExampleJob() {
 	g, data := network()
-	if err := ptq.Prepare(g, 13); err != nil {
-		log.Fatal(err)
-	}
-	eight := func(*graph.Node) (weights, activations int) { return 8, 8 }
-	none := func(*graph.Node) bool { return false }
-	ptq.InsertScaling(g, eight, none)
-	stats, err := ptq.Calibrate(context.Background(), g, data, 16, 1, nil)
+	job, err := ptq.NewJob(g, data, ptq.WithClip(ptq.Max), ptq.WithCompensation(false))
 	if err != nil {
 		log.Fatal(err)
 	}
-	ptq.SignMap(g, stats)
-	if err := ptq.NormalizeActivations(g, stats, ptq.Max, ptq.ZeroPointsAuto); err != nil {
-		log.Fatal(err)
-	}
-	if _, err := ptq.NormalizeParameters(g, true, false); err != nil {
-		log.Fatal(err)
-	}
-	ptq.RoundWeights(g)
-	if err := ptq.LowerQDQ(g); err != nil {
-		log.Fatal(err)
-	}
-	for _, n := range g.Nodes {
-		if n.Op == "QuantizeLinear" {
-			fmt.Println(n.Inputs[0].Name)
+	fmt.Print(job.Plan)
+	for _, step := range job.Steps() {
+		if err := step.Run(context.Background(), job); err != nil {
+			log.Fatal(err)
 		}
+		fmt.Println(step.Name)
 	}
+	result, err := job.Result()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(result.Graph.Nodes), "nodes")
 	// Output:
-	// x
-	// hidden
+	// node first Gemm affine 8/8 bits
+	// node hidden Relu one-to-one of first
+	// node second Gemm affine 8/8 bits
+	// place x 8 bits, scale 0
+	// place hidden 8 bits, scale 1
+	// equalize
+	// calibrate
+	// insert scaling
+	// signs
+	// normalize activations
+	// normalize parameters
+	// describe
+	// round weights
+	// check sums
+	// lower to qdq
+	// 10 nodes
 }
 
 // Statistics of shards of the data, gathered anywhere, are the same as those of all.

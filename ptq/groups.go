@@ -1,8 +1,6 @@
 package ptq
 
 import (
-	"slices"
-
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
 )
@@ -41,75 +39,131 @@ func (s *scales) output(n *graph.Node) *graph.Node {
 	return s.of[v]
 }
 
-// group is a set of scaling nodes that must have one scale, zero point and sign,
-// because the nodes between them move integers without changing them.
-type group struct {
-	nodes   []*graph.Node // all of them
-	sources []*graph.Node // those whose values are not just other members' values moved
+// tied are places that must have one scale, zero point and sign, because the nodes
+// between them move integers without changing them.
+type tied struct {
+	places []*Place
+	moved  map[*Place]bool // those whose values are just other members' values moved
 }
 
-// groupsOf returns the groups of activations, in the order of the graph. A
-// scaling node without such neighbours is a group of its own.
-func groupsOf(g *graph.Graph) []*group {
-	s := scalesOf(g)
-	union := make(map[*graph.Node]*graph.Node) // towards the representative
-	find := func(n *graph.Node) *graph.Node {
-		for union[n] != nil {
-			n = union[n]
+// groups returns the places that are on, together with those that they are tied to, in the order of the graph. A
+// place without such neighbours is a group of its own. A node in float ties nothing.
+func (p *Plan) groups() []*tied {
+	union := make(map[*Place]*Place) // towards the representative
+	find := func(pl *Place) *Place {
+		for union[pl] != nil {
+			pl = union[pl]
 		}
-		return n
+		return pl
 	}
-	moved := make(map[*graph.Node]bool)
-	for _, n := range g.Nodes {
-		var members []*graph.Node
-		switch k, _ := kindOf(g, n); k {
-		case op.Moves:
-			members = []*graph.Node{s.input(n, 0)}
-		case op.Concat:
-			for i := range n.Inputs {
-				members = append(members, s.input(n, i))
-			}
-		default:
+	moved := make(map[*Place]bool)
+	for _, np := range p.Nodes {
+		first, others := p.ties(np)
+		if first == nil {
 			continue
 		}
-		for _, v := range n.Outputs {
-			if v != nil && s.of[v] != nil && members[0] != nil {
-				moved[s.of[v]] = true
-				members = append(members, s.of[v])
-			}
-		}
-		for _, m := range members[1:] {
-			if a, b := find(members[0]), find(m); members[0] != nil && m != nil && a != b {
+		for _, pl := range others {
+			if a, b := find(first), find(pl); a != b {
 				union[b] = a
 			}
 		}
+		for _, v := range np.Node.Outputs {
+			if pl := p.byValue[v]; pl != nil && pl.On {
+				moved[pl] = true
+			}
+		}
 	}
-	var groups []*group
-	byRoot := make(map[*graph.Node]*group)
-	for _, n := range g.Nodes {
-		if sc := scalingOf(n); sc == nil || isWeight(n) && !s.isOperand(n) {
+	var groups []*tied
+	byRoot := make(map[*Place]*tied)
+	for _, pl := range p.Places {
+		if !pl.On {
 			continue
 		}
-		root := find(n)
+		root := find(pl)
 		if byRoot[root] == nil {
-			byRoot[root] = new(group)
+			byRoot[root] = &tied{moved: moved}
 			groups = append(groups, byRoot[root])
 		}
-		gr := byRoot[root]
-		gr.nodes = append(gr.nodes, n)
-		if !moved[n] {
-			gr.sources = append(gr.sources, n)
-		}
+		byRoot[root].places = append(byRoot[root].places, pl)
 	}
 	return groups
 }
 
-// isOperand reports whether a scaling node on a constant makes an operand of a
-// join or product, which is quantized like an activation.
-func (s *scales) isOperand(n *graph.Node) bool {
-	r := s.uses[n.Outputs[0]][0]
-	t := traitsOf(r)
-	return t.Role(slices.Index(r.Inputs, n.Outputs[0])) == op.Data
+// ties returns the places around a node that moves integers, nil for any other node.
+func (p *Plan) ties(np *NodePlan) (first *Place, others []*Place) {
+	last := 0 // of the inputs that are moved
+	switch np.kind {
+	case op.Moves:
+	case op.Concat:
+		last = len(np.Node.Inputs) - 1
+	default:
+		return nil, nil
+	}
+	if first = p.placeOf(np.Node, 0); first == nil {
+		return nil, nil
+	}
+	for i := 1; i <= last; i++ {
+		if pl := p.placeOf(np.Node, i); pl != nil {
+			others = append(others, pl)
+		}
+	}
+	for _, v := range np.Node.Outputs {
+		if pl := p.byValue[v]; pl != nil && pl.On {
+			others = append(others, pl)
+		}
+	}
+	return first, others
+}
+
+// placeOf returns the place that input i of a node reads, nil if it is in float.
+func (p *Plan) placeOf(n *graph.Node, i int) *Place {
+	pl := p.byValue[n.In(i)]
+	if n.In(i).IsConst() {
+		pl = p.byInput[operand{n, i}]
+	}
+	if pl == nil || !pl.On {
+		return nil
+	}
+	return pl
+}
+
+// group is a set of scaling nodes that have one scale, see [tied].
+type group struct {
+	nodes   []*graph.Node
+	sources []*graph.Node // those whose values are not just other members' values moved
+	choice  Choice        // of the first source
+	net     *network
+}
+
+// groups returns the groups of the network's scaling nodes, in the order of its nodes.
+func (net *network) groups() []*group {
+	of, moved := make(map[*Place]*group), make(map[*Place]bool)
+	for _, t := range net.plan.groups() {
+		gr := &group{net: net}
+		for _, pl := range t.places {
+			of[pl] = gr
+		}
+		moved = t.moved
+	}
+	var groups []*group
+	for _, n := range net.Nodes {
+		pl := net.place[n]
+		if pl == nil {
+			continue
+		}
+		gr := of[pl]
+		if len(gr.nodes) == 0 {
+			groups = append(groups, gr)
+		}
+		gr.nodes = append(gr.nodes, n)
+		if !moved[pl] {
+			if len(gr.sources) == 0 {
+				gr.choice = pl.Choice
+			}
+			gr.sources = append(gr.sources, n)
+		}
+	}
+	return groups
 }
 
 // isAffine reports whether a scaling node is on the weights of n.

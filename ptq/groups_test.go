@@ -20,23 +20,11 @@ func TestGroupsShareBits(t *testing.T) {
 	c := g.New("c", "Concat", op.Attrs{"axis": int64(1)}, a, b)
 	y := g.New("y", "Conv", nil, c, graph.NewConst("wy", tensor.New(tensor.Float32, 2, 4, 1, 1)))
 	g.Outputs = []*graph.Value{y}
-	if err := graph.Infer(g); err != nil {
-		t.Fatal(err)
-	}
-	InsertScaling(g, func(n *graph.Node) (weights, activations int) {
-		if n.Name == "a" {
-			return 8, 16
-		}
-		return 8, 8
-	}, func(*graph.Node) bool { return false })
-	for _, gr := range groupsOf(g) {
-		gr.widen()
-	}
-	for _, n := range g.Nodes {
-		s := scalingOf(n)
-		want := map[*graph.Value]int{a: 16, b: 16, c: 16, y: 8}
-		if s != nil && want[n.Inputs[0]] != 0 && s.Bits != want[n.Inputs[0]] {
-			t.Errorf("%s has %d bits, not %d", n.Inputs[0].Name, s.Bits, want[n.Inputs[0]])
+	j := scaled(t, g, images(t, 1, 2, 4, 4), WithNodeBits("a", 8, 16))
+	want := map[string]int{"a": 16, "b": 16, "c": 16, "y": 8}
+	for n, pl := range j.net.place {
+		if bits := scalingOf(n).Bits; want[pl.Value.Name] != 0 && bits != want[pl.Value.Name] {
+			t.Errorf("%s has %d bits, not %d", pl.Value.Name, bits, want[pl.Value.Name])
 		}
 	}
 }

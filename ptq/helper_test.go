@@ -113,3 +113,16 @@ func ratio(want, got []float64) float64 {
 	}
 	return 10 * math.Log10(signal/noise)
 }
+
+// scaled takes a job on g through some of its steps: all before weights are rounded.
+func scaled(t testing.TB, g *graph.Graph, data dataset.Source, options ...Option) *Job {
+	t.Helper()
+	j, err := NewJob(g, data, append([]Option{WithEqualize(false)}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.take(context.Background(), append([]Step{calibrateStep}, j.scaling()...)...); err != nil {
+		t.Fatal(err)
+	}
+	return j
+}

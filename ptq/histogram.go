@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/narrow-ml/narrow/asm"
 )
@@ -24,13 +25,14 @@ const Bins = 4096
 // whatever the order of the values. So [Histogram.Merge] is associative and
 // commutative, and threads, shards and machines are all the same thing.
 //
-// The zero value is empty and ready to use.
+// The zero value is empty and ready to use. Any number of goroutines may read a histogram that nobody adds to.
 type Histogram struct {
 	zeros, count uint64
 	min, max     float32 // 0 for an empty histogram
 	exp          int     // meaningful unless there were only zeros
 	pos, neg     []uint64
 	live         *asm.Histogram // of the same range: bins not yet in pos and neg; nil if there are none
+	reading      sync.Mutex     // several may read at once, and the first brings live to pos and neg
 }
 
 // tile is how many values are counted at a time: they stay in the cache from
@@ -117,16 +119,20 @@ func (h *Histogram) MaxAbs() float64 {
 
 // Width returns the width of a bin, 0 if only zeros were added.
 func (h *Histogram) Width() float64 {
+	h.flush()
 	if h.onlyZeros() {
 		return 0
 	}
 	return math.Ldexp(1.0/Bins, h.exp)
 }
 
+// onlyZeros reports whether nothing but zeros was added.
 func (h *Histogram) onlyZeros() bool { return h.pos == nil && h.live == nil }
 
 // flush moves what the live histogram has counted to the other fields.
 func (h *Histogram) flush() {
+	h.reading.Lock()
+	defer h.reading.Unlock()
 	if h.live == nil {
 		return
 	}

@@ -1,7 +1,6 @@
 package ptq
 
 import (
-	"fmt"
 	"math"
 	"strings"
 
@@ -22,33 +21,32 @@ func traitsOf(n *graph.Node) op.Traits {
 	})
 }
 
-// kindOf returns how a node takes part in a quantized network, and for one that is
-// computed in float the reason.
-func kindOf(g *graph.Graph, n *graph.Node) (op.Flow, string) {
-	t := traitsOf(n)
+// kindOf returns how a node with the given traits takes part in a quantized network, and for
+// one that is computed in float the reason.
+func kindOf(g *graph.Graph, n *graph.Node, t *op.Traits) (op.Flow, Reason) {
 	switch {
 	case t.Integer == op.OnIntegers:
 	case t.Why != "":
-		return op.FloatOnly, t.Why
+		return op.FloatOnly, Reason{OperatorSays, t.Why}
 	default:
-		return op.FloatOnly, "the operator has no integer form"
+		return op.FloatOnly, Reason{Code: NoIntegerForm}
 	}
-	if reason := inputReason(n, &t); reason != "" {
+	if reason := inputReason(n, t); reason.Code != OnIntegers {
 		return op.FloatOnly, reason
 	}
 	switch {
 	case t.FloatAtEnd && g.IsOutput(n.Outputs[0]):
-		return op.FloatOnly, fmt.Sprintf("a %s at the end is computed in float", strings.ToLower(n.Op))
+		return op.FloatOnly, Reason{FloatAtEnd, strings.ToLower(n.Op)}
 	case t.Flow != op.Affine:
-		return t.Flow, ""
+		return t.Flow, Reason{}
 	case !constant(n.In(1)):
-		return op.FloatOnly, "its weights are not constant"
+		return op.FloatOnly, Reason{Code: FreeWeights}
 	case constant(n.In(0)):
-		return op.FloatOnly, "it computes a constant"
+		return op.FloatOnly, Reason{Code: ConstantResult}
 	case n.In(2) != nil && !constant(n.In(2)):
-		return op.FloatOnly, "its bias is not constant"
+		return op.FloatOnly, Reason{Code: FreeBias}
 	}
-	return op.Affine, ""
+	return op.Affine, Reason{}
 }
 
 // constant reports whether v is a constant, or one behind a scaling node.
@@ -56,24 +54,21 @@ func constant(v *graph.Value) bool {
 	return v.IsConst() || v != nil && scalingOf(v.Node) != nil && isWeight(v.Node)
 }
 
-// inputReason returns why the node's activations cannot be integers, "" if they can.
-func inputReason(n *graph.Node, t *op.Traits) string {
+// inputReason returns why the node's activations cannot be integers, the zero value if they can.
+func inputReason(n *graph.Node, t *op.Traits) Reason {
 	for i, v := range n.Inputs {
 		if r := t.Role(i); v == nil || r != op.Data && r != op.Weights && r != op.Bias {
 			continue
 		}
 		if d := v.Type.DType; d != tensor.Float32 && d != tensor.Undefined {
-			return fmt.Sprintf("it computes on %s", d)
+			return Reason{OtherType, d.String()}
 		}
 		if v.IsConst() && !finite(v.Const) {
-			return fmt.Sprintf("its constant %q has %s", v.Name, infinities)
+			return Reason{InfiniteConstant, v.Name}
 		}
 	}
-	return ""
+	return Reason{}
 }
-
-// infinities ends the reason of a node that must not be quantized for its constants.
-const infinities = "an infinity or a NaN"
 
 func finite(t *tensor.Tensor) bool {
 	if t.DType() != tensor.Float32 {

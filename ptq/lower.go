@@ -8,11 +8,11 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
-// LowerQDQ replaces the scaling nodes by what ONNX has for them: those of
+// lowerQDQ replaces the scaling nodes by what ONNX has for them: those of
 // weights and biases by integer constants with a DequantizeLinear, those of
 // activations by a QuantizeLinear and a DequantizeLinear. Grids of less bits than the
 // integer type that holds them are kept by clamping before.
-func LowerQDQ(g *graph.Graph) error {
+func lowerQDQ(g *graph.Graph) error {
 	l := newLowering(g)
 	for _, n := range l.scalings() {
 		s := scalingOf(n)

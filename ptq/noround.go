@@ -9,14 +9,14 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
-// LowerUnrounded replaces the scaling nodes so that the network computes, in
+// lowerUnrounded replaces the scaling nodes so that the network computes, in
 // float, what the integers would be without rounding and clipping: weights
 // divided by their scale, biases by that of the products, every result multiplied by
 // M = s_x*s_w/s_y. The operands of a sum are brought to the larger of their scales
 // (maximum arbitration, so no factor is above 1) and the sum to its own. The network
 // must compute the same as the float one: the proof that all else is only a change of
 // variables.
-func LowerUnrounded(g *graph.Graph) error {
+func lowerUnrounded(g *graph.Graph) error {
 	u := &unrounding{lowering: newLowering(g), scales: scalesOf(g), unit: make(map[*graph.Value]float64)}
 	nodes := slices.Clone(g.Nodes)
 	for _, v := range g.Values() {

@@ -3,9 +3,6 @@ package ptq
 import (
 	"fmt"
 	"math"
-	"slices"
-
-	"github.com/narrow-ml/narrow/graph"
 )
 
 // Option changes how [Quantize] works.
@@ -15,7 +12,7 @@ type config struct {
 	clip           Clip
 	weightBits     int
 	actBits        int
-	nodeBits       map[string][2]int
+	bits           []bitsRule
 	perChannel     bool
 	signs          bool
 	equalize       bool
@@ -26,20 +23,28 @@ type config struct {
 	qoperator      bool
 	zeros          ZeroPoints
 	exclude        []string
-	minSQNR        float64           // in dB, under which a node is left in float
-	costly         map[string]string // nodes that were found to be, with the reason
+	excludeOps     []string
+	minSQNR        float64 // in dB, under which a node is left in float
 	batch, threads int
 	progress       func(done int)
 	stats          *Statistics
 }
 
-func newConfig(options []Option) *config {
+// bitsRule gives bits to nodes, by name or by operator.
+type bitsRule struct {
+	nodes, op string // one of them is ""
+	bits      [2]int
+}
+
+func newConfig(options []Option) (*config, error) {
 	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, batch: 16, minSQNR: math.Inf(-1)}
 	for _, o := range options {
-		o(c)
+		if o != nil {
+			o(c)
+		}
 	}
 	c.threads = workersFor(c.threads)
-	return c
+	return c, c.check()
 }
 
 // WithClip sets the rule that clips activations: by default [MSE].
@@ -51,14 +56,15 @@ func WithBits(weights, activations int) Option {
 	return func(c *config) { c.weightBits, c.actBits = weights, activations }
 }
 
-// WithNodeBits sets the bits of one node's weights and of its result.
+// WithNodeBits sets the bits of a node's weights and of its result. The name may have wildcards, as
+// for [WithExclude]; a node's own name goes before that, and both before [WithOpBits].
 func WithNodeBits(node string, weights, activations int) Option {
-	return func(c *config) {
-		if c.nodeBits == nil {
-			c.nodeBits = make(map[string][2]int)
-		}
-		c.nodeBits[node] = [2]int{weights, activations}
-	}
+	return func(c *config) { c.bits = append(c.bits, bitsRule{nodes: node, bits: [2]int{weights, activations}}) }
+}
+
+// WithOpBits does the same for all nodes of an operator, like Gemm.
+func WithOpBits(operator string, weights, activations int) Option {
+	return func(c *config) { c.bits = append(c.bits, bitsRule{op: operator, bits: [2]int{weights, activations}}) }
 }
 
 // WithPerChannel chooses between one scale for each output channel of the
@@ -74,20 +80,18 @@ func WithSigns(on bool) Option { return func(c *config) { c.signs = on } }
 func WithEqualize(on bool) Option { return func(c *config) { c.equalize = on } }
 
 // WithNoRound leaves out all rounding and clipping: the network computes in
-// float what the integers would be, see [LowerUnrounded].
+// float what the integers would be.
 func WithNoRound(on bool) Option { return func(c *config) { c.noRound = on } }
 
 // WithBiasCorrection takes the shift of each channel's mean that rounding weights to
-// nearest causes out of the biases, see [CorrectBiases]. Compensation does so anyway.
+// nearest causes out of the biases. Compensation does so anyway.
 func WithBiasCorrection(on bool) Option { return func(c *config) { c.correctBias = on } }
 
-// WithShift makes every rescaling in the network a shift of bits, see
-// [SingleShift].
+// WithShift makes every rescaling in the network a shift of bits.
 func WithShift(on bool) Option { return func(c *config) { c.shift = on } }
 
 // WithCompensation chooses between weights rounded so that their errors cancel,
-// see [CompensateWeights], which is the default, and weights rounded to nearest,
-// which takes less time.
+// which is the default, and weights rounded to nearest, which takes less time.
 func WithCompensation(on bool) Option { return func(c *config) { c.compensate = on } }
 
 // WithQOperator writes operators on integers (QLinearConv and the like) in place of
@@ -115,19 +119,20 @@ func (c *config) zeroPoints() ZeroPoints {
 	return c.zeros
 }
 
-// WithExclude leaves the named nodes in float.
+// WithExclude leaves the named nodes in float; names are those of [Plan]. In a name * stands for any
+// characters but a slash, ** for any at all, ? for one.
 func WithExclude(nodes ...string) Option {
 	return func(c *config) { c.exclude = append(c.exclude, nodes...) }
+}
+
+// WithExcludeOp leaves all nodes of these operators in float.
+func WithExcludeOp(operators ...string) Option {
+	return func(c *config) { c.excludeOps = append(c.excludeOps, operators...) }
 }
 
 // WithAutoExclude leaves nodes in float whose own signal-to-noise ratio would be under so
 // many dB.
 func WithAutoExclude(db float64) Option { return func(c *config) { c.minSQNR = db } }
-
-// leaveCostly leaves these nodes in float, for the given reasons, and looks for no more.
-func leaveCostly(nodes map[string]string) Option {
-	return func(c *config) { c.costly, c.minSQNR = nodes, math.Inf(-1) }
-}
 
 // WithBatch sets how many inputs calibration runs at once: by default 16.
 func WithBatch(n int) Option { return func(c *config) { c.batch = n } }
@@ -139,55 +144,24 @@ func WithThreads(n int) Option { return func(c *config) { c.threads = n } }
 // WithProgress has f called with the number of inputs that calibration has done.
 func WithProgress(f func(done int)) Option { return func(c *config) { c.progress = f } }
 
-// opset returns the first version of the ONNX operator set that has what is
-// needed: 13 has scales per channel, 21 has 16-bit integers.
-func (c *config) opset() int {
-	wide := c.actBits > 8
-	for _, b := range c.nodeBits {
-		wide = wide || b[1] > 8
-	}
-	if wide {
-		return 21
-	}
-	return 13
-}
-
 // WithStatistics has ranges chosen from what [Collect] gathered before, of the
 // same network, in place of calibrating. Channels are not equalized then, which the
 // statistics could not know of. The data may be nil; without it weights are rounded to nearest.
 func WithStatistics(s *Statistics) Option { return func(c *config) { c.stats = s } }
 
-// bitsOf returns the bits of a node's weights and of its result.
-func (c *config) bitsOf(n *graph.Node) (weights, activations int) {
-	if b, ok := c.nodeBits[n.Name]; ok {
-		return b[0], b[1]
-	}
-	return c.weightBits, c.actBits
-}
-
-func (c *config) excluded(n *graph.Node) bool {
-	return slices.Contains(c.exclude, n.Name) || c.costly[n.Name] != ""
-}
-
-// check returns what is wrong with the options for this network.
-func (c *config) check(g *graph.Graph) error {
+// check returns what is wrong with the options whatever the network.
+func (c *config) check() error {
 	bits := [][2]int{{c.weightBits, c.actBits}}
-	names := slices.Clone(c.exclude)
-	for name, b := range c.nodeBits {
-		bits, names = append(bits, b), append(names, name)
+	for _, r := range c.bits {
+		bits = append(bits, r.bits)
 	}
 	for _, b := range bits {
 		if b[0] < 2 || b[0] > 8 || (b[1] < 4 || b[1] > 8) && b[1] != 16 {
 			return fmt.Errorf("ptq: %d-bit weights with %d-bit activations: weights have 2 to 8 bits, activations 4 to 8 or 16", b[0], b[1])
 		}
 	}
-	for _, name := range names {
-		if !slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool { return n.Name == name }) {
-			return fmt.Errorf("ptq: the network has no node %q", name)
-		}
-	}
 	if c.batch < 1 {
 		return fmt.Errorf("ptq: batch of %d inputs", c.batch)
 	}
-	return nil
+	return c.clip.check()
 }

@@ -12,10 +12,10 @@ import (
 // microsoft is the domain of ONNX Runtime's own operators.
 const microsoft = "com.microsoft"
 
-// ToQOperator rewrites a network with QuantizeLinear and DequantizeLinear around its
-// operators, as [LowerQDQ] makes it, to operators on integers: QLinearConv, QLinearMatMul, QLinearAdd and
+// toQOperator rewrites a network with QuantizeLinear and DequantizeLinear around its
+// operators, as lowerQDQ makes it, to operators on integers: QLinearConv, QLinearMatMul, QLinearAdd and
 // the like. What has no such form keeps its float form between the two.
-func ToQOperator(g *graph.Graph) error {
+func toQOperator(g *graph.Graph) error {
 	q := &qoperator{lowering: newLowering(g), uses: g.Uses()}
 	for _, n := range slices.Clone(g.Nodes) {
 		q.convert(n)
@@ -29,10 +29,9 @@ func ToQOperator(g *graph.Graph) error {
 // storeUnsigned moves the integers of signed activations to the same number of
 // unsigned ones, which changes no value: ONNX Runtime's integer operators want one type
 // for all activations.
-func storeUnsigned(g *graph.Graph) {
-	s := scalesOf(g)
-	for _, n := range g.Nodes {
-		if sc := scalingOf(n); sc != nil && sc.Signed && !sc.Bias && (!isWeight(n) || s.isOperand(n)) {
+func storeUnsigned(net *network) {
+	for _, n := range net.Nodes {
+		if sc := scalingOf(n); sc != nil && sc.Signed && net.place[n] != nil {
 			sc.Zero += 1 << (sc.Bits - 1)
 			sc.Signed = false
 		}

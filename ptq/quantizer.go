@@ -19,8 +19,7 @@ var ErrFinished = errors.New("ptq: the quantizer is finished and takes no more i
 // Quantizer does what [Quantize] does with inputs that are handed to it as they
 // come: the same network, byte for byte, as from a source that holds them all.
 // Only the first few hundred, which steps after calibration look at again, are
-// kept, so memory does not grow with the number of inputs. [WithAutoExclude], which may calibrate
-// twice, is an error with more inputs than are kept. A Quantizer is for one goroutine at a
+// kept, so memory does not grow with the number of inputs. A Quantizer is for one goroutine at a
 // time; [Quantizer.Close] must be called in the end.
 type Quantizer struct {
 	inputs   *fed

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
 )
 
@@ -29,23 +28,20 @@ const (
 // what is gained cannot be told from chance at the outputs.
 const worthZeroPoint = 0.7
 
-// NormalizeActivations chooses the scale of every activation: the clipped range
-// that the rule keeps of it becomes the grid's, [-1,1] of a signed tensor or
+// normalizeActivations chooses the scale of every activation: the clipped range
+// that the place's rule keeps of it becomes the grid's, [-1,1] of a signed tensor or
 // [0,1] of an unsigned one, or one around a zero point. Where values only move, the tensors
 // share the scale of the largest range (maximum arbitration), and the zero point.
 //
 // The operands of an Add keep scales of their own: the sum is made of products
 // with both scales, in 32 bits, and brought to the scale of the result, so that
 // it cannot wrap and neither operand loses resolution to the other.
-func NormalizeActivations(g *graph.Graph, stats *Statistics, rule Clip, zeros ZeroPoints) error {
-	for _, h := range stats.Tensors {
-		h.flush() // from here on histograms are only read
-	}
-	groups := groupsOf(g)
+func normalizeActivations(net *network, stats *Statistics, threads int) error {
+	groups := net.groups()
 	levels := make([]Levels, len(groups))
-	err := sideBySide(0, len(groups), func(_, i int) (err error) {
+	err := sideBySide(threads, len(groups), func(_, i int) (err error) {
 		groups[i].widen()
-		levels[i], err = groups[i].levels(g, stats, rule, zeros)
+		levels[i], err = groups[i].levels(stats)
 		return err
 	})
 	if err != nil {
@@ -85,13 +81,14 @@ func toScale(s float64) float32 {
 
 // levels lays the grid of a group over the largest of its members' ranges, with a zero
 // point if it is to have one.
-func (gr *group) levels(g *graph.Graph, stats *Statistics, rule Clip, zeros ZeroPoints) (Levels, error) {
+func (gr *group) levels(stats *Statistics) (Levels, error) {
 	grid := scalingOf(gr.nodes[0]).Grid
-	members, err := gr.members(stats, rule)
+	members, err := gr.members(stats)
 	if err != nil {
 		return Levels{}, err
 	}
-	if grid.Signed && (zeros == ZeroPointsAll || gr.isInput(g)) {
+	zeros := gr.choice.Zeros
+	if grid.Signed && (zeros == ZeroPointsAll || gr.isInput()) {
 		return members.between(grid.Bits), nil
 	}
 	plain := members.over(grid)
@@ -105,7 +102,7 @@ func (gr *group) levels(g *graph.Graph, stats *Statistics, rule Clip, zeros Zero
 
 // isInput reports whether the group holds an input of the network and nothing
 // that was computed.
-func (gr *group) isInput(g *graph.Graph) bool {
+func (gr *group) isInput() bool {
 	for _, n := range gr.sources {
 		if v := n.Inputs[0]; v.Node != nil || v.IsConst() {
 			return false
@@ -124,11 +121,12 @@ type member struct {
 type members []*member
 
 // members returns the tensors of a group whose values are not just others' moved.
-func (gr *group) members(stats *Statistics, rule Clip) (members, error) {
+func (gr *group) members(stats *Statistics) (members, error) {
 	var all members
 	for _, n := range gr.sources {
 		v := n.Inputs[0]
-		m := &member{h: stats.Tensors[v.Name], rule: rule}
+		pl := gr.net.place[n]
+		m := &member{h: stats.Tensors[pl.Value.Name], rule: pl.Choice.Clip}
 		var fixed []float32 // what its range is known from
 		switch {
 		case v.IsConst():
@@ -137,7 +135,7 @@ func (gr *group) members(stats *Statistics, rule Clip) (members, error) {
 			r := traitsOf(v.Node).Range
 			fixed = []float32{float32(r.Lo), float32(r.Hi)}
 		case m.h == nil:
-			return nil, fmt.Errorf("ptq: the statistics have no tensor %q: they were made from another network or with other options", v.Name)
+			return nil, fmt.Errorf("ptq: the statistics have no tensor %q: gather them again, with what quantizes", pl.Value.Name)
 		}
 		if fixed != nil {
 			m.h, m.rule = new(Histogram), Max

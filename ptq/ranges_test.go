@@ -1,7 +1,6 @@
 package ptq
 
 import (
-	"context"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -76,13 +75,9 @@ func TestZeroPointsLessenNoise(t *testing.T) {
 	n, x := newNet(3, 8, 8)
 	y := n.conv("conv", x, 3, 4, 1)
 	g := n.done(y)
-	InsertScaling(g, func(*graph.Node) (int, int) { return 8, 8 }, func(*graph.Node) bool { return false })
-	stats, err := Calibrate(context.Background(), g, images(t, 4, 3, 8, 8), 4, 1, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	group := groupsOf(g)[1]
-	name := group.nodes[0].Inputs[0].Name
+	j := scaled(t, g, images(t, 4, 3, 8, 8))
+	stats, group := j.Stats, j.net.groups()[1]
+	place := j.net.place[group.nodes[0]]
 	rng := rand.New(rand.NewPCG(7, 8))
 	moved := 0
 	for i := range 60 {
@@ -97,10 +92,11 @@ func TestZeroPointsLessenNoise(t *testing.T) {
 		}
 		h := new(Histogram)
 		mustAdd(t, h, values)
-		stats.Tensors[name] = h
+		stats.Tensors[place.Value.Name] = h
 		for _, rule := range []Clip{Max, MSE, AA, KL, Percentile(99.9)} {
 			choose := func(z ZeroPoints) (Levels, float64) {
-				l, err := group.levels(g, stats, rule, z)
+				place.Choice.Clip, group.choice.Zeros = rule, z
+				l, err := group.levels(stats)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,12 +1,6 @@
 package ptq
 
-import (
-	"cmp"
-	"math"
-
-	"github.com/narrow-ml/narrow/graph"
-	"github.com/narrow-ml/narrow/graph/op"
-)
+import "math"
 
 // Report tells what [Quantize] did.
 type Report struct {
@@ -34,28 +28,16 @@ type TensorReport struct {
 	Histogram *Histogram `json:"-"` // of the values that calibration saw
 }
 
-// newReport tells which nodes will be computed on integers.
-func newReport(g *graph.Graph, c *config) *Report {
-	r := &Report{Float: make(map[string]string)}
-	p := planPoints(g, c.excluded)
-	for n, k := range p.kinds {
-		if k == op.FloatOnly {
-			r.Float[n.Name] = cmp.Or(c.costly[n.Name], p.reasons[n])
-		} else {
-			r.Nodes++
-		}
-	}
-	return r
-}
-
-// describe tells how every activation became integers.
-func (r *Report) describe(g *graph.Graph, stats *Statistics) {
-	for _, n := range g.Nodes {
+// describe tells which nodes compute on integers, and how every activation became them.
+func (r *Report) describe(j *Job) {
+	r.Float = j.Plan.Float()
+	r.Nodes = len(j.Plan.Nodes) - len(r.Float)
+	for _, n := range j.net.Nodes {
 		s := scalingOf(n)
 		if s == nil || isWeight(n) {
 			continue
 		}
-		h := stats.Tensors[n.Inputs[0].Name]
+		h := j.Stats.Tensors[j.net.place[n].Value.Name]
 		l := s.levels(0)
 		lo, hi := h.Range()
 		r.Tensors = append(r.Tensors, TensorReport{

@@ -3,17 +3,16 @@ package ptq
 import (
 	"math"
 
-	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
 )
 
-// mantissas is how many mantissas of scales SingleShift tries.
+// mantissas is how many mantissas of scales singleShift tries.
 const mantissas = 32
 
-// SingleShift chooses the scales of all activations so that every rescaling in
+// singleShift chooses the scales of all activations so that every rescaling in
 // the network is an exact power of two, a shift of bits. All scales have one mantissa m,
 // s = m*2^k; with weights whose scales are powers of two (see
-// [NormalizeParameters]), s_x*s_w/s_y is one for every affine node and
+// normalizeParameters), s_x*s_w/s_y is one for every affine node and
 // s_x/s_y for every operand of a join, residual branches among them, so nothing is left
 // that would need a multiplication. Where scales are multiplied with each other, by a
 // Mul or a product of activations, or fixed by an operator's range, m is 1.
@@ -22,10 +21,11 @@ const mantissas = 32
 // that of clipping together; the m with the least error over all tensors and weights is
 // taken, relative to each tensor's own size. The mantissa that the network's input would
 // choose for itself is among them, as inputs are often 8-bit data already.
-func SingleShift(g *graph.Graph, stats *Statistics, rule Clip, zeros ZeroPoints) error {
-	s := &shifter{g: g, stats: stats}
-	for _, gr := range groupsOf(g) {
-		m, err := newShiftGroup(gr, g, stats, rule, zeros)
+func singleShift(net *network, stats *Statistics) error {
+	s := &shifter{net: net}
+	for _, gr := range net.groups() {
+		gr.widen()
+		m, err := newShiftGroup(gr, stats)
 		if err != nil {
 			return err
 		}
@@ -45,22 +45,20 @@ func SingleShift(g *graph.Graph, stats *Statistics, rule Clip, zeros ZeroPoints)
 }
 
 type shifter struct {
-	g      *graph.Graph
-	stats  *Statistics
+	net    *network
 	groups []*shiftGroup
 }
 
 // candidates returns the mantissas to try, in [1/2, 1).
 func (s *shifter) candidates() []float64 {
-	for _, n := range s.g.Nodes {
-		k, _ := kindOf(s.g, n)
-		if t := traitsOf(n); k != op.FloatOnly && t.Scale == op.Bilinear || k == op.Bounded {
+	for _, n := range s.net.Nodes {
+		if k := s.net.kind(n); k == op.Bounded || k != op.FloatOnly && traitsOf(n).Scale == op.Bilinear {
 			return []float64{0.5}
 		}
 	}
 	var out []float64
 	for _, gr := range s.groups {
-		if gr.isInput(s.g) {
+		if gr.isInput() {
 			m, _ := math.Frexp(float64(float32(gr.free.Scale)))
 			out = append(out, m)
 		}
@@ -93,8 +91,8 @@ type shiftGroup struct {
 	chosen  Levels
 }
 
-func newShiftGroup(gr *group, g *graph.Graph, stats *Statistics, rule Clip, zeros ZeroPoints) (*shiftGroup, error) {
-	free, err := gr.levels(g, stats, rule, zeros)
+func newShiftGroup(gr *group, stats *Statistics) (*shiftGroup, error) {
+	free, err := gr.levels(stats)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +103,7 @@ func newShiftGroup(gr *group, g *graph.Graph, stats *Statistics, rule Clip, zero
 	}
 	s.lo, s.hi = float64(free.Min-free.Zero)*free.Scale, float64(free.Max-free.Zero)*free.Scale
 	for _, n := range gr.sources {
-		h := stats.Tensors[n.Inputs[0].Name]
+		h := stats.Tensors[gr.net.place[n].Value.Name]
 		if h == nil || h.Width() == 0 {
 			continue // a constant, or nothing but zeros
 		}

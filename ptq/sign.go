@@ -5,23 +5,23 @@ import (
 	"github.com/narrow-ml/narrow/graph/op"
 )
 
-// SignMap makes a scaling node unsigned where no value can be negative: twice
-// the resolution for the same bits. The operators decide, by what their rows say
-// of ranges and signs: behind a Relu, a Clip from 0 up, a Sigmoid or a Softmax, and behind what moves,
-// averages, adds or multiplies such values. Of the network's inputs, calibration decides. Tensors that
+// signMap makes a scaling node unsigned where no value can be negative: twice
+// the resolution for the same bits. The operators decide: behind a Relu, a Clip
+// from 0 up, a Sigmoid or a Softmax, and behind what moves, averages, adds or
+// multiplies such values. Of the network's inputs, calibration decides. Tensors that
 // share a scale share the sign: if one is signed, all are.
-func SignMap(g *graph.Graph, stats *Statistics) {
-	m := signMap{stats: stats, known: make(map[*graph.Value]bool)}
-	for _, v := range g.Inputs {
+func signMap(net *network, stats *Statistics) {
+	m := signs{stats: stats, known: make(map[*graph.Value]bool)}
+	for _, v := range net.Inputs {
 		m.known[v] = m.seenNonNegative(v)
 	}
-	for _, n := range g.Nodes {
+	for _, n := range net.Nodes {
 		positive := m.result(n)
 		for _, v := range n.Outputs {
 			m.known[v] = positive
 		}
 	}
-	for _, gr := range groupsOf(g) {
+	for _, gr := range net.groups() {
 		unsigned := true
 		for _, n := range gr.nodes {
 			unsigned = unsigned && m.known[n.Outputs[0]]
@@ -32,12 +32,12 @@ func SignMap(g *graph.Graph, stats *Statistics) {
 	}
 }
 
-type signMap struct {
+type signs struct {
 	stats *Statistics
 	known map[*graph.Value]bool // whether no element is negative
 }
 
-func (m signMap) seenNonNegative(v *graph.Value) bool {
+func (m signs) seenNonNegative(v *graph.Value) bool {
 	h := m.stats.Tensors[v.Name]
 	if h == nil {
 		return false
@@ -47,7 +47,7 @@ func (m signMap) seenNonNegative(v *graph.Value) bool {
 }
 
 // nonNegative reports whether no element of v is negative.
-func (m signMap) nonNegative(v *graph.Value) bool {
+func (m signs) nonNegative(v *graph.Value) bool {
 	if v.IsConst() {
 		return v.Const.DType().IsFloat() && !hasNegative(v.Const.Float32s())
 	}
@@ -64,7 +64,7 @@ func hasNegative(x []float32) bool {
 }
 
 // result reports whether no result of n is negative.
-func (m signMap) result(n *graph.Node) bool {
+func (m signs) result(n *graph.Node) bool {
 	if scalingOf(n) != nil {
 		return m.nonNegative(n.Inputs[0])
 	}

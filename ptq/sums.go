@@ -11,12 +11,12 @@ import (
 // ErrOverflow reports a sum of products that does not fit 32 bits.
 var ErrOverflow = errors.New("ptq: a sum of products could overflow 32 bits")
 
-// CheckSums returns an error that wraps [ErrOverflow] unless no input whatever can make
+// checkSums returns an error that wraps [ErrOverflow] unless no input whatever can make
 // the int32 sum of an affine node with activations of up to 8 bits overflow: the
 // magnitudes of its integer weights times the farthest integer from the zero point,
 // and of its bias. (16-bit activations are computed in float.) The operands of a join are
 // products with their scales, no sum of integers, and saturate. All scales must be known.
-func CheckSums(g *graph.Graph) error {
+func checkSums(g *graph.Graph) error {
 	for _, n := range g.Nodes {
 		if !isAffine(n) {
 			continue

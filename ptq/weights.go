@@ -8,7 +8,7 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
-// NormalizeParameters chooses the scales of all weights and biases. Weights are
+// normalizeParameters chooses the scales of all weights and biases. Weights are
 // divided by alpha, their largest magnitude, per tensor or per output channel,
 // so s_w = alpha/127 with 8 bits; with fewer, alpha is the threshold of the
 // least mean square error. A bias is divided by s_x*s_w, the unit of the products it is
@@ -19,7 +19,7 @@ import (
 //
 // A weight scale so small that the bias would not fit 32 bits is raised until
 // it does. The names of nodes where that happened are returned.
-func NormalizeParameters(g *graph.Graph, perChannel, shift bool) (raised []string, err error) {
+func normalizeParameters(g *graph.Graph, perChannel, shift bool) (raised []string, err error) {
 	for _, n := range g.Nodes {
 		if !isAffine(n) {
 			continue
@@ -229,9 +229,9 @@ func fitBias(n *graph.Node, shift bool) (raised bool) {
 	return raised
 }
 
-// RoundWeights replaces the weights of every affine node by the values that
+// roundWeights replaces the weights of every affine node by the values that
 // their integers stand for, each rounded to nearest.
-func RoundWeights(g *graph.Graph) {
+func roundWeights(g *graph.Graph) {
 	for _, n := range g.Nodes {
 		if isAffine(n) {
 			weightsOf(n).roundNearest()

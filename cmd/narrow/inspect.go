@@ -97,10 +97,11 @@ func inspect(g *graph.Graph) (*networkInfo, error) {
 	info := &networkInfo{Opset: g.Opset[""], Quantized: isQuantized(g)}
 	var float map[string]string
 	if !info.Quantized && supported(g) {
-		var err error
-		if g, float, err = ptq.Preview(g); err != nil {
+		p, err := ptq.NewPlan(g)
+		if err != nil {
 			return nil, err
 		}
+		g, float = p.Graph, p.Float()
 	} else if err := graph.Infer(g); err != nil {
 		return nil, err
 	}

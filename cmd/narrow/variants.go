@@ -111,20 +111,20 @@ func (f *quantizeFlags) measureAll(ctx context.Context, g *graph.Graph, calib, s
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(min(sideBySide, run.threads))
 	run.threads = max(1, run.threads/sideBySide)
-	bases := make(map[ptq.Scheme]func() (base, error))
+	bases := make(map[scheme]func() (*ptq.Job, error))
 	all := make([]measured, len(options))
 	for i, o := range options {
-		scheme := f.equalizedFor(o)
-		if bases[scheme] == nil {
-			bases[scheme] = sync.OnceValues(func() (base, error) { return f.newBase(ctx, g, calib, scheme) })
+		balanced := f.equalizedFor(o)
+		if bases[balanced] == nil {
+			bases[balanced] = sync.OnceValues(func() (*ptq.Job, error) { return f.newBase(ctx, g, calib, balanced) })
 		}
-		calibrated := bases[scheme]
+		calibrated := bases[balanced]
 		group.Go(func() error {
-			b, err := calibrated()
+			base, err := calibrated()
 			if err != nil {
 				return err
 			}
-			all[i], err = b.measure(ctx, g, calib, sample, o, run)
+			all[i], err = measureFork(ctx, base, g, sample, o, run)
 			done()
 			return err
 		})
@@ -132,50 +132,56 @@ func (f *quantizeFlags) measureAll(ctx context.Context, g *graph.Graph, calib, s
 	return all, group.Wait()
 }
 
-// base is what networks quantized by several options have in common: the float network,
-// equalized or not, and the statistics of its tensors.
-type base struct {
-	graph *graph.Graph
-	stats *ptq.Statistics
+// scheme is what channels are balanced for; the zero value if they are not.
+type scheme struct {
+	perChannel          bool
+	weightBits, actBits int
 }
 
-// equalizedFor returns what channels are balanced for by o, the zero value if they are not:
+// equalizedFor returns what channels are balanced for by o:
 // statistics in a file are of the network as it is.
-func (f *quantizeFlags) equalizedFor(o optionFlags) ptq.Scheme {
+func (f *quantizeFlags) equalizedFor(o optionFlags) scheme {
 	if !o.equalize || f.stats != "" {
-		return ptq.Scheme{}
+		return scheme{}
 	}
-	return ptq.Scheme{PerChannel: o.perChannel, WeightBits: o.weightBits, ActBits: o.actBits}
+	return scheme{o.perChannel, o.weightBits, o.actBits}
 }
 
-// newBase equalizes g for a scheme, if it is not zero, and calibrates it.
-func (f *quantizeFlags) newBase(ctx context.Context, g *graph.Graph, calib dataset.Source, scheme ptq.Scheme) (b base, err error) {
-	b.graph = g
+// newBase returns what networks quantized by several options have in common: the float network, balanced for
+// a scheme if it is not zero, and the statistics of its tensors.
+func (f *quantizeFlags) newBase(ctx context.Context, g *graph.Graph, calib dataset.Source, s scheme) (*ptq.Job, error) {
+	opts := []ptq.Option{ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads), ptq.WithEqualize(s != scheme{})}
+	if s != (scheme{}) {
+		opts = append(opts, ptq.WithPerChannel(s.perChannel), ptq.WithBits(s.weightBits, s.actBits))
+	}
 	if f.stats != "" {
-		b.stats, err = readStatistics(f.stats)
-		return b, err
-	}
-	if scheme != (ptq.Scheme{}) {
-		b.graph = g.Clone()
-		if err := ptq.Prepare(b.graph, 13); err != nil {
-			return b, err
+		stats, err := readStatistics(f.stats)
+		if err != nil {
+			return nil, err
 		}
-		if _, err := ptq.Equalize(ctx, b.graph, calib, scheme, f.run.threads); err != nil {
-			return b, err
-		}
+		opts = append(opts, ptq.WithStatistics(stats))
 	}
-	b.stats, err = ptq.Collect(ctx, b.graph, calib, nil, nil, ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads))
-	return b, err
+	job, err := ptq.NewJob(g, calib, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return job, job.Run(ctx, ptq.Ranges)
 }
 
-// measure quantizes the base by o and compares the result with the float network g.
-func (b base) measure(ctx context.Context, g *graph.Graph, calib, sample dataset.Source, o optionFlags, run runFlags) (measured, error) {
+// measureFork quantizes the base by o and compares the result with the float network g.
+func measureFork(ctx context.Context, base *ptq.Job, g *graph.Graph, sample dataset.Source, o optionFlags, run runFlags) (measured, error) {
 	opts, err := o.options()
 	if err != nil {
 		return measured{}, err
 	}
-	opts = append(opts, ptq.WithStatistics(b.stats), ptq.WithBatch(run.batch), ptq.WithThreads(run.threads))
-	q, err := ptq.Quantize(ctx, b.graph, calib, opts...)
+	job, err := base.Fork(append(opts, ptq.WithBatch(run.batch), ptq.WithThreads(run.threads))...)
+	if err != nil {
+		return measured{}, err
+	}
+	if err := job.Run(ctx, ptq.Lowered); err != nil {
+		return measured{}, err
+	}
+	q, err := job.Result()
 	if err != nil {
 		return measured{}, err
 	}

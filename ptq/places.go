@@ -1,0 +1,199 @@
+package ptq
+
+import (
+	"math"
+	"slices"
+
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
+)
+
+// The rules of this file decide which values become integers. What a node can do is found once;
+// what is left of it when some are excluded is found again whenever that changes, and never more.
+
+// rule says why a node that has an integer form must stay in float, the zero value if it need not.
+type rule func(p *Plan, np *NodePlan) Reason
+
+// rules are asked in this order, for the nodes in the order of the graph.
+var rules = []rule{readsInfinite}
+
+// readsInfinite: an infinity, as a mask holds it, has no integer.
+func readsInfinite(p *Plan, np *NodePlan) Reason {
+	for _, v := range np.Node.Inputs {
+		if v == nil || v.Node == nil || p.node(v.Node) == nil || !p.node(v.Node).unable.spreads() {
+			continue
+		}
+		if r := np.traits.Range; !math.IsInf(r.Lo, 0) && !math.IsInf(r.Hi, 0) {
+			return Reason{StopsInfinite, v.Node.Name}
+		}
+		return Reason{ReadsInfinite, v.Node.Name}
+	}
+	return Reason{}
+}
+
+// findKinds says of every node what it can do.
+func (p *Plan) findKinds() {
+	for _, np := range p.Nodes {
+		np.able, np.unable = kindOf(p.Graph, np.Node, &np.traits)
+		for _, r := range rules {
+			if np.able == op.FloatOnly {
+				break
+			}
+			if np.unable = r(p, np); np.unable.Code != OnIntegers {
+				np.able = op.FloatOnly
+			}
+		}
+	}
+	for _, np := range p.Nodes {
+		np.clamps = p.clampedBy(np)
+	}
+}
+
+// clampedBy returns the node whose result an activation function clamps, nil
+// if it is none or somebody else needs the result unclamped.
+func (p *Plan) clampedBy(np *NodePlan) *graph.Node {
+	if np.able == op.FloatOnly || !isActivationFunction(np.Node) {
+		return nil
+	}
+	v := np.Node.In(0)
+	if v == nil || v.Node == nil || p.node(v.Node) == nil || len(p.uses[v]) != 1 || p.Graph.IsOutput(v) {
+		return nil
+	}
+	switch p.node(v.Node).able {
+	case op.Affine, op.Product, op.Join:
+		return v.Node
+	}
+	return nil
+}
+
+// findPlaces lists all values that can become integers: those that do if nothing is excluded.
+// Excluding a node never adds one.
+func (p *Plan) findPlaces() {
+	for _, np := range p.Nodes {
+		np.kind = np.able
+	}
+	possible := p.choose()
+	for _, v := range p.Graph.Values() {
+		if possible[v] {
+			pl := &Place{Value: v, maker: p.maker(v)}
+			p.Places, p.byValue[v] = append(p.Places, pl), pl
+		}
+	}
+	for _, np := range p.Nodes {
+		if np.able == op.Affine || np.able == op.FloatOnly {
+			continue
+		}
+		for i, v := range np.Node.Inputs {
+			if v.IsConst() && isActivation(np.Node, &np.traits, i) {
+				pl := &Place{Value: v, operand: operand{np.Node, i}}
+				p.Places, p.byInput[pl.operand] = append(p.Places, pl), pl
+			}
+		}
+	}
+}
+
+// decide says how every node takes part, and which places are on, with what is excluded by now.
+func (p *Plan) decide() {
+	for _, np := range p.Nodes {
+		np.kind, np.Float = np.able, np.unable
+		if np.able == op.FloatOnly {
+			continue
+		}
+		switch maker := p.node(np.clamps); {
+		case np.excluded.Code != OnIntegers:
+			np.kind, np.Float = op.FloatOnly, np.excluded
+		case maker != nil && maker.excluded.Code != OnIntegers:
+			np.kind, np.Float = op.FloatOnly, Reason{FollowsExcluded, maker.Node.Name}
+		}
+	}
+	chosen := p.choose()
+	for _, np := range p.Nodes {
+		if np.kind == op.Moves && !chosen[np.Node.In(0)] {
+			np.kind, np.Float = op.FloatOnly, Reason{Code: NothingToDo}
+		}
+	}
+	for _, pl := range p.Places {
+		if pl.reader == nil {
+			pl.On = chosen[pl.Value]
+		} else {
+			pl.On = p.node(pl.reader).kind != op.FloatOnly
+		}
+	}
+}
+
+// maker returns the node whose result v is: behind an activation function the node
+// that it clamps; nil for an input of the network.
+func (p *Plan) maker(v *graph.Value) *graph.Node {
+	if v.Node == nil || p.node(v.Node) == nil {
+		return nil
+	}
+	if n := p.node(v.Node).clamps; n != nil {
+		return n
+	}
+	return v.Node
+}
+
+// choose returns the values that become integers, for the kinds that nodes have by now.
+func (p *Plan) choose() map[*graph.Value]bool {
+	chosen := make(map[*graph.Value]bool)
+	for _, np := range p.Nodes {
+		if np.kind == op.FloatOnly || np.kind == op.Moves {
+			continue
+		}
+		if np.clamps == nil {
+			for i, v := range np.Node.Inputs {
+				if isActivation(np.Node, &np.traits, i) && !v.IsConst() {
+					chosen[v] = true
+				}
+			}
+		}
+		for _, v := range np.Node.Outputs {
+			if v != nil && p.wantsResult(np.Node, v) {
+				chosen[v] = true
+			}
+		}
+	}
+	p.spread(chosen)
+	return chosen
+}
+
+// wantsResult reports whether the output v of n becomes integers: unless an
+// activation function follows at once, or v is a sum of products that goes on
+// in float anyway, of which the full precision is kept.
+func (p *Plan) wantsResult(n *graph.Node, v *graph.Value) bool {
+	readers := p.uses[v]
+	if len(readers) == 1 && p.node(readers[0]).clamps == n {
+		return false
+	}
+	if p.node(p.maker(v)).traits.FloatSums {
+		return slices.ContainsFunc(readers, func(r *graph.Node) bool { return p.node(r).kind != op.FloatOnly })
+	}
+	return len(readers) > 0 || p.Graph.IsOutput(v)
+}
+
+// spread carries integers through nodes that only move values: a node whose
+// result is to be integers takes integers.
+func (p *Plan) spread(chosen map[*graph.Value]bool) {
+	for changed := true; changed; {
+		changed = false
+		for _, np := range slices.Backward(p.Nodes) {
+			n := np.Node
+			if np.kind != op.Moves || n.In(0) == nil || n.In(0).IsConst() {
+				continue
+			}
+			some := chosen[n.In(0)]
+			for _, v := range n.Outputs {
+				some = some || chosen[v]
+			}
+			if !some {
+				continue
+			}
+			for _, v := range append([]*graph.Value{n.In(0)}, n.Outputs...) {
+				if v != nil && !chosen[v] && (len(p.uses[v]) > 0 || p.Graph.IsOutput(v)) {
+					chosen[v] = true
+					changed = true
+				}
+			}
+		}
+	}
+}
