@@ -2,13 +2,16 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help build lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help build lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
 
-build: ## the command, as build/narrow
-	$(GO) build -trimpath -o build/narrow ./cmd/narrow
+BUILD ?= build
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+build: ## the command, as build/narrow: static, stripped, with its version
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BUILD)/narrow ./cmd/narrow
 
 LIB = build/lib
 
@@ -98,6 +101,14 @@ TIERS ?= avx2 avxvnni avx512
 test-networks: build $(PYTHON) ## networks of several kinds and random ones, in ONNX Runtime
 	$(PYTHON) test/networks/check.py build/narrow audio_opset11 mobilenetv3_opset11 vit_opset11 unet_opset17 detector_opset17
 	$(PYTHON) test/networks/fuzz.py build/narrow --count 25
+
+test-cases: build $(PYTHON) ## situations from public reports, against what each must reach
+	$(PYTHON) test/cases/check.py build/narrow $(NARROW_SHARED)
+
+MUTATIONS ?= 2000
+
+test-mutations: ## MUTATIONS broken files through the library: no crash, no hang, no huge allocation
+	NARROW_MUTATIONS=$(MUTATIONS) $(GO) test -count=1 -v -timeout 10h -run TestMutations ./test/mutation
 
 bench-networks: build $(PYTHON) ## the same, more of it: bench/results/networks.md
 	$(PYTHON) test/networks/check.py build/narrow --table bench/results/networks.md

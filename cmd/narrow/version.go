@@ -34,8 +34,14 @@ func newVersion() *cobra.Command {
 	return cmd
 }
 
-// moduleVersion returns the version that the module was built at.
+// version is set by the linker, in builds by the Makefile.
+var version string
+
+// moduleVersion returns the version that the command was built at.
 func moduleVersion() string {
+	if version != "" {
+		return version
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
