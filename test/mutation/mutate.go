@@ -1,5 +1,5 @@
 // Package mutation breaks real files in small ways and puts them through the
-// library: reader, preview, engine, quantizer, writer. Whatever a file holds, each
+// library: reader, plan, engine, quantizer, writer. Whatever a file holds, each
 // must end in time, in bounded memory, with a result or an error.
 package mutation
 

@@ -149,7 +149,7 @@ func exercise(r *rand.Rand, b []byte) (reached string) {
 		return broken(reached, err)
 	}
 	reached = "read"
-	if _, _, err := ptq.Preview(g); err != nil {
+	if _, err := ptq.NewPlan(g); err != nil {
 		return broken(reached, err)
 	}
 	inputs, ok := inputsFor(r, g)
