@@ -24,6 +24,9 @@ func (n *Node) Clamp() (lo, hi float64, ok bool) {
 	return o.Traits.Clamp(n.call(constOf))
 }
 
+// Call returns what the operator table is asked about: the attributes and constants of the node.
+func (n *Node) Call() *op.Call { return n.call(constOf) }
+
 func constOf(v *Value) *tensor.Tensor { return v.Const }
 
 func (n *Node) call(constant func(*Value) *tensor.Tensor) *op.Call {

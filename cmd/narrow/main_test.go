@@ -224,6 +224,27 @@ func TestSameBytesForAnyThreadsAndBatch(t *testing.T) {
 	}
 }
 
+func TestWeightsOnly(t *testing.T) {
+	x := newFiles(t)
+	if err := onnx.WriteFile(x.path("model.onnx"), chainNetwork(3)); err != nil {
+		t.Fatal(err)
+	}
+	w := func(args ...string) []string {
+		return append([]string{"quantize", x.path("model.onnx"), "--weights-only", "-o", x.path("w.onnx")}, args...)
+	}
+	if r := mustJSON(t, w("--weight-bits", "4", "--block", "16")...); r["weights_quantized"].(float64) < 1 || r["weight_sqnr_db"].(float64) < 12 {
+		t.Errorf("%v", r)
+	}
+	if r := mustJSON(t, "eval", x.path("w.onnx"), "--data", x.path("x.npy"), "--against", x.path("model.onnx")); r["sqnr_db"].(float64) < 10 {
+		t.Errorf("%v", r)
+	}
+	for _, args := range [][]string{w("--block", "x"), w("--scales", "kl"), w("--format", "qoperator"), w("--calib", x.path("x.npy"))} {
+		if _, errs, code := narrow(args...); code != exitUsage {
+			t.Errorf("%v: exit code %d, %s", args[5:], code, errs)
+		}
+	}
+}
+
 func TestInspect(t *testing.T) {
 	f := newFiles(t)
 	v := mustJSON(t, "inspect", f.path("model.onnx"))

@@ -32,6 +32,7 @@ type quantizeFlags struct {
 	data    dataFlags
 	run     runFlags
 	options optionFlags
+	weights weightFlags
 	output  string
 	stats   string
 	report  string
@@ -49,16 +50,20 @@ see are enough.
 
 ` + dataHelp,
 		Example: `  narrow quantize resnet.onnx --calib x.npy --limit 500 --scale 1/255 -o int8.onnx
-  narrow quantize resnet.onnx --calib pictures/ --scale 1/255 --mean .485,.456,.406 --std .229,.224,.225 -o int8.onnx`,
+  narrow quantize resnet.onnx --calib pictures/ --preset imagenet -o int8.onnx
+  narrow quantize decoder.onnx --weights-only --weight-bits 4 --block 32 -o int4.onnx`,
 		Args: exactArgs("MODEL.onnx"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.stats == "" {
+			if f.stats == "" && !f.weights.only {
 				if err := required(cmd, "calib"); err != nil {
 					return err
 				}
 			}
 			if err := required(cmd, "output"); err != nil {
 				return err
+			}
+			if f.weights.only {
+				return f.weights.execute(cmd, args[0], &f)
 			}
 			return f.execute(cmd, args[0])
 		},
@@ -68,6 +73,7 @@ see are enough.
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write, - for standard output (`PATH`)")
 	cmd.Flags().StringVar(&f.report, "report", "", "also write a report for people: an HTML file (`PATH`)")
 	cmd.Flags().AddFlagSet(f.options.flags())
+	f.weights.register(cmd)
 	f.run.register(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object and nothing else")
 	return cmd

@@ -7,7 +7,7 @@ import (
 )
 
 var _ = register(
-	spec{name: "ConvTranspose", min: 2, max: 3, infer: inferConvTranspose, run: runConvTranspose}.is(spatial, inputs(Data, Weights, Bias), flow(Affine, noQ), tensorScale, weights(transposedChannels), macs(transposedMACs)),
+	spec{name: "ConvTranspose", min: 2, max: 3, infer: inferConvTranspose, run: runConvTranspose}.is(spatial, inputs(Data, Weights, Bias), flow(Affine, noQ), tensorScale, weights(transposedChannels), weightAxes(convTransposeWeightAxes), macs(transposedMACs)),
 )
 
 // transposeShape returns the window, which slides over the output, and the

@@ -24,7 +24,8 @@ type Traits struct {
 
 	// MACs returns the multiply-accumulates of one call, whose types are known; nil for
 	// operators that are no sums of products.
-	MACs func(c *Call) int64
+	MACs       func(c *Call) int64
+	WeightAxes WeightAxes // constants worth storing on fewer bits; nil for none
 
 	// Channels is the axis of the results' channels: 1, -1 for the last, 0 where
 	// all axes are alike.

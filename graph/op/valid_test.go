@@ -306,6 +306,25 @@ var validCalls = map[string]valid{
 	"QLinearConcat": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
 		return Attrs{"axis": int64(1)}, slices.Concat(quantizedArgs(r, tensor.Uint8)[1:], quantizedArgs(r, tensor.Uint8, 2, 3), quantizedArgs(r, tensor.Uint8, 2, 1))
 	},
+	"MatMulNBits": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
+		k, n, bits, block := between(r, 1, 100), between(r, 1, 7), pick(r, []int{2, 4, 8}), pick(r, []int{16, 32, 64})
+		blocks := (k + block - 1) / block
+		in := []*tensor.Tensor{normal(r, 2, between(r, 1, 4), k), bytes8(r, tensor.Uint8, n, blocks, block*bits/8), positive(r, n, blocks),
+			nil, nil, normal(r, n)}
+		if r.IntN(2) == 0 {
+			in[3] = bytes8(r, tensor.Uint8, n, (blocks*bits+7)/8)
+		}
+		return Attrs{"K": int64(k), "N": int64(n), "bits": int64(bits), "block_size": int64(block)}, in[:between(r, 4, 6)]
+	},
+	"GatherBlockQuantized": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
+		bits, block := pick(r, []int{4, 8}), pick(r, []int{16, 32})
+		rows, blocks := between(r, 1, 9), between(r, 1, 3)
+		in := []*tensor.Tensor{bytes8(r, tensor.Uint8, rows, blocks*block*bits/8), tensor.From(list(dims(r, 6, -rows, rows-1)), 2, 3), positive(r, rows, blocks)}
+		if r.IntN(2) == 0 {
+			in = append(in, bytes8(r, tensor.Uint8, rows, (blocks*bits+7)/8))
+		}
+		return Attrs{"gather_axis": int64(0), "quantize_axis": int64(1), "block_size": int64(block), "bits": int64(bits)}, in
+	},
 	"QGemm": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
 		m, k, n := between(r, 1, 4), between(r, 1, 20), between(r, 1, 6)
 		c := tensor.New(tensor.Int32, n)

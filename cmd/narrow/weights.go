@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/narrow-ml/narrow/onnx"
+	"github.com/narrow-ml/narrow/ptq"
+)
+
+// weightFlags are those of `narrow quantize --weights-only`.
+type weightFlags struct {
+	only      bool
+	block     string
+	symmetric bool
+	scales    string
+	accuracy  int
+}
+
+// weightsResult is what `narrow quantize --weights-only --json` prints.
+type weightsResult struct {
+	Output     string   `json:"output"`
+	Quantized  int      `json:"weights_quantized"`
+	Float      int      `json:"weights_float"`
+	WeightSQNR *float64 `json:"weight_sqnr_db,omitempty"` // absent if nothing was lost
+	Bytes      int64    `json:"bytes"`
+	Seconds    float64  `json:"seconds"`
+	PeakRSS    int64    `json:"peak_rss_bytes"`
+}
+
+func (w *weightFlags) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&w.only, "weights-only", false, "quantize the weights alone, without any data: activations stay in float (--weight-bits 8, 4, 3 or 2; --format qdq or matmulnbits)")
+	f.StringVar(&w.block, "block", "channel", "with --weights-only: how many neighbouring weights of a sum share a scale: `N` is a power of two from 16 up, or channel")
+	f.BoolVar(&w.symmetric, "symmetric", false, "with --weights-only: no zero points")
+	f.StringVar(&w.scales, "scales", "mse", "with --weights-only: `RULE` is mse (searched for the least squared error) or nearest (from the range)")
+	f.IntVar(&w.accuracy, "accuracy-level", 0, "with --weights-only --format matmulnbits: `LEVEL` of ONNX Runtime's products; 4 computes on 8-bit activations")
+}
+
+// options translates the flags, some of which belong to all of narrow quantize.
+func (w *weightFlags) options(o *optionFlags, threads int) (ptq.WeightOptions, error) {
+	options := ptq.WeightOptions{Bits: o.weightBits, Symmetric: w.symmetric, Form: ptq.WeightForm(o.format),
+		Accuracy: w.accuracy, Exclude: o.exclude, Threads: threads}
+	if w.block != "channel" {
+		n, err := strconv.Atoi(w.block)
+		if err != nil || n <= 0 {
+			return options, usagef("--block %s: it is a number of weights or channel", w.block)
+		}
+		options.Block = n
+	}
+	switch w.scales {
+	case "mse":
+	case "nearest":
+		options.Nearest = true
+	default:
+		return options, usagef("--scales %s: it is mse or nearest", w.scales)
+	}
+	if options.Form != ptq.WeightsQDQ && options.Form != ptq.WeightsNBits {
+		return options, usagef("--format %s: weights alone are written as qdq or matmulnbits", o.format)
+	}
+	return options, nil
+}
+
+// execute quantizes the weights of the network at path.
+func (w *weightFlags) execute(cmd *cobra.Command, path string, f *quantizeFlags) error {
+	start := time.Now()
+	if err := f.run.check(); err != nil {
+		return err
+	}
+	options, err := w.options(&f.options, f.run.threads)
+	if err != nil {
+		return err
+	}
+	if len(f.data.paths) > 0 || f.stats != "" || f.report != "" {
+		return usagef("--weights-only looks at no data: leave --calib, --stats and --report away")
+	}
+	if err := checkOutputs([]string{f.output}, path); err != nil {
+		return err
+	}
+	g, err := onnx.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	q, err := ptq.QuantizeWeights(cmd.Context(), g, options)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := writeNetwork(cmd, f.output, q.Graph); err != nil {
+		return err
+	}
+	r := weightsResult{Output: f.output, Quantized: q.Quantized, Float: len(q.Float), Bytes: fileSize(f.output), Seconds: time.Since(start).Seconds(), PeakRSS: peakRSS()}
+	if !math.IsInf(q.SQNR, 0) {
+		r.WeightSQNR = &q.SQNR
+	}
+	if f.json {
+		return printJSON(cmd.OutOrStdout(), r)
+	}
+	t := &table{}
+	t.add("written", r.Output)
+	t.add("weights", fmt.Sprintf("%d tensors on integers, %d in float, %.1f dB", r.Quantized, r.Float, q.SQNR))
+	t.add("size", fmt.Sprintf("%s, from %s", bytesText(r.Bytes), bytesText(fileSize(path))))
+	t.add("time", fmt.Sprintf("%.2f s", r.Seconds))
+	t.add("memory", bytesText(r.PeakRSS))
+	return t.write(cmd.OutOrStdout())
+}
