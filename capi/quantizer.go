@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unsafe"
@@ -82,8 +83,8 @@ func parseOptions(text string) ([]ptq.Option, error) {
 	if o.Asymmetric != nil {
 		opts = append(opts, ptq.WithAsymmetric(*o.Asymmetric))
 	}
-	for node, b := range o.Bits {
-		opts = append(opts, ptq.WithNodeBits(node, b[0], b[1]))
+	for _, node := range slices.Sorted(maps.Keys(o.Bits)) {
+		opts = append(opts, ptq.WithNodeBits(node, o.Bits[node][0], o.Bits[node][1]))
 	}
 	return opts, nil
 }

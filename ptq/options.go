@@ -1,6 +1,7 @@
 package ptq
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -162,6 +163,9 @@ func (c *config) check() error {
 	}
 	if c.batch < 1 {
 		return fmt.Errorf("ptq: batch of %d inputs", c.batch)
+	}
+	if c.noRound && c.qoperator {
+		return errors.New("ptq: a network without rounding has no integers for operators on integers: write it as qdq")
 	}
 	return c.clip.check()
 }

@@ -78,19 +78,43 @@ func NewPlan(g *graph.Graph, options ...Option) (*Plan, error) {
 	return c.newPlan(g)
 }
 
-func (c *config) newPlan(g *graph.Graph) (*Plan, error) {
+func (c *config) newPlan(g *graph.Graph) (p *Plan, err error) {
 	if g == nil {
 		return nil, ErrNoGraph
 	}
 	g = g.Clone()
-	if err := Prepare(g, preparedOpset); err != nil {
-		return nil, err
-	}
-	p, err := c.planPrepared(g)
-	if err == nil {
-		p.network = fingerprint(g)
-	}
+	err = guarded(func() error {
+		if err := graph.Infer(g); err == nil && nothingInFloat(g) {
+			return fmt.Errorf("%w: narrow run and eval take it as it is; to choose anew, quantize the float network", ErrQuantized)
+		}
+		if err := Prepare(g, preparedOpset); err != nil {
+			return err
+		}
+		if p, err = c.planPrepared(g); err == nil {
+			p.network = fingerprint(g)
+		}
+		return err
+	})
 	return p, err
+}
+
+// nothingInFloat reports whether a network has integers and no sum of products with an operand in float.
+func nothingInFloat(g *graph.Graph) bool {
+	integers := false
+	for _, n := range g.Nodes {
+		t := n.Traits()
+		integers = integers || t.Coding
+		if t.MACs == nil {
+			continue
+		}
+		for i, v := range n.Inputs {
+			if r := t.Role(i); v != nil && (r == op.Data || r == op.Weights) && v.Type.DType.IsFloat() && (v.Node == nil || !v.Node.Traits().Coding) {
+				return false
+			}
+		}
+		integers = true
+	}
+	return integers
 }
 
 // planPrepared plans for a network that is prepared already and may be shared by several plans.

@@ -247,3 +247,42 @@ func TestOptionsAreNotChanged(t *testing.T) {
 		}
 	}
 }
+
+// TestTransposedAnyhow: transB is true for any number but 0.
+func TestTransposedAnyhow(t *testing.T) {
+	data := images(t, 64, 8)
+	for _, options := range [][]Option{nil, {WithQOperator(true)}, {WithShift(true)}, {WithNoRound(true)}} {
+		n, x := newNet(8)
+		y := n.New("gemm", "Gemm", op.Attrs{"transB": int64(2)}, x, n.constant("w", 1, 3, 8), n.constant("b", 1, 1, 1))
+		g := n.done(y)
+		if db := ratio(outputs(t, g, data), outputs(t, mustQuantize(t, g, data, options...).Graph, data)); db < 35 {
+			t.Errorf("%.1f dB", db)
+		}
+	}
+}
+
+// TestQuantizedAlready: what has no float part left is refused, what has one is quantized.
+func TestQuantizedAlready(t *testing.T) {
+	data := images(t, 16, 3, 8, 8)
+	for _, options := range [][]Option{nil, {WithQOperator(true)}} {
+		q := mustQuantize(t, residualNet(), data, options...)
+		if _, err := Quantize(context.Background(), q.Graph, data); !errors.Is(err, ErrQuantized) {
+			t.Errorf("quantized twice: %v", err)
+		}
+	}
+	part := mustQuantize(t, residualNet(), data, WithExclude("conv2"))
+	if r := mustQuantize(t, part.Graph, data); r.Float["conv2"] != "" {
+		t.Errorf("the part in float stays so: %s", r.Float["conv2"])
+	}
+}
+
+// TestUnroundedHasNoIntegers: and is told so.
+func TestUnroundedHasNoIntegers(t *testing.T) {
+	data := images(t, 16, 3, 8, 8)
+	if r := mustQuantize(t, residualNet(), data, WithNoRound(true)); r.Nodes != 0 || r.Float["conv1"] == "" {
+		t.Errorf("%d nodes on integers, %v", r.Nodes, r.Float)
+	}
+	if _, err := Quantize(context.Background(), residualNet(), data, WithNoRound(true), WithQOperator(true)); err == nil {
+		t.Error("operators on integers without integers")
+	}
+}

@@ -70,7 +70,11 @@ func widenGemmBiases(g *graph.Graph) {
 		if n.Op != "Gemm" || n.Domain != "" || !b.IsConst() || !w.IsConst() || b.Const.DType() != tensor.Float32 {
 			continue
 		}
-		columns := w.Const.Shape()[1-n.Attrs.Int("transB", 0)]
+		axis := channelAxis(n, w.Const)
+		if axis < 0 || axis >= w.Const.Rank() {
+			continue
+		}
+		columns := w.Const.Shape()[axis]
 		old := b.Const.F32()
 		if b.Const.Rank() == 1 && len(old) == columns || len(old) != 1 && len(old) != columns {
 			continue

@@ -164,7 +164,10 @@ func (q *qoperator) matrix(n *graph.Node, t *op.Traits, x, w coded, y *coded) *g
 		inputs = append(inputs, y.scale, y.zero)
 	}
 	out := q.node(n, t.Q.Domain, t.Q.Name, inputs...)
-	out.Node.Attrs = op.Attrs{"transB": int64(n.Attrs.Int("transB", 0))} // it has no beta
+	out.Node.Attrs = nil // it has no beta
+	if n.Attrs.Int("transB", 0) != 0 {
+		out.Node.Attrs = op.Attrs{"transB": int64(1)}
+	}
 	if y == nil {
 		old := n.Outputs[0]
 		out.Type, out.Dims = old.Type, old.Dims

@@ -27,6 +27,7 @@ const (
 	Excluded                    // by the user
 	FollowsExcluded             // it is the activation function of a node that is excluded
 	Costly                      // it would lose too much
+	Unrounded                   // nothing is rounded
 	NothingToDo                 // nothing around it is quantized
 )
 
@@ -44,6 +45,7 @@ var reasonTexts = map[ReasonCode]string{
 	Excluded:         "it was excluded",
 	FollowsExcluded:  "it follows %q, which stays in float",
 	Costly:           "%s",
+	Unrounded:        "nothing is rounded",
 	NothingToDo:      "nothing around it is quantized",
 }
 

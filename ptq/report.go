@@ -31,6 +31,11 @@ type TensorReport struct {
 // describe tells which nodes compute on integers, and how every activation became them.
 func (r *Report) describe(j *Job) {
 	r.Float = j.Plan.Float()
+	if j.c.noRound {
+		for _, np := range j.Plan.Nodes {
+			r.Float[np.Node.Name] = Reason{Code: Unrounded}.String()
+		}
+	}
 	r.Nodes = len(j.Plan.Nodes) - len(r.Float)
 	for _, n := range j.net.Nodes {
 		s := scalingOf(n)

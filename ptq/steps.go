@@ -47,11 +47,21 @@ func (s Step) Run(ctx context.Context, j *Job) error {
 			return fmt.Errorf("%w: %s needs %s", ErrOrder, s.Name, name)
 		}
 	}
-	if err := s.run(ctx, j); err != nil {
+	if err := guarded(func() error { return s.run(ctx, j) }); err != nil {
 		return err
 	}
 	j.done |= s.Gives
 	return nil
+}
+
+// guarded calls f and makes an error of a panic: none crosses the package.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("ptq: internal error: %v", r)
+		}
+	}()
+	return f()
 }
 
 // Job is a network on its way to integers.

@@ -172,7 +172,8 @@ type optionFlags struct {
 	equalize, shift     bool
 	compensate, noRound bool
 	correctBias         bool
-	exclude             []string
+	exclude, excludeOp  []string
+	opBits              []string
 	autoExclude         float64
 	format              string
 }
@@ -183,7 +184,8 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.StringVar(&o.clip, "clip", "mse", "how ranges of activations are cut: `RULE` is max, mse, kl, aa, auto (the one that does the outputs least harm), lpP (lp3), sigmaN (sigma4) or percentile:P")
 	f.IntVar(&o.weightBits, "weight-bits", 8, "bits of weights, 2 to 8")
 	f.IntVar(&o.actBits, "act-bits", 8, "bits of activations, 4 to 8 or 16")
-	f.StringArrayVar(&o.bits, "bits", nil, "bits of one node's weights and result, as `NODE=W/A`; may be repeated")
+	f.StringArrayVar(&o.bits, "bits", nil, "bits of a node's weights and result, as `NODE=W/A`; * in a name stands for what has no slash, ** for anything; may be repeated")
+	f.StringArrayVar(&o.opBits, "bits-op", nil, "bits of all nodes of an operator, as `OPERATOR=W/A`; may be repeated")
 	f.BoolVar(&o.perChannel, "per-channel", true, "one scale for each output channel of the weights")
 	f.BoolVar(&o.signs, "signs", true, "unsigned integers where a tensor is never negative")
 	f.BoolVar(&o.equalize, "equalize", true, "balance the ranges of channels between neighbouring layers where that lessens the noise")
@@ -195,7 +197,8 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.Lookup("asymmetric").NoOptDefVal = "true"
 	f.Float64Var(&o.autoExclude, "auto-exclude", 0, "leave nodes in float whose own signal-to-noise ratio would be under so many `DB`")
 	f.StringVar(&o.format, "format", "qdq", "`FORMAT` is qdq (QuantizeLinear and DequantizeLinear around operators) or qoperator (QLinearConv, ...)")
-	f.StringArrayVar(&o.exclude, "exclude", nil, "leave this node in float; may be repeated (`NODE`)")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave this node in float, as inspect names it; * stands for what has no slash, ** for anything; may be repeated (`NODE`)")
+	f.StringArrayVar(&o.excludeOp, "exclude-op", nil, "leave all nodes of this operator in float; may be repeated (`OPERATOR`)")
 	return f
 }
 
@@ -220,6 +223,7 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		ptq.WithShift(o.shift),
 		ptq.WithNoRound(o.noRound),
 		ptq.WithExclude(o.exclude...),
+		ptq.WithExcludeOp(o.excludeOp...),
 	}
 	switch o.asymmetric {
 	case "auto":
@@ -237,6 +241,13 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 			return nil, usagef("--bits %q: it is NODE=W/A, as in conv1=4/8", text)
 		}
 		opts = append(opts, ptq.WithNodeBits(node, w, a))
+	}
+	for _, text := range o.opBits {
+		operator, w, a, err := parseNodeBits(text)
+		if err != nil {
+			return nil, usagef("--bits-op %q: it is OPERATOR=W/A, as in Gemm=4/8", text)
+		}
+		opts = append(opts, ptq.WithOpBits(operator, w, a))
 	}
 	return opts, nil
 }

@@ -189,7 +189,13 @@ func gemmFlow(c *Call, t *Traits) {
 	}
 }
 
-func gemmChannels(c *Call, _ int) int { return 1 - c.Attrs.Int("transB", 0) }
+// gemmChannels: any transB but 0 transposes, as an attribute that is false or true.
+func gemmChannels(c *Call, _ int) int {
+	if c.Attrs.Int("transB", 0) != 0 {
+		return 0
+	}
+	return 1
+}
 
 func matMulChannels(_ *Call, rank int) int {
 	if rank == 2 {
