@@ -81,10 +81,13 @@ func images(t testing.TB, count int, shape ...int) dataset.Source {
 	return s
 }
 
-// outputs runs g over all of data, literally in float.
-func outputs(t testing.TB, g *graph.Graph, data dataset.Source) []float64 {
+// outputs runs g over all of data, literally in float unless options are given.
+func outputs(t testing.TB, g *graph.Graph, data dataset.Source, options ...engine.Option) []float64 {
 	t.Helper()
-	net, err := engine.Compile(g, engine.WithFloat())
+	if options == nil {
+		options = []engine.Option{engine.WithFloat()}
+	}
+	net, err := engine.Compile(g, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
