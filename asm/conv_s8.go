@@ -20,6 +20,7 @@ type ConvS8 struct {
 	rowTaps   bool // a kernel row is one tap of KW*c contiguous bytes
 	panels    []panelS8
 	depthwise *depthwiseKernelS8 // instead of the panels' tile kernels
+	winograd  *winogradKernelsS8 // around the panels' tile kernels, or nil
 	order     []int              // of a depthwise kernel's elements (see tapOrder)
 	apart     *ConvS8            // the same convolution without rowTaps, for a source with gaps between pixels
 }
@@ -35,13 +36,14 @@ const ReadSlack = 32
 // tileKernelS8 is a set of micro-kernels for some processors. A micro-kernel computes the
 // sums of some neighbouring pixels of one output row for one panel of output channels.
 type tileKernelS8 struct {
-	wide    bool                  // weights are packed as int16 rather than int8
-	bytes   bool                  // kernels can make bytes
-	whole   bool                  // ... but only for panels without padding
-	safe    *tileKernelS8         // of the same widths, faster and only for weights that do not saturate; or nil
-	offset  int32                 // what the kernels subtract from every byte of the source; the packed bias makes up for it
-	widths  []int                 // panel widths (output channels), the widest first
-	kernels [][]func(*tileArgsS8) // for each width, by the number of pixels (entry 0 is unused)
+	wide     bool                  // weights are packed as int16 rather than int8
+	bytes    bool                  // kernels can make bytes
+	whole    bool                  // ... but only for panels without padding
+	winograd *winogradKernelsS8    // instead of these, where it can be; or nil
+	safe     *tileKernelS8         // of the same widths, faster and only for weights that do not saturate; or nil
+	offset   int32                 // what the kernels subtract from every byte of the source; the packed bias makes up for it
+	widths   []int                 // panel widths (output channels), the widest first
+	kernels  [][]func(*tileArgsS8) // for each width, by the number of pixels (entry 0 is unused)
 }
 
 // tileArgsS8 describes tiles of neighbouring pixels of one output row. Pixel p's sums are
@@ -85,13 +87,14 @@ type s8Scratch struct {
 	requant requantArgs
 	taps    []int
 	acc     [2048]int32
+	wino    winogradScratch
 }
 
 var s8Scratches = sync.Pool{New: func() any { return new(s8Scratch) }}
 
 // release drops what the scratch refers to and gives it back.
 func (s *s8Scratch) release() {
-	s.tile, s.requant, s.depth = tileArgsS8{}, requantArgs{}, depthwiseArgsS8{}
+	s.tile, s.requant, s.depth, s.wino.args = tileArgsS8{}, requantArgs{}, depthwiseArgsS8{}, winogradArgsS8{}
 	s8Scratches.Put(s)
 }
 
@@ -126,12 +129,22 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 		readRange(add.Image.Data)
 	}
 	f = f.forSource(src)
-	flat := f.pointwise() && src.gapless() && dst.gapless()
 	emit := func(sums sumsS8) {
-		s, p := sums.s8Scratch, sums.p
-		s.requant.dst, s.requant.pixels = dst.Data[sums.y*dst.RowStride+sums.x*dst.PixStride+p.first:], sums.pixels
-		requantRows[req.mode](&s.requant)
+		a, p := &sums.requant, sums.p
+		*a = requantArgs{src: sums.acc, dstStep: dst.PixStride, srcStep: p.width, channels: p.channels, pixels: sums.pixels}
+		a.dst = dst.Data[sums.y*dst.RowStride+sums.x*dst.PixStride+p.first:]
+		req.rows(a, p.first)
 	}
+	addRows := func(y0, y1 int) {
+		if add != nil {
+			add.apply(dst, f.panels[p0:p1], y0, y1)
+		}
+	}
+	if f.winograd != nil {
+		f.winogradRows(src, outputS8{dst.W, dst, req}, y0, y1, p0, p1, emit, addRows)
+		return
+	}
+	flat := f.pointwise() && src.gapless() && dst.gapless()
 	f.blocks(src, y0, y1, p0, p1, func(s *s8Scratch, p *panelS8, y0, y1 int) {
 		kernel := f.depthwiseBytes(p, req)
 		if p.tileBytes(req) {
@@ -139,17 +152,11 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 			return
 		}
 		if kernel == nil {
-			s.requant = requantArgs{src: s.acc[:], dstStep: dst.PixStride, srcStep: p.width, channels: p.channels}
-			req.setParams(&s.requant, p.first)
 			f.sums(s, src, p, dst.W, flat, y0, y1, emit)
 			return
 		}
 		f.runDepthwise(s, kernel, dst, src, p, req, y0, y1)
-	}, func(y0, y1 int) {
-		if add != nil {
-			add.apply(dst, f.panels[p0:p1], y0, y1)
-		}
-	})
+	}, addRows)
 }
 
 // apply adds the residual to rows [y0, y1) of the channels of some panels of dst.
@@ -220,9 +227,10 @@ func checkImageS8[T any](f *ConvS8, dst Image[T], src Image[uint8], y0, y1 int) 
 const sourceBlockS8 = 128 << 10
 
 // sumsS8 are sums of a convolution on their way to the output: those of pixels
-// [x, x+pixels) of row y for one panel, in the scratch, p.width apart.
+// [x, x+pixels) of row y for one panel, p.width apart.
 type sumsS8 struct {
 	*s8Scratch
+	acc          []int32
 	p            *panelS8
 	y, x, pixels int
 }
@@ -230,6 +238,10 @@ type sumsS8 struct {
 // each computes the sums of rows [y0, y1), w wide, and hands them to emit.
 func (f *ConvS8) each(src Image[uint8], w int, gapless bool, y0, y1 int, emit func(sumsS8)) {
 	f = f.forSource(src)
+	if f.winograd != nil {
+		f.winogradRows(src, outputS8{w: w}, y0, y1, 0, len(f.panels), emit, func(int, int) {})
+		return
+	}
 	flat := f.pointwise() && src.gapless() && gapless
 	f.blocks(src, y0, y1, 0, len(f.panels), func(s *s8Scratch, p *panelS8, y0, y1 int) {
 		f.sums(s, src, p, w, flat, y0, y1, emit)
@@ -289,7 +301,7 @@ func (f *ConvS8) sums(s *s8Scratch, src Image[uint8], p *panelS8, w int, flat bo
 			} else {
 				n = tilesOf(p.kernel.kernels[p.kind], &s.tile, from, n)
 			}
-			emit(sumsS8{s, p, y, x, n})
+			emit(sumsS8{s, s.acc[:], p, y, x, n})
 			x += n
 		}
 	}

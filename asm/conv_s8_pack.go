@@ -78,6 +78,10 @@ func packConvS8(w []int16, bias []int32, inZero uint8, m, c int, spec ConvSpec, 
 		}
 		return f, nil
 	}
+	if tiles.winograd.fits(w, m, c, spec, p.passes) {
+		f.winograd, f.panels = tiles.winograd, p.winograd(tiles.winograd, m)
+		return f, nil
+	}
 	f.panels = p.panels(tiles, m, spec.Groups)
 	if c%4 != 0 && spec.Groups == 1 && spec.DilationW == 1 && spec.KW > 1 {
 		apart := *f
@@ -122,8 +126,21 @@ func partS8(v int16, pass int) int16 {
 	return min(max(v, -128), 127)
 }
 
-// panels packs dense weights: panels do not cross groups.
+// panels packs dense weights.
 func (p *packerS8) panels(k *tileKernelS8, m, groups int) []panelS8 {
+	out := p.layOut(k, m, groups)
+	for i := range out {
+		panel := &out[i]
+		if k.safe != nil && !p.saturates(panel) {
+			panel.kernel = k.safe
+		}
+		p.fill(panel)
+	}
+	return out
+}
+
+// layOut cuts the output channels into panels, which do not cross groups.
+func (p *packerS8) layOut(k *tileKernelS8, m, groups int) []panelS8 {
 	var out []panelS8
 	for g := range groups {
 		end := (g + 1) * m / groups
@@ -133,13 +150,9 @@ func (p *packerS8) panels(k *tileKernelS8, m, groups int) []panelS8 {
 				kind--
 			}
 			width := k.widths[kind]
-			panel := panelS8{first: first, channels: min(width, end-first), width: width, kernel: k, kind: kind, input: g * p.inner}
-			if k.safe != nil && !p.saturates(&panel) {
-				panel.kernel = k.safe
-			}
-			p.fill(&panel)
-			out = append(out, panel)
-			first += panel.channels
+			channels := min(width, end-first)
+			out = append(out, panelS8{first: first, channels: channels, width: width, kernel: k, kind: kind, input: g * p.inner})
+			first += channels
 		}
 	}
 	return out

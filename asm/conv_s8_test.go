@@ -46,6 +46,11 @@ var convCasesS8 = []convCaseS8{
 	{16, 16, 12, 70, square(1, 1, 16)},
 	{24, 8, 3, 29, square(1, 1, 1)},
 	{56, 6, 9, 9, square(3, 2, 1)},
+	{16, 16, 3, 3, square(3, 1, 1)},
+	{24, 32, 4, 3, square(3, 1, 1)},
+	{40, 16, 3, 9, square(3, 1, 1)},
+	{16, 48, 9, 30, square(3, 1, 1)},
+	{9, 16, 7, 10, square(3, 1, 1)},
 }
 
 // randomConv returns weights, a bias and a source without gaps for c.
@@ -327,6 +332,7 @@ func TestArgsLayoutS8(t *testing.T) {
 	var a tileArgsS8
 	var r requantArgs
 	var d depthwiseArgsS8
+	var wi winogradArgsS8
 	var add AddU8Spec
 	for _, c := range []struct {
 		name      string
@@ -355,6 +361,13 @@ func TestArgsLayoutS8(t *testing.T) {
 		{"add.MulA", unsafe.Offsetof(add.MulA), 12}, {"add.MulB", unsafe.Offsetof(add.MulB), 16},
 		{"add.Shift", unsafe.Offsetof(add.Shift), 20}, {"add.Zero", unsafe.Offsetof(add.Zero), 21},
 		{"add.Lo", unsafe.Offsetof(add.Lo), 22}, {"add.Hi", unsafe.Offsetof(add.Hi), 23},
+		{"winograd.src", unsafe.Offsetof(wi.src), 0}, {"winograd.planes", unsafe.Offsetof(wi.planes), 24},
+		{"winograd.products", unsafe.Offsetof(wi.products), 48}, {"winograd.bias", unsafe.Offsetof(wi.bias), 72},
+		{"winograd.sums", unsafe.Offsetof(wi.sums), 96}, {"winograd.row", unsafe.Offsetof(wi.row), 120},
+		{"winograd.pix", unsafe.Offsetof(wi.pix), 128}, {"winograd.plane", unsafe.Offsetof(wi.plane), 136},
+		{"winograd.tile", unsafe.Offsetof(wi.tile), 144}, {"winograd.tiles", unsafe.Offsetof(wi.tiles), 152},
+		{"winograd.way", unsafe.Offsetof(wi.way), 160}, {"winograd.dst", unsafe.Offsetof(wi.dst), 168},
+		{"winograd.params", unsafe.Offsetof(wi.params), 192},
 		{"depthwise.src", unsafe.Offsetof(d.src), 0}, {"depthwise.weights", unsafe.Offsetof(d.weights), 24},
 		{"depthwise.weights16", unsafe.Offsetof(d.weights16), 48}, {"depthwise.bias", unsafe.Offsetof(d.bias), 72},
 		{"depthwise.acc", unsafe.Offsetof(d.acc), 96}, {"depthwise.taps", unsafe.Offsetof(d.taps), 120},

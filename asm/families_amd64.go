@@ -77,4 +77,13 @@ var (
 		tileS8x8x6AVX2, tileS8x8x7AVX2, tileS8x8x8AVX2, tileS8x8x9AVX2, tileS8x8x10AVX2,
 		tileS8x8x11AVX2, tileS8x8x12AVX2,
 	}
+	tileS16x16AVX2 = []func(*tileArgsS8){nil,
+		tileS16x16x1AVX2, tileS16x16x2AVX2, tileS16x16x3AVX2, tileS16x16x4AVX2, tileS16x16x5AVX2,
+		tileS16x16x6AVX2,
+	}
+	tileS16x8AVX2 = []func(*tileArgsS8){nil,
+		tileS16x8x1AVX2, tileS16x8x2AVX2, tileS16x8x3AVX2, tileS16x8x4AVX2, tileS16x8x5AVX2,
+		tileS16x8x6AVX2, tileS16x8x7AVX2, tileS16x8x8AVX2, tileS16x8x9AVX2, tileS16x8x10AVX2,
+		tileS16x8x11AVX2, tileS16x8x12AVX2,
+	}
 )

@@ -96,6 +96,16 @@ var tilesS8AVX2 = tileKernelS8{
 	wide:    true,
 	widths:  []int{16, 8},
 	kernels: [][]func(*tileArgsS8){tileS8x16AVX2, tileS8x8AVX2},
+	winograd: &winogradKernelsS8{
+		input: winogradInputS8AVX2,
+		sums:  winogradSumsS8AVX2,
+		bytes: [ByShift + 1]func(*winogradArgsS8){ByFloat: winogradFloatS8AVX2, ByShift: winogradShiftS8AVX2},
+		tiles: &tileKernelS8{
+			wide:    true,
+			widths:  []int{16, 8},
+			kernels: [][]func(*tileArgsS8){tileS16x16AVX2, tileS16x8AVX2},
+		},
+	},
 	safe: &tileKernelS8{
 		bytes:   true,
 		whole:   true,

@@ -39,6 +39,9 @@ type Requant struct {
 	shrinks      bool // |scale| < 1 in all channels: no product leaves int32
 }
 
+// plain reports whether kernels that make bytes at once know the arithmetic.
+func (r *Requant) plain() bool { return r.mode == ByFloat && r.shrinks || r.mode == ByShift }
+
 // requantPad is how many more parameters than channels a Requant holds.
 const requantPad = 32
 

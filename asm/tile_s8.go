@@ -11,7 +11,7 @@ func (s *s8Scratch) setTile(p *panelS8, srcStep int) {
 // tileBytes reports whether the panel's kernels can make bytes, requantized by r, at once.
 func (p *panelS8) tileBytes(r *Requant) bool {
 	k := p.kernel
-	return k != nil && k.bytes && !(k.whole && p.channels < p.width) && (r.mode == ByFloat && r.shrinks || r.mode == ByShift)
+	return k != nil && k.bytes && !(k.whole && p.channels < p.width) && r.plain()
 }
 
 // runTiles computes rows [y0, y1) of panel p of dst by kernels that make bytes. A flat output is

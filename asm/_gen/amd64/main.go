@@ -37,6 +37,7 @@ var files = []struct {
 	{"histogram", histogram},
 	{"moments", moments},
 	{"tile_s8", tilesS8},
+	{"winograd_s8", winogradS8s},
 	{"requant", requants},
 	{"depthwise_s8", depthwiseS8s},
 	{"elementwise_u8", elementwiseU8},

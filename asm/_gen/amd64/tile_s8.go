@@ -115,7 +115,10 @@ func (t *tileS8) emit() {
 	t.MOVQ(count, end)
 
 	t.Label("tap")
-	row := t.row(src, tap)
+	first := t.GP64()
+	t.MOVQ(Mem{Base: tap}, first)
+	t.ADDQ(src, first)
+	row := t.row(first)
 	quads := t.field(s8Quads)
 	t.Label("quad")
 	t.products(t, row, weights)
@@ -283,11 +286,8 @@ func (t *tileS8) field(at int) Register {
 	return r
 }
 
-// row returns the pixels' addresses at a tap.
-func (t *tileS8) row(src Mem, tap Register) pixelRow {
-	first := t.GP64()
-	t.MOVQ(Mem{Base: tap}, first)
-	t.ADDQ(src, first)
+// row returns the addresses of pixels of which the first is at an address.
+func (t *tileS8) row(first Register) pixelRow {
 	r := pixelRow{bases: []Register{first}, stride: t.field(s8SrcStep)}
 	if t.pixels > 3 {
 		r.strideThrice = t.GP64()
@@ -344,20 +344,25 @@ func (t *tileS8) wideProducts(row pixelRow, weights Register) {
 			x := t.YMM()
 			t.VPBROADCASTD(row.at(p), x)
 			t.VPSHUFB(mask, x, x)
-			for v := range w {
-				product := x
-				if v < len(w)-1 {
-					product = t.YMM()
-				}
-				t.VPMADDWD(w[v], x, product)
-				t.VPADDD(product, t.acc[p][v], t.acc[p][v])
-			}
+			t.addPairs(w, x, t.acc[p])
 		}
 	}
 	t.ADDQ(I32(2*t.vecs*32), weights)
 }
 
-// loadWeights loads the weights of all channels, those of row i of them.
+// addPairs adds the products of pairs, which it overwrites, and weights to the accumulators.
+func (t *tileS8) addPairs(w []VecVirtual, x VecVirtual, acc []VecVirtual) {
+	for v := range w {
+		product := x
+		if v < len(w)-1 {
+			product = t.YMM()
+		}
+		t.VPMADDWD(w[v], x, product)
+		t.VPADDD(product, acc[v], acc[v])
+	}
+}
+
+// loadWeights loads row i of the weights of all channels.
 func (t *tileS8) loadWeights(weights Register, i int) []VecVirtual {
 	w := make([]VecVirtual, t.vecs)
 	for v := range w {

@@ -20,6 +20,7 @@ var asmPackage = func() *types.Package {
 		"tileArgs",
 		"winogradArgs",
 		"tileArgsS8",
+		"winogradArgsS8",
 		"AddU8Spec",
 		"requantArgs",
 		"depthwiseArgsS8",
