@@ -79,7 +79,16 @@ func ParseClip(s string) (Clip, error) {
 		}
 		return f.rule(p), nil
 	}
+	if here := elsewhere[strings.ToLower(s)]; here != "" {
+		return Clip{}, fmt.Errorf("%w: what others call %q is %q here", ErrClip, s, here)
+	}
 	return Clip{}, fmt.Errorf("%w: %q is none of max, mse, aa, kl, auto, lpP, sigmaN, percentile:P", ErrClip, s)
+}
+
+// elsewhere has the rules that other tools have names of their own for.
+var elsewhere = map[string]string{
+	"minmax": "max", "absmax": "max", "none": "max", "entropy": "kl", "kld": "kl", "percentile": "percentile:99.99",
+	"l1": "aa", "mae": "aa", "l2": "mse", "sqnr": "mse", "tf_enhanced": "mse",
 }
 
 // check returns an error for a rule whose parameter [ParseClip] would not take.

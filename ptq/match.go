@@ -3,8 +3,9 @@ package ptq
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
+
+	"github.com/narrow-ml/narrow/internal/suggest"
 )
 
 // pattern says which names are meant: one that is equal, or one that a pattern with wildcards
@@ -46,57 +47,9 @@ func (p *pattern) matches(name string) bool {
 
 // unknown is the error for a name that nothing has: it suggests those that come near.
 func unknown(what, name string, names []string) error {
-	near := nearest(name, names)
+	near := suggest.Nearest(name, names)
 	if len(near) == 0 {
 		return fmt.Errorf("ptq: the network has no %s %q: narrow inspect lists what it has", what, name)
 	}
 	return fmt.Errorf("ptq: the network has no %s %q: did you mean %s?", what, name, strings.Join(near, " or "))
-}
-
-// nearest returns up to three names, quoted, that differ from name in few characters, the nearest first.
-func nearest(name string, names []string) []string {
-	limit := max(2, len(name)/3)
-	type candidate struct {
-		name     string
-		distance int
-	}
-	var all []candidate
-	for _, n := range names {
-		if n == "" || abs(len(n)-len(name)) > limit {
-			continue
-		}
-		if d := distance(strings.ToLower(name), strings.ToLower(n)); d <= limit {
-			all = append(all, candidate{n, d})
-		}
-	}
-	slices.SortStableFunc(all, func(a, b candidate) int { return a.distance - b.distance })
-	var near []string
-	for _, c := range all[:min(3, len(all))] {
-		near = append(near, fmt.Sprintf("%q", c.name))
-	}
-	return near
-}
-
-func abs(x int) int { return max(x, -x) }
-
-// distance returns how many characters must be put in, taken out or changed to make b of a
-// (Levenshtein's distance).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			changed := before
-			if a[i] != b[j] {
-				changed++
-			}
-			before = row[j+1]
-			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

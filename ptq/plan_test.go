@@ -165,17 +165,6 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "abc", 0}, {"abc", "axc", 1}, {"kitten", "sitting", 3}, {"ab", "b", 1}} {
-		if got := distance(c.a, c.b); got != c.want || distance(c.b, c.a) != got {
-			t.Errorf("from %q to %q: %d", c.a, c.b, got)
-		}
-	}
-}
-
 // TestStepsOutOfOrder: every step, taken before all others, runs or says what is missing.
 func TestStepsOutOfOrder(t *testing.T) {
 	data := images(t, 8, 3, 8, 8)

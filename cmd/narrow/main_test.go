@@ -224,6 +224,26 @@ func TestSameBytesForAnyThreadsAndBatch(t *testing.T) {
 	}
 }
 
+func TestSuggestions(t *testing.T) {
+	x := newFiles(t)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"quantise"}, `"quantize"`},
+		{[]string{"eval", x.path("model.onnx"), "--agianst", "a"}, `"--against"`},
+		{[]string{"quantize", x.path("model.onnx"), "--calib", x.path("x.npy"), "-o", x.path("q.onnx"), "--clip", "entropy"}, `"kl" here`},
+		{[]string{"quantize", x.path("model.onnx"), "--calib", x.path("x.npy"), "-o", x.path("q.onnx"), "--clip", "MinMax"}, `"max" here`},
+	} {
+		if _, errs, code := narrow(c.args...); code != exitUsage || !strings.Contains(errs, c.want) {
+			t.Errorf("%v: exit code %d, %s", c.args, code, errs)
+		}
+	}
+	if out := mustRun(t, "--version"); !strings.HasPrefix(out, "narrow ") || strings.Count(out, "\n") != 1 {
+		t.Errorf("version %q", out)
+	}
+}
+
 func TestWeightsOnly(t *testing.T) {
 	x := newFiles(t)
 	if err := onnx.WriteFile(x.path("model.onnx"), chainNetwork(3)); err != nil {

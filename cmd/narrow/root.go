@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/narrow-ml/narrow/internal/suggest"
 )
 
 // Exit codes.
@@ -78,9 +81,26 @@ int8 (or narrower) network: plain ONNX that runs here and in ONNX Runtime.
 		},
 	}
 	root.SuggestionsMinimumDistance = 2
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.Version = moduleVersion()
+	root.SetVersionTemplate("narrow {{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newQuantize(), newCalibrate(), newMerge(), newRanges(), newCompare(), newEval(), newRun(), newExport(), newInspect(), newBench(), newDemo(), newVersion())
 	return root
+}
+
+// flagError suggests flags for one that a command does not have.
+func flagError(cmd *cobra.Command, err error) error {
+	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !unknown {
+		return usageError{err}
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+	near := suggest.Nearest("--"+name, names)
+	if len(near) == 0 {
+		return usageError{err}
+	}
+	return usagef("there is no flag --%s; did you mean %s?", name, strings.Join(near, " or "))
 }
 
 // exactArgs wants these arguments and nothing else.

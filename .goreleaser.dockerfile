@@ -1,0 +1,3 @@
+FROM scratch
+COPY narrow /narrow
+ENTRYPOINT ["/narrow"]
