@@ -93,6 +93,7 @@ test-python: build wheel $(PYTHON) ## the Python package against NumPy and ONNX 
 test-ort: build $(PYTHON) ## quantize real models and run them in ONNX Runtime
 	$(PYTHON) test/ort/check.py build/narrow $(NARROW_SHARED)
 	$(PYTHON) test/ort/integers.py build/narrow $(NARROW_SHARED)
+	$(PYTHON) test/ort/saturation.py build/narrow $(NARROW_SHARED)
 	NARROW_PYTHON=$(abspath $(PYTHON)) $(GO) test -run ONNXRuntime ./graph/op
 	NARROW_PYTHON=$(abspath $(PYTHON)) $(GO) test -run Pillow ./dataset
 

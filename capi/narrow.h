@@ -172,6 +172,8 @@ int narrow_range_seen(narrow_handle range, double *lo, double *hi, uint64_t *cou
  *   "equalize": true       balance channels between neighbouring layers
  *   "compensate": true     round weights so that their errors cancel
  *   "bias_correction": false  take the mean error of rounding out of the biases
+ *   "saturation_safe": true  neighbouring weights of at most 128 together, so that the
+ *                          file means the same without VNNI
  *   "shift": false         make every rescaling a shift of bits
  *   "no_round": false      leave out rounding and clipping, to check the pipeline
  *   "asymmetric": null     a zero point for the signed activations whose noise it

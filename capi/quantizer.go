@@ -39,6 +39,7 @@ type options struct {
 	Equalize       bool              `json:"equalize"`
 	Compensate     bool              `json:"compensate"`
 	BiasCorrection bool              `json:"bias_correction"`
+	SaturationSafe bool              `json:"saturation_safe"`
 	Shift          bool              `json:"shift"`
 	NoRound        bool              `json:"no_round"`
 	Asymmetric     *bool             `json:"asymmetric"` // nil for where it helps
@@ -50,7 +51,7 @@ type options struct {
 
 // parseOptions reads the JSON object, "" for none.
 func parseOptions(text string) ([]ptq.Option, error) {
-	o := options{Clip: "mse", WeightBits: 8, ActBits: 8, PerChannel: true, Signs: true, Equalize: true, Compensate: true, Format: "qdq", Batch: 16}
+	o := options{Clip: "mse", WeightBits: 8, ActBits: 8, PerChannel: true, Signs: true, Equalize: true, Compensate: true, SaturationSafe: true, Format: "qdq", Batch: 16}
 	if text != "" {
 		d := json.NewDecoder(strings.NewReader(text))
 		d.DisallowUnknownFields()
@@ -73,6 +74,7 @@ func parseOptions(text string) ([]ptq.Option, error) {
 		ptq.WithEqualize(o.Equalize),
 		ptq.WithCompensation(o.Compensate),
 		ptq.WithBiasCorrection(o.BiasCorrection),
+		ptq.WithSaturationSafe(o.SaturationSafe),
 		ptq.WithShift(o.Shift),
 		ptq.WithNoRound(o.NoRound),
 		ptq.WithQOperator(o.Format == "qoperator"),

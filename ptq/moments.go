@@ -108,10 +108,9 @@ func (m *moments) means(group int) (before, after []float64) {
 	return before, after
 }
 
-// covariance returns the damped covariance of one group's inputs, row x row, in place of
-// their products.
-func (m *moments) covariance(group int, mean []float64) []float32 {
-	d, n, c := m.row, float64(max(m.count, 1)), m.products[group]
+// covariance makes the damped covariance of one group's inputs, row x row, of their products c.
+func (m *moments) covariance(c []float32, mean []float64) {
+	d, n := m.row, float64(max(m.count, 1))
 	energy := 0.0
 	for i := range d {
 		energy += float64(c[i*d+i]) / n
@@ -130,7 +129,6 @@ func (m *moments) covariance(group int, mean []float64) []float32 {
 	for i := range d {
 		c[i*d+i] += extra
 	}
-	return c
 }
 
 // mirror copies what is below the diagonal of a d x d matrix to above.
@@ -149,25 +147,37 @@ func mirror(c []float32, d int) {
 	}
 }
 
-// round chooses the integers of the node's weights.
+// round chooses the integers of the node's weights, and their scale where neighbours limit each
+// other.
 func (m *moments) round(r *rounder) error {
 	w := weightsOf(m.node)
 	rounded := make([]float32, len(w.data))
 	shift := make([]float64, w.channels())
 	perGroup := w.channels() / m.groups
 	m.flush()
+	for group, p := range m.products {
+		_, after := m.means(group)
+		m.covariance(p, after)
+	}
+	by := func(group int) (attempt, error) {
+		if !m.compensate {
+			return toNearest{}, nil
+		}
+		return r, r.setUp(m.products[group])
+	}
+	if err := w.chooseShared(m.groups, by); err != nil {
+		return err
+	}
 	for group := range m.groups {
 		rows := w.rows(group*perGroup, perGroup)
 		before, after := m.means(group)
-		var q []float32
+		try, err := by(group)
+		if err != nil {
+			return err
+		}
+		q := w.settle(rows, group*perGroup, try)
 		if m.compensate {
-			if err := r.setUp(m.covariance(group, after)); err != nil {
-				return err
-			}
-			q = r.round(rows)
-		} else {
-			q = make([]float32, len(rows.weights))
-			rows.nearest(q)
+			r.refine(rows, q)
 		}
 		for i, k := range rows.index {
 			rounded[k] = q[i]
@@ -177,5 +187,6 @@ func (m *moments) round(r *rounder) error {
 	}
 	w.replace(rounded)
 	addToBias(m.node, shift)
+	scaleBias(m.node)
 	return nil
 }

@@ -5,8 +5,15 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
-// samplePositions is how many places of one picture a convolution is looked at.
-const samplePositions = 16
+// positions returns at how many places of one picture a convolution is looked at: more where that
+// takes little.
+func (p *patches) positions() int {
+	return min(max(workPerInput/(p.groups*p.row*(p.row+64)), 16), 64)
+}
+
+// workPerInput is how much work the matrix of one node may be for one picture, if that suffices for 16 places: products, and
+// 64 times as much for an element that is copied as for a product.
+const workPerInput = 2 << 20
 
 // patches says how the inputs of an affine node are laid out: which elements meet the
 // weights of one output channel.
@@ -72,7 +79,7 @@ func (p *patches) each(t *tensor.Tensor, first int, f func(x []float32)) {
 	x := make([]float32, p.groups*p.row)
 	window := make([]int, tensor.Volume(p.kernel))
 	perSample := tensor.Volume(shape[1:])
-	take := min(places, samplePositions)
+	take := min(places, p.positions())
 	for s := range shape[0] {
 		for k := range take {
 			place := (k*places + (first+s)*7919%places) / take % places

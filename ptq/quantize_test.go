@@ -281,11 +281,11 @@ func TestReproducible(t *testing.T) {
 }
 
 func TestCheckSums(t *testing.T) {
-	// 200000 weights of 127 times at least 128 are more than 2^31; 60000 times 255 are not.
+	// 400000 weights of 64 (of neighbours, that is the limit) times at least 128 are more than 2^31; 60000 times 255 are not.
 	for _, c := range []struct {
 		rows     int
 		overflow bool
-	}{{60000, false}, {200000, true}} {
+	}{{60000, false}, {400000, true}} {
 		n, x := newNet(c.rows)
 		w := tensor.New(tensor.Float32, 1, c.rows)
 		for i := range w.F32() {

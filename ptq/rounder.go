@@ -10,37 +10,6 @@ import (
 	"github.com/narrow-ml/narrow/asm"
 )
 
-// weightRows are the weights of some output channels, a row for each.
-type weightRows struct {
-	weights []float32
-	index   []int    // where in the node's weights each is
-	levels  []Levels // by row
-}
-
-// rows returns the weights of count channels from first on.
-func (w *weights) rows(first, count int) *weightRows {
-	size := count * len(w.data) / max(w.channels(), 1)
-	r := &weightRows{weights: make([]float32, 0, size), index: make([]int, 0, size)}
-	for o := first; o < first+count; o++ {
-		w.each(o, func(i int) {
-			r.index = append(r.index, i)
-			r.weights = append(r.weights, w.data[i])
-		})
-		l := w.scaling.levels(o)
-		l.Min = -l.Max
-		r.levels = append(r.levels, l)
-	}
-	return r
-}
-
-// nearest sets q to the values of the grids that are nearest to the weights.
-func (r *weightRows) nearest(q []float32) {
-	row := len(q) / max(len(r.levels), 1)
-	for i, w := range r.weights {
-		q[i] = float32(r.levels[i/row].Round(float64(w)))
-	}
-}
-
 // rounder rounds rows of weights for one covariance C of their inputs: so that the
 // square error of the results, e*C*transpose(e) for the errors e of a row, is small.
 // All its matrices are in an order of its own, weights with the smallest inputs first.
@@ -49,11 +18,12 @@ type rounder struct {
 	c      []float32 // d x d
 	factor []float32 // L of C = L*transpose(L), each column divided by its element on the diagonal
 	order  []int     // which weight is where
+	pivots []float64 // squares of the elements on the diagonal
 	buf    []float32 // for the rows that are being rounded
 	used   int       // elements of buf
 }
 
-// floats returns n numbers of unspecified content, to be used until the next call of round.
+// floats returns n numbers of unspecified content, to be used until the next call of try or refine.
 func (r *rounder) floats(n int) []float32 {
 	if r.used+n > len(r.buf) {
 		r.buf, r.used = make([]float32, max(8*n, 2*len(r.buf))), 0
@@ -110,8 +80,10 @@ func (r *rounder) setUp(c []float32) error {
 
 func (r *rounder) divideColumns() {
 	inverse := make([]float32, r.d)
+	r.pivots = slices.Grow(r.pivots[:0], r.d)[:r.d]
 	for i := range inverse {
-		inverse[i] = 1 / r.factor[i*r.d+i]
+		root := r.factor[i*r.d+i]
+		r.pivots[i], inverse[i] = float64(root)*float64(root), 1/root
 	}
 	for i := range r.d {
 		row := r.factor[i*r.d : i*r.d+i+1]
@@ -121,37 +93,50 @@ func (r *rounder) divideColumns() {
 	}
 }
 
-// round returns the values of the grids that stand for the weights, until it is called again.
-func (r *rounder) round(rows *weightRows) []float32 {
+// try implements [attempt]: with the values of cancel, and in the end by refine.
+func (r *rounder) try(rows *weightRows) (q []float32, costs []float64) {
 	d := r.d
 	r.used = 0
-	ordered := &weightRows{weights: r.floats(len(rows.weights)), levels: rows.levels}
+	ordered := rows.permuted(r.order, r.floats(len(rows.weights)))
+	values, costs := r.cancel(ordered)
+	q = r.floats(len(values))
 	for o := range rows.levels {
 		for i, k := range r.order {
-			ordered.weights[o*d+i] = rows.weights[o*d+k]
+			q[o*d+k] = values[o*d+i]
 		}
 	}
-	q, errors := r.cancel(ordered)
-	gradients := r.gradients(errors)
-	plain, plainErrors := r.floats(len(q)), r.floats(len(q))
-	ordered.nearest(plain)
-	for i, w := range ordered.weights {
-		plainErrors[i] = plain[i] - w
+	return q, costs
+}
+
+// refine brings values that try returned closer, in place: where rounding to nearest makes a smaller
+// error, its values take their place, and then single values move as long as that helps.
+func (r *rounder) refine(rows *weightRows, values []float32) {
+	d := r.d
+	r.used = 0
+	ordered := rows.permuted(r.order, r.floats(len(rows.weights)))
+	q := (&weightRows{weights: values, levels: rows.levels}).permuted(r.order, r.floats(len(values))).weights
+	errors := func(q []float32) []float32 {
+		e := r.floats(len(q))
+		for i, w := range ordered.weights {
+			e[i] = q[i] - w
+		}
+		return e
 	}
-	plainGradients := r.gradients(plainErrors)
-	out := r.floats(len(q))
+	plain := r.floats(len(q))
+	ordered.nearest(plain)
+	own, plainErrors := errors(q), errors(plain)
+	gradients, plainGradients := r.gradients(own), r.gradients(plainErrors)
 	for o, l := range rows.levels {
 		from, to := o*d, (o+1)*d
 		best, gradient := q[from:to], gradients[from:to]
-		if cost(plainErrors[from:to], plainGradients[from:to]) < cost(errors[from:to], gradient) {
+		if cost(plainErrors[from:to], plainGradients[from:to]) < cost(own[from:to], gradient) {
 			best, gradient = plain[from:to], plainGradients[from:to]
 		}
-		r.descend(best, gradient, l)
+		r.descend(best, gradient, l, ordered.pairs)
 		for i, k := range r.order {
-			out[from+k] = best[i]
+			values[from+k] = best[i]
 		}
 	}
-	return out
 }
 
 // roundBlock is how many weights of all rows are rounded between two matrix products.
@@ -160,29 +145,33 @@ const roundBlock = 32
 // cancel rounds one weight of each row after the other, from the last to the first, each to
 // what cancels best the errors of those before: with L the factor of the covariance, the error is
 // the square of transpose(L)*e, whose element k only depends on e from k on. It returns
-// the values and their errors.
-func (r *rounder) cancel(rows *weightRows) (q, errors []float32) {
+// the values and the square error of each row.
+func (r *rounder) cancel(rows *weightRows) (q []float32, costs []float64) {
 	d, n := r.d, len(rows.levels)
 	left := r.floats(n * d) // what the weights should be by now
 	copy(left, rows.weights)
-	q, errors = r.floats(n*d), r.floats(n*d)
+	q, costs = r.floats(n*d), make([]float64, n)
+	errors := r.floats(n * d)
 	for end := d; end > 0; end -= roundBlock {
 		start := max(end-roundBlock, 0)
 		if end < d {
 			asm.SgemmF32(false, false, n, end-start, d-end, -1, errors[end:], d, r.factor[end*d+start:], d, 1, left[start:], d)
 		}
 		for o, l := range rows.levels {
+			row, to := left[o*d:(o+1)*d], q[o*d:(o+1)*d]
 			for k := end - 1; k >= start; k-- {
-				i := o*d + k
-				q[i] = float32(l.Round(float64(left[i])))
-				errors[i] = q[i] - rows.weights[i]
+				to[k] = float32(rows.pairs.limit(l, k, to, row).Round(float64(row[k])))
+				e := float64(to[k] - row[k])
+				costs[o] += e * e * r.pivots[k]
+				off := to[k] - rows.weights[o*d+k]
+				errors[o*d+k] = off
 				for j, f := range r.factor[k*d+start : k*d+k] {
-					left[o*d+start+j] -= errors[i] * f
+					row[start+j] -= off * f
 				}
 			}
 		}
 	}
-	return q, errors
+	return q, costs
 }
 
 // gradients returns half the derivative of each row's square error by its values, whose
@@ -203,13 +192,13 @@ func cost(errors, gradient []float32) float64 {
 }
 
 // descend moves single values of a row as long as that makes the error smaller.
-func (r *rounder) descend(q, gradient []float32, l Levels) {
+func (r *rounder) descend(q, gradient []float32, l Levels, pairs pairing) {
 	d := r.d
 	all := blas32.Vector{N: d, Inc: 1, Data: gradient}
 	for range descentSweeps {
 		moved := false
 		for i := range d {
-			to := float32(l.Round(float64(q[i] - gradient[i]/r.c[i*d+i])))
+			to := float32(pairs.limitAmong(l, i, q).Round(float64(q[i] - gradient[i]/r.c[i*d+i])))
 			step := to - q[i]
 			if math.Abs(float64(step)) < l.Scale/2 {
 				continue

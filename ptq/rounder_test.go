@@ -16,7 +16,7 @@ func TestRounderTakesIndefiniteCovariance(t *testing.T) {
 	if err := r.setUp([]float32{1e-3, 1.1e-3, 1.1e-3, 1e-3}); err != nil {
 		t.Fatal(err)
 	}
-	q := r.round(&weightRows{weights: []float32{0.4, 0.4}, levels: []Levels{Grid{Bits: 8, Signed: true}.Over(127)}})
+	q, _ := r.try(&weightRows{weights: []float32{0.4, 0.4}, levels: []Levels{Grid{Bits: 8, Signed: true}.Over(127)}})
 	for _, v := range q {
 		if v != 0 && v != 1 {
 			t.Errorf("0.4, 0.4 became %v", q)
@@ -27,7 +27,8 @@ func TestRounderTakesIndefiniteCovariance(t *testing.T) {
 func TestConstantInputsAreDamped(t *testing.T) {
 	m := &moments{patches: &patches{row: 2, groups: 1}, compensate: true, count: 100}
 	m.products = [][]float32{{0.99999e8, 0.99999e8, 0.99999e8, 0.99999e8}} // less than the square of the mean, by rounding
-	if err := new(rounder).setUp(m.covariance(0, []float64{1e3, 1e3})); err != nil {
+	m.covariance(m.products[0], []float64{1e3, 1e3})
+	if err := new(rounder).setUp(m.products[0]); err != nil {
 		t.Error(err)
 	}
 }
@@ -50,7 +51,15 @@ func TestRounder(t *testing.T) {
 		if err := r.setUp(c); err != nil {
 			t.Fatal(err)
 		}
-		q, plain := r.round(rows), make([]float32, len(rows.weights))
+		q, costs := r.try(rows)
+		q = slices.Clone(q)
+		for o, got := range costs {
+			if want := squareError(c, rows.row(o), q[o*d:]); math.Abs(got-want) > 1e-3*want {
+				t.Errorf("%d weights: square error %g, want %g", d, got, want)
+			}
+		}
+		r.refine(rows, q)
+		plain := make([]float32, len(rows.weights))
 		rows.nearest(plain)
 		for o, l := range rows.levels {
 			for _, v := range q[o*d : (o+1)*d] {

@@ -23,6 +23,9 @@ type Scaling struct {
 	Zero  int       // the zero point
 	Axis  int       // of several scales; -1 for one
 	Bias  bool      // an int32 bias, whose scale is that of input and weights
+
+	Paired bool // of weights: what is rounded is saturation-safe, see [WithSaturationSafe]
+	Powers bool // of weights: scales are powers of two
 }
 
 // Clone implements [graph.Scaling].

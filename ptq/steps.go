@@ -255,7 +255,7 @@ var (
 	}}
 	// parametersStep chooses the scales of weights and biases.
 	parametersStep = Step{Name: "normalize parameters", Needs: Scales, Gives: Parameters, run: func(_ context.Context, j *Job) (err error) {
-		j.report.Raised, err = normalizeParameters(j.net.Graph, j.c.perChannel, j.c.shift)
+		j.report.Raised, err = normalizeParameters(j.net.Graph, j.c.perChannel, j.c.shift, j.c.safe)
 		return err
 	}}
 	// excludeCostlyStep leaves nodes in float that would lose too much, until there are none.

@@ -17,9 +17,12 @@ import (
 // With shift, the scales are powers of two, each the one with the least square
 // error of those around alpha/127.
 //
+// With safe, weights will be rounded so that they are saturation-safe, see [WithSaturationSafe],
+// and with them their scales may change.
+//
 // A weight scale so small that the bias would not fit 32 bits is raised until
 // it does. The names of nodes where that happened are returned.
-func normalizeParameters(g *graph.Graph, perChannel, shift bool) (raised []string, err error) {
+func normalizeParameters(g *graph.Graph, perChannel, shift, safe bool) (raised []string, err error) {
 	for _, n := range g.Nodes {
 		if !isAffine(n) {
 			continue
@@ -27,13 +30,14 @@ func normalizeParameters(g *graph.Graph, perChannel, shift bool) (raised []strin
 		w := weightsOf(n)
 		s := w.scaling
 		s.Axis, s.Scale = -1, w.scales(perChannel)
+		s.Paired, s.Powers = safe, shift
 		if shift {
 			w.toPowers()
 		}
 		if len(s.Scale) > 1 {
 			s.Axis = w.axis
 		}
-		if fitBias(n, shift) {
+		if fitBias(n) {
 			raised = append(raised, n.Name)
 		}
 	}
@@ -60,11 +64,25 @@ func weightsOf(n *graph.Node) *weights {
 // channelAxis returns the axis of the output channels of an affine node's weights,
 // -1 if there is none with one index for each channel.
 func channelAxis(n *graph.Node, w *tensor.Tensor) int {
-	o, err := op.Lookup(n.Domain, n.Op)
-	if err != nil || o.Traits.Weights == nil {
+	p := productsOf(n)
+	if p == nil {
 		return -1
 	}
-	return o.Traits.Weights(&op.Call{Attrs: n.Attrs}, w.Rank())
+	s := p.Sums(n.Attrs, w.Shape())
+	if s.Inputs == 0 {
+		return -1
+	}
+	return s.Output
+}
+
+// productsOf returns where a node has its weights and how their products are summed, nil for
+// one that has none.
+func productsOf(n *graph.Node) *op.Products {
+	o, err := op.Lookup(n.Domain, n.Op)
+	if err != nil {
+		return nil
+	}
+	return o.Traits.Products
 }
 
 // channels returns how many output channels there are along the axis.
@@ -195,30 +213,47 @@ const biasLimit = 1 << 30
 // fitBias sets the scale of an affine node's bias to that of its products, after
 // raising the scales of its weights where the bias would not fit. It reports
 // whether it raised one.
-func fitBias(n *graph.Node, shift bool) (raised bool) {
-	b := n.In(2)
-	if b == nil {
-		return false
-	}
-	bias, w := b.Node.Inputs[0].Const.Float32s(), weightsOf(n).scaling
-	x := scalingOf(n.Inputs[0].Node).Scale[0]
-	if w.Axis < 0 {
-		largest := 0.0
-		for _, v := range bias {
-			largest = math.Max(largest, math.Abs(float64(v)))
-		}
-		bias = []float32{float32(largest)}
-	}
-	for c := range w.Scale {
-		if v := math.Abs(float64(bias[min(c, len(bias)-1)])); v > float64(x)*float64(w.Scale[c])*biasLimit {
-			w.Scale[c] = toScale(v / (float64(x) * biasLimit))
-			if shift {
+func fitBias(n *graph.Node) (raised bool) {
+	w := scalingOf(n.Inputs[1].Node)
+	for c, least := range leastScales(n) {
+		if float64(w.Scale[c]) < least {
+			w.Scale[c] = toScale(least)
+			if w.Powers {
 				w.Scale[c] = nextPower(w.Scale[c])
 			}
 			raised = true
 		}
 	}
-	s := scalingOf(b.Node)
+	scaleBias(n)
+	return raised
+}
+
+// leastScales returns for each scale of an affine node's weights the least one with which the
+// bias fits.
+func leastScales(n *graph.Node) []float64 {
+	w := scalingOf(n.Inputs[1].Node)
+	least := make([]float64, len(w.Scale))
+	b := n.In(2)
+	if b == nil {
+		return least
+	}
+	unit := float64(scalingOf(n.Inputs[0].Node).Scale[0]) * biasLimit
+	for c, v := range b.Node.Inputs[0].Const.Float32s() {
+		if w.Axis < 0 {
+			c = 0
+		}
+		least[c] = math.Max(least[c], math.Abs(float64(v))/unit)
+	}
+	return least
+}
+
+// scaleBias sets the scale of an affine node's bias, if it has one, to that of its products.
+func scaleBias(n *graph.Node) {
+	b := n.In(2)
+	if b == nil {
+		return
+	}
+	w, x, s := scalingOf(n.Inputs[1].Node), scalingOf(n.Inputs[0].Node).Scale[0], scalingOf(b.Node)
 	s.Scale, s.Axis = make([]float32, len(w.Scale)), -1
 	for c := range w.Scale {
 		s.Scale[c] = toScale(float64(x) * float64(w.Scale[c]))
@@ -226,7 +261,6 @@ func fitBias(n *graph.Node, shift bool) (raised bool) {
 	if len(s.Scale) > 1 {
 		s.Axis = 0
 	}
-	return raised
 }
 
 // roundWeights replaces the weights of every affine node by the values that
@@ -240,11 +274,18 @@ func roundWeights(g *graph.Graph) {
 }
 
 func (w *weights) roundNearest() {
+	if len(w.data) == 0 {
+		return
+	}
+	w.chooseShared(1, func(int) (attempt, error) { return toNearest{}, nil }) // cannot fail
 	rounded := make([]float32, len(w.data))
-	for i, v := range w.data {
-		rounded[i] = w.round(i, float64(v))
+	rows := w.rows(0, w.channels())
+	q := w.settle(rows, 0, toNearest{})
+	for i, k := range rows.index {
+		rounded[k] = q[i]
 	}
 	w.replace(rounded)
+	scaleBias(w.node)
 }
 
 // round returns the value on the grid that is nearest to v, for element i.

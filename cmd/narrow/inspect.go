@@ -25,6 +25,8 @@ type nodeInfo struct {
 	MACs         int64  `json:"macs"`         // multiply-accumulates for one input
 	Quantization string `json:"quantization"` // "int8", "float", "not supported"; in a network that is quantized already "integer", "float" or "" for what only moves elements
 	Reason       string `json:"reason,omitempty"`
+
+	Pairs *ptq.PairSums `json:"pairs,omitempty"` // of 8-bit weights
 }
 
 // networkInfo is what `narrow inspect --json` prints.
@@ -33,7 +35,8 @@ type networkInfo struct {
 	Quantized  bool       `json:"quantized"` // the file holds integers already
 	Parameters int64      `json:"parameters"`
 	MACs       int64      `json:"macs"`
-	Integer    float64    `json:"integer_macs"` // percent of MACs that are on integers, or that quantization would bring there
+	Integer    float64    `json:"integer_macs"`              // percent of MACs that are on integers, or that quantization would bring there
+	Safe       *bool      `json:"saturation_safe,omitempty"` // of a network with 8-bit weights
 	Nodes      []nodeInfo `json:"nodes"`
 }
 
@@ -112,9 +115,17 @@ func inspect(g *graph.Graph) (*networkInfo, error) {
 			return nil, err
 		}
 	}
+	pairs, err := ptq.Saturation(g)
+	if err != nil {
+		return nil, err
+	}
+	info.Safe = saturationSafe(pairs)
 	var integer int64
 	for _, n := range g.Nodes {
 		node := describe(n)
+		if p, ok := pairs[n]; ok {
+			node.Pairs = &p
+		}
 		switch _, err := op.Lookup(n.Domain, n.Op); {
 		case err != nil:
 			node.Quantization = "not supported"
@@ -212,8 +223,42 @@ func (info *networkInfo) print(w io.Writer) error {
 	} else {
 		summary += fmt.Sprintf("; %.1f %% of the MACs would be int8", info.Integer)
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", summary)
+	_, err := fmt.Fprintf(w, "\n%s\n%s", summary, info.saturation())
 	return err
+}
+
+// saturationSafe reports whether no machine can saturate on these weights, nil if there are none.
+func saturationSafe(pairs map[*graph.Node]ptq.PairSums) *bool {
+	if len(pairs) == 0 {
+		return nil
+	}
+	safe := true
+	for _, p := range pairs {
+		safe = safe && p.Above == 0
+	}
+	return &safe
+}
+
+// saturation says in a line whether the weights are saturation-safe.
+func (info *networkInfo) saturation() string {
+	switch {
+	case info.Safe == nil:
+		return ""
+	case *info.Safe:
+		return "saturation-safe: the weights mean the same on processors that add two products in 16 bits (x86 without VNNI)\n"
+	}
+	pairs, above, nodes := 0, 0, 0
+	for _, n := range info.Nodes {
+		if n.Pairs != nil && n.Pairs.Above > 0 {
+			nodes++
+			above += n.Pairs.Above
+		}
+		if n.Pairs != nil {
+			pairs += n.Pairs.Pairs
+		}
+	}
+	return fmt.Sprintf("not saturation-safe: %d of %d pairs of neighbouring weights, in %d nodes, sum to more than %d; on processors that add two products in 16 bits (x86 without VNNI) results may differ\n",
+		above, pairs, nodes, op.PairLimit)
 }
 
 // dimsText writes a shape as 1x3x32x32, ? where a dimension is free.

@@ -170,6 +170,7 @@ type optionFlags struct {
 	perChannel, signs   bool
 	asymmetric          string
 	equalize, shift     bool
+	safe                bool
 	compensate, noRound bool
 	correctBias         bool
 	exclude, excludeOp  []string
@@ -191,6 +192,7 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.BoolVar(&o.equalize, "equalize", true, "balance the ranges of channels between neighbouring layers where that lessens the noise")
 	f.BoolVar(&o.compensate, "compensate", true, "round weights so that their errors cancel; false rounds to nearest, in less time")
 	f.BoolVar(&o.correctBias, "bias-correction", false, "take the mean error of rounding to nearest out of the biases; compensation does so anyway")
+	f.BoolVar(&o.safe, "saturation-safe", true, "neighbouring weights of at most 128 together: the file means the same on processors that add two products in 16 bits (x86 without VNNI)")
 	f.BoolVar(&o.shift, "shift", false, "make every rescaling a shift of bits")
 	f.BoolVar(&o.noRound, "no-round", false, "leave out rounding and clipping: the same network in other units, to check the pipeline")
 	f.StringVar(&o.asymmetric, "asymmetric", "auto", "`WHICH` signed activations get a zero point: auto (the network's input, and those whose noise it lessens by 30 %), true (all) or false (the input alone; so does auto with --shift or --signs=false)")
@@ -221,6 +223,7 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		ptq.WithCompensation(o.compensate),
 		ptq.WithBiasCorrection(o.correctBias),
 		ptq.WithShift(o.shift),
+		ptq.WithSaturationSafe(o.safe),
 		ptq.WithNoRound(o.noRound),
 		ptq.WithExclude(o.exclude...),
 		ptq.WithExcludeOp(o.excludeOp...),

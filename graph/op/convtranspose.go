@@ -7,7 +7,7 @@ import (
 )
 
 var _ = register(
-	spec{name: "ConvTranspose", min: 2, max: 3, infer: inferConvTranspose, run: runConvTranspose}.is(spatial, inputs(Data, Weights, Bias), flow(Affine, noQ), tensorScale, weights(transposedChannels), weightAxes(convTransposeWeightAxes), macs(transposedMACs)),
+	spec{name: "ConvTranspose", min: 2, max: 3, infer: inferConvTranspose, run: runConvTranspose}.is(spatial, inputs(Data, Weights, Bias), flow(Affine, noQ), tensorScale, products(1, 0, convTransposeSums), weightAxes(convTransposeWeightAxes), macs(transposedMACs)),
 )
 
 // transposeShape returns the window, which slides over the output, and the
@@ -151,12 +151,4 @@ func convTransposeDirect[T floats](c *Call, win *window, shape []int) {
 			}
 		}
 	}
-}
-
-// transposedChannels: weights are [in, out/group, kernel...].
-func transposedChannels(c *Call, _ int) int {
-	if c.Attrs.Int("group", 1) == 1 {
-		return 1
-	}
-	return -1
 }

@@ -9,11 +9,11 @@ import (
 // Operators that compute in integers: products of 8-bit numbers less their
 // zero points, summed in int32.
 var _ = register(
-	spec{name: "ConvInteger", min: 2, max: 4, infer: inferConvInteger, run: runConvInteger, anyType: true}.is(spatial, inputs(Data, Weights, ZeroPoint), macs(convMACs(1))),
-	spec{name: "MatMulInteger", min: 2, max: 4, infer: inferMatMulInteger, run: runMatMulInteger, anyType: true}.is(plain, inputs(Data, Weights, ZeroPoint), tensors, batch(matMulSamples(0, 1)), macs(matMulMACs(1))),
-	spec{name: "QLinearConv", min: 8, max: 9, infer: inferQLinearConv, run: runQLinearConv, anyType: true}.is(spatial, inputs(Data, ScaleOf, ZeroPoint, Weights, ScaleOf, ZeroPoint, ScaleOf, ZeroPoint, Bias), macs(convMACs(3))),
-	spec{name: "QLinearMatMul", min: 8, infer: inferQLinearMatMul, run: runQLinearMatMul, anyType: true}.is(plain, inputs(Data, ScaleOf, ZeroPoint, Data, ScaleOf, ZeroPoint), tensors, batch(matMulSamples(0, 3)), macs(matMulMACs(3))),
-	spec{name: "QGemm", domain: microsoft, min: 6, max: 9, infer: inferQGemm, run: runQGemm, anyType: true}.is(plain, inputs(Data, ScaleOf, ZeroPoint, Weights, ScaleOf, ZeroPoint, Bias, ScaleOf, ZeroPoint), tensors, batch(qgemmSamples), macs(gemmMACs(3))),
+	spec{name: "ConvInteger", min: 2, max: 4, infer: inferConvInteger, run: runConvInteger, anyType: true}.is(spatial, inputs(Data, Weights, ZeroPoint), products(1, 3, convSums), macs(convMACs(1))),
+	spec{name: "MatMulInteger", min: 2, max: 4, infer: inferMatMulInteger, run: runMatMulInteger, anyType: true}.is(plain, inputs(Data, Weights, ZeroPoint), tensors, batch(matMulSamples(0, 1)), products(1, 3, matMulSums), macs(matMulMACs(1))),
+	spec{name: "QLinearConv", min: 8, max: 9, infer: inferQLinearConv, run: runQLinearConv, anyType: true}.is(spatial, inputs(Data, ScaleOf, ZeroPoint, Weights, ScaleOf, ZeroPoint, ScaleOf, ZeroPoint, Bias), products(3, 5, convSums), macs(convMACs(3))),
+	spec{name: "QLinearMatMul", min: 8, infer: inferQLinearMatMul, run: runQLinearMatMul, anyType: true}.is(plain, inputs(Data, ScaleOf, ZeroPoint, Data, ScaleOf, ZeroPoint), tensors, batch(matMulSamples(0, 3)), products(3, 5, matMulSums), macs(matMulMACs(3))),
+	spec{name: "QGemm", domain: microsoft, min: 6, max: 9, infer: inferQGemm, run: runQGemm, anyType: true}.is(plain, inputs(Data, ScaleOf, ZeroPoint, Weights, ScaleOf, ZeroPoint, Bias, ScaleOf, ZeroPoint), tensors, batch(qgemmSamples), products(3, 5, gemmSums), macs(gemmMACs(3))),
 	spec{name: "DynamicQuantizeLinear", min: 1, outs: 3, infer: inferDynamicQuantize, run: runDynamicQuantize}.is(plain, inputs(Data), batch(never)),
 )
 

@@ -9,18 +9,18 @@ type Traits struct {
 	// Inputs has the role of each input; the last one stands for all that follow.
 	Inputs []Role
 
-	Flow    Flow                                    // how values go through it
-	Why     string                                  // for FloatOnly, why, where attributes or constants decide it
-	Integer IntegerForm                             // whether it can be computed on integers
-	Range   Interval                                // what its results lie in, whatever the inputs
-	Sign    Sign                                    // what it does to signs
-	Scale   Scale                                   // whether it commutes with positive factors
-	Q       QOperator                               // its form in ONNX Runtime's operators on integers
-	Batch   BatchRule                               // whether samples along axis 0 stay apart
-	Scalar  Legality                                // whether its data may have rank 0
-	Empty   Legality                                // whether its data may have no elements
-	Clamp   func(c *Call) (lo, hi float64, ok bool) // bounds, if all that it does is to clamp by constants; nil for others
-	Weights func(c *Call, rank int) int             // axis of the output channels of weights of that rank, -1 for none with one index for each; nil but for Affine
+	Flow     Flow                                    // how values go through it
+	Why      string                                  // for FloatOnly, why, where attributes or constants decide it
+	Integer  IntegerForm                             // whether it can be computed on integers
+	Range    Interval                                // what its results lie in, whatever the inputs
+	Sign     Sign                                    // what it does to signs
+	Scale    Scale                                   // whether it commutes with positive factors
+	Q        QOperator                               // its form in ONNX Runtime's operators on integers
+	Batch    BatchRule                               // whether samples along axis 0 stay apart
+	Scalar   Legality                                // whether its data may have rank 0
+	Empty    Legality                                // whether its data may have no elements
+	Clamp    func(c *Call) (lo, hi float64, ok bool) // bounds, if all that it does is to clamp by constants; nil for others
+	Products *Products                               // where weights are and how their products are summed; nil for operators that are no sums of products with weights
 
 	// MACs returns the multiply-accumulates of one call, whose types are known; nil for
 	// operators that are no sums of products.
@@ -196,10 +196,12 @@ func inputs(r ...Role) trait                                 { return func(t *Tr
 func ranges(lo, hi float64) trait                            { return func(t *Traits) { t.Range = Interval{lo, hi} } }
 func amplifies(i ...int) trait                               { return func(t *Traits) { t.Amplifies = i } }
 func clamps(f func(c *Call) (lo, hi float64, ok bool)) trait { return func(t *Traits) { t.Clamp = f } }
-func weights(f func(c *Call, rank int) int) trait            { return func(t *Traits) { t.Weights = f } }
-func macs(f func(c *Call) int64) trait                       { return func(t *Traits) { t.MACs = f } }
-func channels(axis int) trait                                { return func(t *Traits) { t.Channels = axis } }
-func batch(r BatchRule) trait                                { return func(t *Traits) { t.Batch = r } }
+func products(weights, zero int, sums func(a Attrs, shape []int) Sums) trait {
+	return func(t *Traits) { t.Products = &Products{weights, zero, sums} }
+}
+func macs(f func(c *Call) int64) trait { return func(t *Traits) { t.MACs = f } }
+func channels(axis int) trait          { return func(t *Traits) { t.Channels = axis } }
+func batch(r BatchRule) trait          { return func(t *Traits) { t.Batch = r } }
 func flow(f Flow, q ...trait) trait {
 	return func(t *Traits) {
 		t.Flow, t.Integer = f, OnIntegers

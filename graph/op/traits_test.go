@@ -10,7 +10,7 @@ func TestTraitsStated(t *testing.T) {
 			"inputs": len(r.Inputs) == 0, "flow": r.Flow == 0, "integer form": r.Integer == 0, "range": r.Range == Interval{},
 			"sign": r.Sign == 0, "scale": r.Scale == 0, "QOperator form": r.Q.Form == 0, "batch": r.Batch == nil,
 			"rank 0": r.Scalar == 0, "empty": r.Empty == 0,
-			"weights' channels": (r.Flow == Affine) != (r.Weights != nil),
+			"products": r.Flow == Affine && r.Products == nil,
 		}
 		for what, miss := range missing {
 			if miss {

@@ -100,7 +100,8 @@ def quantize(model, calib, output=None, **options):
 
     Options are those of narrow_quantizer_open in narrow.h: clip="mse",
     weight_bits=8, act_bits=8, bits={"node": (4, 8)}, per_channel=True, signs=True,
-    equalize=True, compensate=True, bias_correction=False, shift=False,
+    equalize=True, compensate=True, bias_correction=False,
+    saturation_safe=True, shift=False,
     no_round=False, asymmetric=None, format="qdq", exclude=["node"], batch=16,
     threads=0.
     """
