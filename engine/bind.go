@@ -45,6 +45,8 @@ func (b *binder) action(s *program.Step) (*step, error) {
 		return bindMaxPool(a), nil
 	case *program.AveragePool:
 		return b.averagePool(s, a)
+	case *program.Chain:
+		return bindChain(a)
 	case *program.Reference:
 		return b.reference(a)
 	case *program.Observe:

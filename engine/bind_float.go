@@ -9,38 +9,46 @@ import (
 
 // bindFloat binds steps that compute floats element by element or row by row; nil for others.
 func bindFloat(a program.Action) *step {
+	if b, ok := a.(*program.Binary); ok {
+		return bindBinary(b)
+	}
+	f := mapperOfAction(a)
+	if f == nil {
+		return nil
+	}
+	dst, src := viewOf(a.Writes()[0]), viewOf(a.Reads()[0])
+	return rowStep(dst, func(c *call, w *worker, s, y0, y1 int) {
+		pairs(dst.f32(c, s), src.f32(c, s), y0, y1, f)
+	})
+}
+
+// mapperOfAction returns what computes runs of whole pixels of a step with one operand; nil for others.
+func mapperOfAction(a program.Action) mapper {
 	switch a := a.(type) {
 	case *program.Map:
-		return mapStep(a.Out, a.In, mapperOf(a))
-	case *program.Binary:
-		return bindBinary(a)
+		return mapperOf(a)
 	case *program.ChannelAffine:
-		return mapStep(a.Out, a.In, clamped(a.Lo, a.Hi, func(dst, x []float32) { asm.ChannelAffineF32(dst, x, a.Scale, a.Shift) }))
+		return clamped(a.Lo, a.Hi, func(dst, x []float32) { asm.ChannelAffineF32(dst, x, a.Scale, a.Shift) })
 	case *program.ChannelDivide:
-		return mapStep(a.Out, a.In, func(d, x []float32) {
+		return func(d, x []float32) {
 			for n := len(a.By); len(d) > 0; d, x = d[n:], x[n:] {
 				asm.DivF32(d[:n], x[:n], a.By)
 			}
-		})
+		}
 	case *program.LayerNorm:
-		return bindLayerNorm(a)
+		return func(d, x []float32) {
+			for n := len(a.Scale); len(d) > 0; d, x = d[n:], x[n:] {
+				normalize(d[:n], x[:n], a.Scale, a.Shift, a.Epsilon, a.Centered)
+			}
+		}
 	case *program.Softmax:
-		c := a.Out.C
-		return mapStep(a.Out, a.In, func(d, x []float32) { asm.SoftmaxF32(d, x, c) })
+		return func(d, x []float32) { asm.SoftmaxF32(d, x, a.Out.C) }
 	}
 	return nil
 }
 
 // mapper computes dst from x, of the same length.
 type mapper func(dst, x []float32)
-
-// mapStep computes a function of runs of whole pixels.
-func mapStep(out, in *program.Tensor, f mapper) *step {
-	dst, src := viewOf(out), viewOf(in)
-	return rowStep(dst, func(c *call, w *worker, s, y0, y1 int) {
-		pairs(dst.f32(c, s), src.f32(c, s), y0, y1, f)
-	})
-}
 
 // clamped is f and a clamp behind it.
 func clamped(lo, hi float32, f mapper) mapper {
@@ -132,16 +140,6 @@ func gateStep(dst, a, b *view, swap bool, kernel func(dst, a, b []float32)) *ste
 					kernel(d, e, numbers)
 				}
 			}
-		}
-	})
-}
-
-func bindLayerNorm(a *program.LayerNorm) *step {
-	dst, src := viewOf(a.Out), viewOf(a.In)
-	return rowStep(dst, func(cl *call, w *worker, s, y0, y1 int) {
-		to, from := dst.f32(cl, s), src.f32(cl, s)
-		for i := range to.W { // plain images have one row
-			normalize(to.Data[i*to.PixStride:][:to.C], from.Data[i*from.PixStride:][:to.C], a.Scale, a.Shift, a.Epsilon, a.Centered)
 		}
 	})
 }

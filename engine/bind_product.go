@@ -14,8 +14,11 @@ func lda(src *view, k int) int {
 	return k
 }
 
+// rowsTogether is how many rows of a product are a part that workers can share out.
+const rowsTogether = 32
+
 // productStep makes a step that multiplies rows of a by panels of a matrix: it
-// is cut by panels where there are few rows, else by samples.
+// is cut by panels where there are few rows, else by rows. first is a row, counted through all samples.
 func productStep(dst *view, panels int, f func(c *call, first, rows, p0, p1 int)) *step {
 	perSample := dst.w
 	if perSample < 8 {
@@ -28,9 +31,10 @@ func productStep(dst *view, panels int, f func(c *call, first, rows, p0, p1 int)
 		}
 	}
 	return &step{
-		units: dst.count,
+		units: func(n int) int { return (dst.count(n)*perSample + rowsTogether - 1) / rowsTogether },
 		run: func(c *call, w *worker, lo, hi int) error {
-			f(c, lo, (hi-lo)*perSample, 0, panels)
+			first, end := lo*rowsTogether, min(hi*rowsTogether, dst.count(c.n)*perSample)
+			f(c, first, end-first, 0, panels)
 			return nil
 		},
 	}
@@ -54,9 +58,9 @@ func (b *binder) matMul(s *program.Step, a *program.MatMul) (*step, error) {
 		panels = 1 // floats are not made by panels
 	}
 	return productStep(dst, panels, func(c *call, first, rows, p0, p1 int) {
-		from := src.off + first*src.sampleStep
+		from := src.off + first*lda(src, k)
 		image := asm.Rows(c.u8[from:from+(rows-1)*lda(src, k)+k+slack], rows, k, lda(src, k))
-		to := dst.off + first*dst.sampleStep
+		to := dst.off + first*n
 		if e.req == nil {
 			gemm.RunF32(asm.Rows(c.f32[to:to+rows*n], rows, n, n), image, e.scales, 0, 1)
 			return
@@ -75,7 +79,7 @@ func (b *binder) matMulFloat(s *program.Step, a *program.MatMulFloat) (*step, er
 	}
 	dst, src, k, n := viewOf(a.Out), viewOf(a.In), a.K, a.N
 	return productStep(dst, gemm.Panels(), func(c *call, first, rows, p0, p1 int) {
-		from, to := src.off+first*src.sampleStep, dst.off+first*dst.sampleStep
+		from, to := src.off+first*lda(src, k), dst.off+first*n
 		gemm.RunPanels(c.f32[to:to+(rows-1)*n+n], c.f32[from:], rows, lda(src, k), n, a.Lo, a.Hi, p0, p1)
 	}), nil
 }

@@ -48,6 +48,7 @@ type config struct {
 	profile  bool
 	requant  Requant
 	float    bool // quantized files in float
+	apart    bool // no chains of steps: for tests
 }
 
 // Observer sees values while a network runs: how calibration reads every

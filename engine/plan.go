@@ -68,7 +68,7 @@ func compilePlan(net *Net, inputs []op.Type, batched bool, piece int) (*plan, er
 	}
 	g, err := program.Lower(net.graph, inputs, program.Options{
 		Requant: net.requant, Float: net.float, Borders: true, Batched: batched, Samples: piece,
-		Observed: net.observed, Slack: slack, Align: alignment,
+		Observed: net.observed, Chains: !net.apart, Slack: slack, Align: alignment,
 	})
 	if err != nil {
 		return nil, err

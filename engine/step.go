@@ -51,8 +51,9 @@ type call struct {
 
 // worker is what a goroutine has for itself.
 type worker struct {
-	id int
-	u8 []uint8
+	id  int
+	u8  []uint8
+	f32 [2][]float32
 	residual
 }
 
@@ -62,6 +63,32 @@ func (w *worker) bytes(n int) []uint8 {
 		w.u8 = make([]uint8, n)
 	}
 	return w.u8[:n]
+}
+
+// floats returns two slices of n floats of scratch.
+func (w *worker) floats(n int) (a, b []float32) {
+	for i := range w.f32 {
+		if cap(w.f32[i]) < n {
+			w.f32[i] = make([]float32, n)
+		}
+	}
+	return w.f32[0][:n], w.f32[1][:n]
+}
+
+// pixelStep makes a step that computes images of out by runs of up to so many pixels of a row: f is called
+// with a sample, a row and a range of pixels.
+func pixelStep(out *view, together int, f func(c *call, w *worker, s, y, x0, x1 int)) *step {
+	parts := (out.w + together - 1) / together
+	return &step{
+		units: func(n int) int { return out.count(n) * out.h * parts },
+		run: func(c *call, w *worker, lo, hi int) error {
+			for ; lo < hi; lo++ {
+				row, x := lo/parts, lo%parts*together
+				f(c, w, row/out.h, row%out.h, x, min(x+together, out.w))
+			}
+			return nil
+		},
+	}
 }
 
 // rowStep makes a step that computes images of out row by row: f is called with

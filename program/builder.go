@@ -144,6 +144,9 @@ func (b *builder) build() error {
 		b.output(i, v)
 	}
 	b.explain()
+	if b.Chains {
+		b.chain()
+	}
 	b.nameSteps()
 	return b.err
 }

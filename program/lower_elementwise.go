@@ -89,7 +89,7 @@ func lowerBinary(b *builder, n *graph.Node) bool {
 	case slices.Equal(b.shape(a), b.shape(y)) && slices.Equal(b.shape(c), b.shape(y)):
 		b.binaryStep(n, a, c)
 		return true
-	case b.gate(n, a, c), b.gate(n, c, a):
+	case b.gate(n, a, c), b.gate(n, c, a), b.rowGate(n, a, c), b.rowGate(n, c, a):
 		return true
 	}
 	return false
@@ -187,13 +187,29 @@ func (b *builder) gate(n *graph.Node, x, g *graph.Value) bool {
 	if len(xs) != len(gs) || len(xs) < 3 || len(xs) > 4 || !slices.Equal(xs[:2], gs[:2]) || tensor.Volume(gs[2:]) != 1 || !slices.Equal(xs, b.shape(n.Outputs[0])) {
 		return false
 	}
-	src, by := b.float(x, Last), b.float(g, Last)
+	b.pixelGate(n, b.float(x, Last), b.float(g, Last), x == n.In(1))
+	return true
+}
+
+// rowGate computes x op g where g has one number for each sample and index of the last dimension:
+// a mask of keys, which is added to the scores of all queries.
+func (b *builder) rowGate(n *graph.Node, x, g *graph.Value) bool {
+	xs, gs := b.shape(x), b.shape(g)
+	rank := len(xs)
+	if rank < 3 || len(gs) != rank || gs[0] != xs[0] || gs[rank-1] != xs[rank-1] || tensor.Volume(gs[1:rank-1]) != 1 || !slices.Equal(xs, b.shape(n.Outputs[0])) {
+		return false
+	}
+	b.pixelGate(n, b.float(x, Plain), b.float(g, Plain), x == n.In(1))
+	return true
+}
+
+// pixelGate computes every pixel of src with the only one of by, which is the first operand with swap.
+func (b *builder) pixelGate(n *graph.Node, src, by *Tensor, swap bool) {
 	a := &Binary{A: src, B: by, Out: b.like(n.Outputs[0], src), Op: n.Op, PerChannel: true, Lo: -inf, Hi: inf}
-	if x == n.In(1) {
+	if swap && n.Op != "Add" && n.Op != "Mul" {
 		a.A, a.B, a.Swap = by, src, true
 	}
 	b.step(n.Op, Float, a).of(n).Ops = 4 * a.Out.elements()
-	return true
 }
 
 // lowerBatchNorm computes an inference BatchNormalization as x*scale + shift.

@@ -47,6 +47,9 @@ type Options struct {
 	// Observed are values that the run shows to an observer.
 	Observed []*graph.Value
 
+	// Chains puts steps on floats that follow each other into one, a [Chain].
+	Chains bool
+
 	// Slack is how many elements behind a tensor a kernel may read, Align the
 	// bytes that tensors' places are a multiple of, 4 at least.
 	Slack, Align int

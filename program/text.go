@@ -136,6 +136,12 @@ func floatText(a Action) string {
 		return fmt.Sprintf("; scale %s shift %s epsilon %g", listText(a.Scale), listText(a.Shift), a.Epsilon)
 	case *Reference:
 		return "; reference kernel"
+	case *Chain:
+		s := ""
+		for _, l := range a.Links {
+			s += actionText(l)
+		}
+		return s
 	}
 	return ""
 }
