@@ -54,6 +54,7 @@ func assign(inputs []Input, paths []string, c *config) ([][]*column, error) {
 	parts := make([][]*column, len(inputs))
 	for k, path := range paths {
 		i, rest := inputNamed(inputs, path)
+		c.paths = append(c.paths, rest)
 		if i < 0 && isArchive(path) {
 			if err := assignArchive(inputs, parts, path); err != nil {
 				return nil, err

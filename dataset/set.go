@@ -18,6 +18,7 @@ type Set struct {
 	inputs  []Input   // what the network takes, one for each column
 	prep    Preparation
 	skipped []string // files that were left out, and why
+	paths   []string // what was opened, without the names of inputs
 	rows    int
 	total   int // rows before First
 	batch   int // the batch that the network is fixed to, or 0
@@ -37,6 +38,7 @@ type config struct {
 	size        [2]int
 	skipCorrupt bool
 	skipped     []string
+	paths       []string
 }
 
 // Option changes how data is read.
@@ -87,7 +89,7 @@ func OpenFor(inputs []Input, paths []string, opts ...Option) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{inputs: inputs, prep: c.prep, skipped: c.skipped}
+	s := &Set{inputs: inputs, prep: c.prep, skipped: c.skipped, paths: c.paths}
 	if varying(assigned) {
 		err = s.fillParts(assigned)
 	} else {

@@ -16,6 +16,9 @@ type Statistics struct {
 	Tensors map[string]*Histogram
 	Inputs  int    // how many inputs of the network were seen
 	Network uint32 // tells networks apart, whatever the options
+
+	// Origins says which inputs these were, of each part that was merged, as far as that is known.
+	Origins []dataset.Origin
 }
 
 // Merge adds what o has seen, of the same tensors. Like [Histogram.Merge] it is
@@ -25,6 +28,8 @@ func (s *Statistics) Merge(o *Statistics) {
 		s.Tensors = make(map[string]*Histogram)
 	}
 	s.Inputs += o.Inputs
+	s.Origins = append(s.Origins, o.Origins...)
+	s.sortOrigins()
 	for name, h := range o.Tensors {
 		if s.Tensors[name] == nil {
 			s.Tensors[name] = new(Histogram)

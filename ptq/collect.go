@@ -2,6 +2,7 @@ package ptq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -15,7 +16,7 @@ import (
 // merged. It does not change g.
 //
 // start, if not nil, is what an earlier call had gathered of the first start.Inputs inputs;
-// those are skipped. save, if not nil, is called after every so many inputs with
+// those are skipped. It is an error if that was of other inputs, as far as data knows its origin ([dataset.Known]). save, if not nil, is called after every so many inputs with
 // what has been gathered so far, which it must not keep.
 func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *Statistics, save func(*Statistics) error, options ...Option) (*Statistics, error) {
 	c, err := newConfig(options)
@@ -29,13 +30,18 @@ func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *St
 	if err != nil {
 		return nil, err
 	}
+	origins, err := originOf(data)
+	if err != nil {
+		return nil, err
+	}
 	total := &Statistics{Network: p.network}
 	if start != nil {
-		if err := start.check(p); err != nil {
+		if err := errors.Join(start.check(p), start.continues(origins)); err != nil {
 			return nil, err
 		}
 		total.Merge(start)
 	}
+	total.Origins = origins
 	for first := total.Inputs; first < data.Len(); first = total.Inputs {
 		part := dataset.Source(rest{data, first, data.Len() - first})
 		if save != nil {
@@ -50,6 +56,9 @@ func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *St
 			return nil, err
 		}
 		total.Merge(s)
+		for i := range total.Origins { // one, of which so many inputs are done
+			total.Origins[i].Inputs = total.Inputs
+		}
 		if save != nil {
 			if err := save(total); err != nil {
 				return nil, err

@@ -3,6 +3,7 @@ package ptq
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -22,13 +23,13 @@ var (
 	ErrOtherNetwork = errors.New("ptq: the statistics are of another network")
 )
 
-// A statistics file is the magic, the version, the network, the number of inputs and of
-// tensors, and for each tensor, sorted by name, its histogram with the empty bins left out;
+// A statistics file is the magic, the version, the network, the number of inputs, their origins as
+// JSON with its length before it (since version 2), the number of tensors, and for each tensor, sorted by name, its histogram with the empty bins left out;
 // then the CRC-32 of all before. Numbers are unsigned varints, floats their bits,
 // little endian.
 const (
 	statsMagic   = "narrow statistics\n"
-	statsVersion = 1
+	statsVersion = 2
 )
 
 // Write writes s to w. The same statistics give the same bytes.
@@ -37,6 +38,12 @@ func (s *Statistics) Write(w io.Writer) error {
 	b = binary.AppendUvarint(b, statsVersion)
 	b = binary.AppendUvarint(b, uint64(s.Network))
 	b = binary.AppendUvarint(b, uint64(s.Inputs))
+	origins, err := json.Marshal(s.Origins)
+	if err != nil {
+		return fmt.Errorf("ptq: %w", err)
+	}
+	b = binary.AppendUvarint(b, uint64(len(origins)))
+	b = append(b, origins...)
 	b = binary.AppendUvarint(b, uint64(len(s.Tensors)))
 	for _, name := range slices.Sorted(maps.Keys(s.Tensors)) {
 		b = binary.AppendUvarint(b, uint64(len(name)))
@@ -44,7 +51,7 @@ func (s *Statistics) Write(w io.Writer) error {
 		b = s.Tensors[name].append(b)
 	}
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
-	_, err := w.Write(b)
+	_, err = w.Write(b)
 	return err
 }
 
@@ -81,14 +88,20 @@ func ReadStatistics(b []byte) (*Statistics, error) {
 		return nil, fmt.Errorf("%w: it does not begin as one", ErrStatistics)
 	}
 	r := &statsReader{b: b[len(statsMagic):]}
-	if v := r.number(); r.err == nil && v > statsVersion {
-		return nil, fmt.Errorf("%w: %d, the last known is %d", ErrStatisticsVersion, v, statsVersion)
+	version := r.number()
+	if r.err == nil && version > statsVersion {
+		return nil, fmt.Errorf("%w: %d, the last known is %d", ErrStatisticsVersion, version, statsVersion)
 	}
 	if len(b) < 4 || crc32.ChecksumIEEE(b[:len(b)-4]) != binary.LittleEndian.Uint32(b[len(b)-4:]) {
 		return nil, fmt.Errorf("%w: the checksum is wrong, the file is damaged or cut off", ErrStatistics)
 	}
 	r.b = r.b[:len(r.b)-4]
 	s := &Statistics{Network: uint32(r.number()), Inputs: int(r.number()), Tensors: make(map[string]*Histogram)}
+	if version > 1 {
+		if err := json.Unmarshal(r.take(r.number()), &s.Origins); r.err == nil && err != nil {
+			r.fail("its origins are no JSON")
+		}
+	}
 	for n := r.number(); n > 0 && r.err == nil; n-- {
 		name := string(r.take(r.number()))
 		s.Tensors[name] = r.histogram()

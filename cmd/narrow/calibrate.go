@@ -6,9 +6,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/internal/atomicfile"
 	"github.com/narrow-ml/narrow/internal/regular"
 	"github.com/narrow-ml/narrow/onnx"
@@ -126,34 +129,107 @@ func newMerge() *cobra.Command {
 			if err := checkOutputs([]string{output}, args...); err != nil {
 				return err
 			}
-			total, err := mergeFiles(args)
+			all, err := readShards(args)
 			if err != nil {
 				return err
 			}
-			return writeOutput(cmd, output, total.Write)
+			total := new(ptq.Statistics)
+			for _, s := range all {
+				total.Network = s.Network
+				total.Merge(s)
+			}
+			if err := writeOutput(cmd, output, total.Write); err != nil {
+				return err
+			}
+			return printShards(messages(cmd, output), args, all)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "the statistics file to write, - for standard output (`PATH`)")
 	return cmd
 }
 
-func mergeFiles(paths []string) (*ptq.Statistics, error) {
-	var total *ptq.Statistics
-	for _, path := range paths {
+// readShards reads statistics that belong together.
+func readShards(paths []string) ([]*ptq.Statistics, error) {
+	var all []*ptq.Statistics
+	for i, path := range paths {
 		s, err := readStatistics(path)
 		if err != nil {
 			return nil, err
 		}
-		if total == nil {
-			total = s
-			continue
+		for k, o := range all {
+			if err := s.Joins(o); err != nil {
+				return nil, fmt.Errorf("%s and %s: %w", paths[k], paths[i], err)
+			}
 		}
-		if s.Network != total.Network {
-			return nil, fmt.Errorf("%s: %w than those of %s", path, ptq.ErrOtherNetwork, paths[0])
-		}
-		total.Merge(s)
+		all = append(all, s)
 	}
-	return total, nil
+	return all, nil
+}
+
+// outlying is how far the magnitudes of a shard may be from what is usual among them before it is pointed out.
+const outlying = 1.5
+
+// printShards lists what was merged.
+func printShards(w io.Writer, paths []string, all []*ptq.Statistics) error {
+	t := &table{}
+	t.add("SHARD", "INPUTS", "FILES", "PREPARATION", "MAGNITUDE")
+	apart := ptq.Apart(all)
+	for i, s := range all {
+		note := fmt.Sprintf("x %.2f", apart[i])
+		switch {
+		case len(all) == 1:
+			note = "-"
+		case apart[i] > outlying:
+			note += ": outlying, look at its inputs"
+		}
+		files, prep := originTexts(s)
+		t.add(paths[i], s.Inputs, shorten(files, 60), shorten(prep, 60), note)
+	}
+	return t.write(w)
+}
+
+// originTexts returns the files and the preparation of the inputs of some statistics.
+func originTexts(s *ptq.Statistics) (files, preparation string) {
+	var names, preps []string
+	for _, o := range s.Origins {
+		for _, f := range o.Files {
+			names = append(names, f.Name)
+		}
+		if p := o.Preparation.String(); !slices.Contains(preps, p) {
+			preps = append(preps, p)
+		}
+	}
+	if names == nil {
+		return "not known", "not known"
+	}
+	return strings.Join(names, " "), strings.Join(preps, "; ")
+}
+
+// inspectStatistics lists what a statistics file is of.
+func inspectStatistics(w io.Writer, s *ptq.Statistics, asJSON bool) error {
+	if asJSON {
+		return printJSON(w, struct {
+			Network string           `json:"network"`
+			Inputs  int              `json:"inputs"`
+			Tensors int              `json:"tensors"`
+			Origins []dataset.Origin `json:"origins"`
+		}{fmt.Sprintf("%08x", s.Network), s.Inputs, len(s.Tensors), s.Origins})
+	}
+	t := &table{}
+	t.add("network", fmt.Sprintf("%08x", s.Network))
+	t.add("inputs", s.Inputs)
+	t.add("tensors", len(s.Tensors))
+	for _, o := range s.Origins {
+		t.add("part", fmt.Sprintf("%d inputs", o.Inputs))
+		for _, f := range o.Files {
+			t.add("  file", fmt.Sprintf("%s, %s, SHA-256 %s…", f.Name, bytesText(f.Size), f.Hash))
+		}
+		t.add("  prepared", o.Preparation)
+		if o.First > 0 {
+			t.add("  limit", fmt.Sprintf("the first %d", o.First))
+		}
+	}
+	return t.write(w)
 }
 
 func newRanges() *cobra.Command {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,9 +52,18 @@ convolution before it and so on. The last column says int8, float and why, or no
 of a network that is quantized already, what its plan computes on integers and what in float, and why.
 
 With --program the steps that the engine runs instead, in their order: what was fused, where each tensor lies in memory
-and in what layout, and how sums are rescaled.`,
+and in what layout, and how sums are rescaled.
+
+Of a statistics file (.nrw) it lists the inputs that were seen and what was done to them.`,
 		Args: exactArgs("MODEL.onnx"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if strings.EqualFold(filepath.Ext(args[0]), ".nrw") {
+				s, err := readStatistics(args[0])
+				if err != nil {
+					return err
+				}
+				return inspectStatistics(cmd.OutOrStdout(), s, asJSON)
+			}
 			g, err := onnx.ReadFile(args[0])
 			if err != nil {
 				return err

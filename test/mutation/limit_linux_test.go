@@ -4,6 +4,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,4 +18,13 @@ func limitMemory(more uint64) {
 	pages, _ := strconv.ParseUint(strings.Fields(string(b))[0], 10, 64)
 	size := pages*uint64(os.Getpagesize()) + more
 	unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: size, Max: size})
+}
+
+// processorTime returns how long the process has been computing.
+func processorTime() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
