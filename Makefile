@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help build release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -12,6 +12,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 build: ## the command, as build/narrow: static, stripped, with its version
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BUILD)/narrow ./cmd/narrow
+
+mutate: ## changes of the code that tests must see: bench/results/mutations.md (an hour)
+	$(GO) run ./test/mutate -o bench/results/mutations.md
 
 release-check: ## what a release holds, for every system, in build/dist
 	.ci/release
