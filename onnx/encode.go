@@ -18,20 +18,21 @@ func encodeTensor(t *tensor.Tensor) *onnxpb.Tensor {
 	switch t.DType() {
 	case tensor.String:
 		p.StringData = convert(tensor.Data[string](t), func(s string) []byte { return []byte(s) })
-	case tensor.Int4:
-		p.RawData = packNibbles(tensor.Data[tensor.Nibble](t))
-	case tensor.Uint4:
-		p.RawData = packNibbles(tensor.Data[tensor.UNibble](t))
 	default:
+		if packed := t.DType().Packed(); packed > 1 {
+			p.RawData = pack(t.Bytes(), packed)
+			break
+		}
 		p.RawData = littleEndianBytes(t)
 	}
 	return p
 }
 
-func packNibbles[T tensor.Nibble | tensor.UNibble](v []T) []byte {
-	out := make([]byte, (len(v)+1)/2)
+// pack puts several elements into each byte, the first in its lowest bits.
+func pack(v []byte, packed int) []byte {
+	out, bits := make([]byte, (len(v)+packed-1)/packed), 8/packed
 	for i, x := range v {
-		out[i/2] |= byte(x) & 15 << (i % 2 * 4)
+		out[i/packed] |= x & (1<<bits - 1) << (i % packed * bits)
 	}
 	return out
 }

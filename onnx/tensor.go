@@ -31,6 +31,14 @@ var dtypes = map[onnxpb.Tensor_DataType]tensor.DType{
 	onnxpb.Tensor_STRING:   tensor.String,
 	onnxpb.Tensor_INT4:     tensor.Int4,
 	onnxpb.Tensor_UINT4:    tensor.Uint4,
+	17:                     tensor.Float8E4M3FN,
+	18:                     tensor.Float8E4M3FNUZ,
+	19:                     tensor.Float8E5M2,
+	20:                     tensor.Float8E5M2FNUZ,
+	23:                     tensor.Float4E2M1,
+	24:                     tensor.Float8E8M0,
+	25:                     tensor.Uint2,
+	26:                     tensor.Int2,
 }
 
 var dataTypes = func() map[tensor.DType]onnxpb.Tensor_DataType {
@@ -117,8 +125,8 @@ func volume(dims []int64) (shape []int, n int, err error) {
 
 // storedSize returns how many bytes n elements take in a file.
 func storedSize(dtype tensor.DType, n int) int {
-	if dtype == tensor.Int4 || dtype == tensor.Uint4 {
-		return (n + 1) / 2
+	if packed := dtype.Packed(); packed > 1 {
+		return (n + packed - 1) / packed
 	}
 	return n * dtype.Size()
 }
@@ -131,11 +139,10 @@ func fromRaw(dtype tensor.DType, shape []int, n int, raw []byte) (*tensor.Tensor
 	if want := storedSize(dtype, n); len(raw) != want {
 		return nil, fmt.Errorf("%w: %d bytes of data, not %d", ErrFormat, len(raw), want)
 	}
+	if dtype.Packed() > 1 || dtype.IsMini() {
+		return unpack(dtype, shape, raw), nil
+	}
 	switch dtype {
-	case tensor.Int4:
-		return tensor.From(signedNibbles(raw, n), shape...), nil
-	case tensor.Uint4:
-		return tensor.From(unsignedNibbles(raw, n), shape...), nil
 	case tensor.Bool: // a Go bool must be 0 or 1
 		return tensor.From(convert(raw, func(b byte) bool { return b != 0 }), shape...), nil
 	case tensor.Float32:
@@ -195,20 +202,20 @@ func view[T tensor.Elem](raw []byte, n int) []T {
 	return out
 }
 
-func signedNibbles(raw []byte, n int) []tensor.Nibble {
-	out := make([]tensor.Nibble, n)
+// unpack makes a tensor of elements that stand in a byte or less, the first in its
+// lowest bits.
+func unpack(dtype tensor.DType, shape []int, raw []byte) *tensor.Tensor {
+	t := tensor.New(dtype, shape...)
+	out, packed := t.Bytes(), dtype.Packed()
+	bits := 8 / packed
+	signed := dtype == tensor.Int4 || dtype == tensor.Int2
 	for i := range out {
-		out[i] = tensor.Nibble(int8(raw[i/2]>>(i%2*4)<<4) >> 4)
+		out[i] = raw[i/packed] >> (i % packed * bits) << (8 - bits) >> (8 - bits)
+		if signed {
+			out[i] = byte(int8(out[i]<<(8-bits)) >> (8 - bits))
+		}
 	}
-	return out
-}
-
-func unsignedNibbles(raw []byte, n int) []tensor.UNibble {
-	out := make([]tensor.UNibble, n)
-	for i := range out {
-		out[i] = tensor.UNibble(raw[i/2] >> (i % 2 * 4) & 15)
-	}
-	return out
+	return t
 }
 
 func convert[From, To any](in []From, f func(From) To) []To {
@@ -235,8 +242,10 @@ func fromTyped(p *onnxpb.Tensor, dtype tensor.DType, shape []int, n int) (*tenso
 		stored = len(p.Uint64Data)
 	case tensor.String:
 		stored = len(p.StringData)
-	case tensor.Int4, tensor.Uint4:
-		want = (n + 1) / 2 // a pair in each
+	default:
+		if dtype.Packed() > 1 {
+			want = storedSize(dtype, n) // a byte in each
+		}
 	}
 	if stored != want {
 		return nil, fmt.Errorf("%w: %d elements of data, not %d", ErrFormat, stored, want)
@@ -270,10 +279,9 @@ func fromTyped(p *onnxpb.Tensor, dtype tensor.DType, shape []int, n int) (*tenso
 		return tensor.From(convert(i32, func(v int32) uint16 { return uint16(v) }), shape...), nil
 	case tensor.Bool:
 		return tensor.From(convert(i32, func(v int32) bool { return v != 0 }), shape...), nil
-	case tensor.Int4:
-		return tensor.From(signedNibbles(convert(i32, func(v int32) byte { return byte(v) }), n), shape...), nil
-	case tensor.Uint4:
-		return tensor.From(unsignedNibbles(convert(i32, func(v int32) byte { return byte(v) }), n), shape...), nil
+	}
+	if dtype.Packed() > 1 || dtype.IsMini() {
+		return unpack(dtype, shape, convert(i32, func(v int32) byte { return byte(v) })), nil
 	}
 	return nil, fmt.Errorf("element type %s is %w", dtype, ErrUnsupported)
 }

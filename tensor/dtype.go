@@ -8,8 +8,8 @@ import (
 // DType is the type of a tensor's elements.
 type DType uint8
 
-// The element types. Int4 and Uint4 hold one element a byte in memory; only
-// files pack them in pairs.
+// The element types. Those of less than 8 bits hold one element a byte in memory;
+// only files pack them.
 const (
 	Undefined DType = iota
 	Float32
@@ -28,6 +28,14 @@ const (
 	String
 	Int4
 	Uint4
+	Float8E4M3FN
+	Float8E4M3FNUZ
+	Float8E5M2
+	Float8E5M2FNUZ
+	Float8E8M0
+	Float4E2M1
+	Int2
+	Uint2
 )
 
 // Half is an IEEE 754 binary16 number, as its bits.
@@ -44,30 +52,39 @@ type UNibble uint8
 
 // Elem lists the Go types of elements.
 type Elem interface {
-	float32 | float64 | Half | BHalf | int8 | uint8 | int16 | uint16 | int32 | uint32 | int64 | uint64 | bool | string | Nibble | UNibble
+	float32 | float64 | Half | BHalf | int8 | uint8 | int16 | uint16 | int32 | uint32 | int64 | uint64 | bool | string | Nibble | UNibble |
+		F8E4M3FN | F8E4M3FNUZ | F8E5M2 | F8E5M2FNUZ | F8E8M0 | F4E2M1 | Pair | UPair
 }
 
 var dtypes = [...]struct {
 	name string
 	size int // bytes an element takes in memory
 }{
-	Undefined: {"undefined", 0},
-	Float32:   {"float32", 4},
-	Float64:   {"float64", 8},
-	Float16:   {"float16", 2},
-	BFloat16:  {"bfloat16", 2},
-	Int8:      {"int8", 1},
-	Uint8:     {"uint8", 1},
-	Int16:     {"int16", 2},
-	Uint16:    {"uint16", 2},
-	Int32:     {"int32", 4},
-	Uint32:    {"uint32", 4},
-	Int64:     {"int64", 8},
-	Uint64:    {"uint64", 8},
-	Bool:      {"bool", 1},
-	String:    {"string", 16},
-	Int4:      {"int4", 1},
-	Uint4:     {"uint4", 1},
+	Undefined:      {"undefined", 0},
+	Float32:        {"float32", 4},
+	Float64:        {"float64", 8},
+	Float16:        {"float16", 2},
+	BFloat16:       {"bfloat16", 2},
+	Int8:           {"int8", 1},
+	Uint8:          {"uint8", 1},
+	Int16:          {"int16", 2},
+	Uint16:         {"uint16", 2},
+	Int32:          {"int32", 4},
+	Uint32:         {"uint32", 4},
+	Int64:          {"int64", 8},
+	Uint64:         {"uint64", 8},
+	Bool:           {"bool", 1},
+	String:         {"string", 16},
+	Int4:           {"int4", 1},
+	Uint4:          {"uint4", 1},
+	Float8E4M3FN:   {"float8e4m3fn", 1},
+	Float8E4M3FNUZ: {"float8e4m3fnuz", 1},
+	Float8E5M2:     {"float8e5m2", 1},
+	Float8E5M2FNUZ: {"float8e5m2fnuz", 1},
+	Float8E8M0:     {"float8e8m0", 1},
+	Float4E2M1:     {"float4e2m1", 1},
+	Int2:           {"int2", 1},
+	Uint2:          {"uint2", 1},
 }
 
 // String returns the type's name: "float32".
@@ -85,7 +102,9 @@ func (d DType) Size() int { return dtypes[d].size }
 func (d DType) IsFloat() bool { return d >= Float32 && d <= BFloat16 }
 
 // IsInteger reports whether d is an integer type; Bool is none.
-func (d DType) IsInteger() bool { return d >= Int8 && d <= Uint64 || d == Int4 || d == Uint4 }
+func (d DType) IsInteger() bool {
+	return d >= Int8 && d <= Uint64 || d == Int4 || d == Uint4 || d == Int2 || d == Uint2
+}
 
 // DTypeOf returns the element type that T stands for.
 func DTypeOf[T Elem]() DType {
@@ -121,8 +140,24 @@ func DTypeOf[T Elem]() DType {
 		return String
 	case Nibble:
 		return Int4
+	case UNibble:
+		return Uint4
+	case F8E4M3FN:
+		return Float8E4M3FN
+	case F8E4M3FNUZ:
+		return Float8E4M3FNUZ
+	case F8E5M2:
+		return Float8E5M2
+	case F8E5M2FNUZ:
+		return Float8E5M2FNUZ
+	case F8E8M0:
+		return Float8E8M0
+	case F4E2M1:
+		return Float4E2M1
+	case Pair:
+		return Int2
 	}
-	return Uint4
+	return Uint2
 }
 
 // Float32 returns h as a float32, exactly.

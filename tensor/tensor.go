@@ -57,6 +57,22 @@ func New(dtype DType, shape ...int) *Tensor {
 		t.data = make([]Nibble, n)
 	case Uint4:
 		t.data = make([]UNibble, n)
+	case Float8E4M3FN:
+		t.data = make([]F8E4M3FN, n)
+	case Float8E4M3FNUZ:
+		t.data = make([]F8E4M3FNUZ, n)
+	case Float8E5M2:
+		t.data = make([]F8E5M2, n)
+	case Float8E5M2FNUZ:
+		t.data = make([]F8E5M2FNUZ, n)
+	case Float8E8M0:
+		t.data = make([]F8E8M0, n)
+	case Float4E2M1:
+		t.data = make([]F4E2M1, n)
+	case Int2:
+		t.data = make([]Pair, n)
+	case Uint2:
+		t.data = make([]UPair, n)
 	default:
 		panic(fmt.Sprintf("tensor: New with element type %s", dtype))
 	}
@@ -163,6 +179,22 @@ func (t *Tensor) Bytes() []byte {
 		return bytesOf(d)
 	case []UNibble:
 		return bytesOf(d)
+	case []F8E4M3FN:
+		return bytesOf(d)
+	case []F8E4M3FNUZ:
+		return bytesOf(d)
+	case []F8E5M2:
+		return bytesOf(d)
+	case []F8E5M2FNUZ:
+		return bytesOf(d)
+	case []F8E8M0:
+		return bytesOf(d)
+	case []F4E2M1:
+		return bytesOf(d)
+	case []Pair:
+		return bytesOf(d)
+	case []UPair:
+		return bytesOf(d)
 	}
 	panic("tensor: Bytes of a " + t.dtype.String() + " tensor")
 }
@@ -205,6 +237,10 @@ func (t *Tensor) Float64s() []float64 {
 		return widen(d)
 	case []UNibble:
 		return widen(d)
+	case []Pair:
+		return widen(d)
+	case []UPair:
+		return widen(d)
 	case []bool:
 		return each(d, func(v bool) float64 {
 			if v {
@@ -212,6 +248,9 @@ func (t *Tensor) Float64s() []float64 {
 			}
 			return 0
 		})
+	}
+	if t.dtype.IsMini() {
+		return each(t.Bytes(), func(v uint8) float64 { return MiniFloat(t.dtype, v) })
 	}
 	panic("tensor: Float64s of a " + t.dtype.String() + " tensor")
 }
@@ -236,7 +275,7 @@ func (t *Tensor) Float32s() []float32 {
 	return each(t.Float64s(), func(v float64) float32 { return float32(v) })
 }
 
-func widen[T float32 | int8 | uint8 | int16 | uint16 | int32 | uint32 | int64 | uint64 | Nibble | UNibble](d []T) []float64 {
+func widen[T float32 | int8 | uint8 | int16 | uint16 | int32 | uint32 | int64 | uint64 | Nibble | UNibble | Pair | UPair](d []T) []float64 {
 	return each(d, func(v T) float64 { return float64(v) })
 }
 

@@ -43,20 +43,37 @@ func runCast(c *Call) error {
 		c.Out[0] = y
 		return err
 	}
+	if to.IsMini() {
+		c.Out[0] = toMini(c, x, to)
+		return nil
+	}
 	c.Out[0] = convert(x, to)
 	return nil
+}
+
+// toMini rounds to a float of 8 bits or less.
+func toMini(c *Call, x *tensor.Tensor, to tensor.DType) *tensor.Tensor {
+	saturate := c.Attrs.Int("saturate", 1) != 0
+	r := map[string]tensor.Rounding{"down": tensor.RoundDown, "nearest": tensor.RoundNearest}[c.Attrs.String("round_mode", "up")]
+	y := tensor.New(to, x.Shape()...)
+	bits := y.Bytes()
+	for i, v := range x.Float64s() {
+		bits[i] = tensor.MiniFrom(to, v, saturate, r)
+	}
+	return y
 }
 
 // fileTypes maps the numbers of element types in ONNX files to ours.
 var fileTypes = map[int]tensor.DType{
 	1: tensor.Float32, 2: tensor.Uint8, 3: tensor.Int8, 4: tensor.Uint16, 5: tensor.Int16, 6: tensor.Int32,
 	7: tensor.Int64, 8: tensor.String, 9: tensor.Bool, 10: tensor.Float16, 11: tensor.Float64, 12: tensor.Uint32,
-	13: tensor.Uint64, 16: tensor.BFloat16, 21: tensor.Uint4, 22: tensor.Int4,
+	13: tensor.Uint64, 16: tensor.BFloat16, 17: tensor.Float8E4M3FN, 18: tensor.Float8E4M3FNUZ, 19: tensor.Float8E5M2,
+	20: tensor.Float8E5M2FNUZ, 21: tensor.Uint4, 22: tensor.Int4, 23: tensor.Float4E2M1, 24: tensor.Float8E8M0, 25: tensor.Uint2, 26: tensor.Int2,
 }
 
 // convert returns a copy of t with another element type. Floats become
 // integers by truncation, saturating, NaN giving 0: the same on every machine.
-// Integers of another width wrap, as in C.
+// Integers of another width wrap, as in C, and so do floats on their way to 4 or 2 bits.
 func convert(t *tensor.Tensor, to tensor.DType) *tensor.Tensor {
 	out := tensor.New(to, t.Shape()...)
 	switch {
@@ -64,6 +81,8 @@ func convert(t *tensor.Tensor, to tensor.DType) *tensor.Tensor {
 		formatNumbers(out, t)
 	case t.DType().IsInteger() && to.IsInteger():
 		setInts(out, ints64(t))
+	case to.IsInteger() && to.Packed() > 1:
+		setInts(out, mapSlice(t.Float64s(), saturate[int64, float64]))
 	case t.DType() == tensor.Float32 && isHalf(to):
 		setFloats(out, t.F32())
 	default:
@@ -128,6 +147,10 @@ func setFloats[F float32 | float64](dst *tensor.Tensor, src []F) {
 		assign(dst, src, saturate[tensor.Nibble, F])
 	case tensor.Uint4:
 		assign(dst, src, saturate[tensor.UNibble, F])
+	case tensor.Int2:
+		assign(dst, src, saturate[tensor.Pair, F])
+	case tensor.Uint2:
+		assign(dst, src, saturate[tensor.UPair, F])
 	case tensor.Bool:
 		assign(dst, src, func(v F) bool { return v != 0 })
 	}
@@ -152,6 +175,14 @@ func setInts(dst *tensor.Tensor, src []int64) {
 		assign(dst, src, func(v int64) int64 { return v })
 	case tensor.Uint64:
 		assign(dst, src, func(v int64) uint64 { return uint64(v) })
+	case tensor.Int4:
+		assign(dst, src, func(v int64) tensor.Nibble { return tensor.Nibble(int8(v<<4) >> 4) })
+	case tensor.Uint4:
+		assign(dst, src, func(v int64) tensor.UNibble { return tensor.UNibble(v & 15) })
+	case tensor.Int2:
+		assign(dst, src, func(v int64) tensor.Pair { return tensor.Pair(int8(v<<6) >> 6) })
+	case tensor.Uint2:
+		assign(dst, src, func(v int64) tensor.UPair { return tensor.UPair(v & 3) })
 	default:
 		setFloats(dst, mapSlice(src, func(v int64) float64 { return float64(v) }))
 	}
@@ -172,7 +203,7 @@ func halfFrom(v float64) tensor.Half {
 }
 
 // saturate truncates towards zero into T's range; NaN gives 0.
-func saturate[T tensor.Nibble | tensor.UNibble | int8 | uint8 | int16 | uint16 | int32 | uint32 | int64 | uint64, F float32 | float64](v F) T {
+func saturate[T tensor.Nibble | tensor.UNibble | tensor.Pair | tensor.UPair | int8 | uint8 | int16 | uint16 | int32 | uint32 | int64 | uint64, F float32 | float64](v F) T {
 	lo, hi := intRange(tensor.DTypeOf[T]())
 	switch f := float64(v); {
 	case f != f:
@@ -201,6 +232,10 @@ func intRange(d tensor.DType) (lo, hi float64) {
 		return -8, 7
 	case tensor.Uint4:
 		return 0, 15
+	case tensor.Int2:
+		return -2, 1
+	case tensor.Uint2:
+		return 0, 3
 	case tensor.Int8:
 		return math.MinInt8, math.MaxInt8
 	case tensor.Uint8:

@@ -12,7 +12,8 @@ var _ = register(
 	spec{name: "DequantizeLinear", min: 2, max: 3, infer: inferDequantize, run: runDequantize, anyType: true}.is(plain, coding, inputs(Data, ScaleOf, ZeroPoint), batch(scaledSamples)),
 )
 
-var quantizedTypes = []tensor.DType{tensor.Int8, tensor.Uint8, tensor.Int16, tensor.Uint16, tensor.Int4, tensor.Uint4}
+var quantizedTypes = []tensor.DType{tensor.Int8, tensor.Uint8, tensor.Int16, tensor.Uint16, tensor.Int4, tensor.Uint4, tensor.Int2, tensor.Uint2,
+	tensor.Float8E4M3FN, tensor.Float8E4M3FNUZ, tensor.Float8E5M2, tensor.Float8E5M2FNUZ, tensor.Float4E2M1}
 
 func inferQuantize(c *Call) error {
 	if err := c.wantType(0, append(slices.Clone(floatTypes), tensor.Int32)...); err != nil {
@@ -144,6 +145,16 @@ func runQuantize(c *Call) error {
 	}
 	x, scale := c.In[0].Float32s(), c.In[1].Float32s()
 	zero := zeroPoints(c, len(scale))
+	if to := c.OutType[0].DType; to.IsMini() {
+		bits := c.out(0).Bytes()
+		saturate := c.Attrs.Int("saturate", 1) != 0
+		g.each(func(from, end, s int) {
+			for i := from; i < end; i++ {
+				bits[i] = tensor.MiniFrom(to, float64(x[i]/scale[s])+zero[s], saturate, tensor.RoundNearest)
+			}
+		})
+		return nil
+	}
 	lo, hi := intRange(c.OutType[0].DType)
 	values := make([]float32, len(x))
 	g.each(func(from, to, s int) {
