@@ -209,6 +209,8 @@ func compareTensors(got, want *tensor.Tensor, exact bool) error {
 	}
 	rel, abs := 0.0, 0.0
 	switch {
+	case want.DType() == tensor.BFloat16:
+		rel, abs = 1.0/64, 1e-5 // two of its steps
 	case want.DType().IsFloat():
 		rel, abs = 1e-3, 1e-5
 	case !exact:

@@ -193,17 +193,26 @@ func meanOf[T floats](c *Call) error {
 }
 
 func runMod(c *Call) error {
-	if c.In[0].DType().IsFloat() && c.Attrs.Int("fmod", 0) == 0 {
-		return badAttr("fmod must be 1 for %s", c.In[0].DType())
-	}
-	b := byNumber{f32: zipped(func(a, b float32) float32 { return float32(math.Mod(float64(a), float64(b))) }), f64: zipped(math.Mod)}
 	if c.Attrs.Int("fmod", 0) != 0 {
-		b.i8, b.i16, b.i32, b.i64 = zipped(remainder[int8]), zipped(remainder[int16]), zipped(remainder[int32]), zipped(remainder[int64])
-	} else {
-		b.i8, b.i16, b.i32, b.i64 = zipped(modulo[int8]), zipped(modulo[int16]), zipped(modulo[int32]), zipped(modulo[int64])
+		return byNumber{f32: zipped(func(a, b float32) float32 { return float32(math.Mod(float64(a), float64(b))) }), f64: zipped(math.Mod),
+			i8: zipped(remainder[int8]), i16: zipped(remainder[int16]), i32: zipped(remainder[int32]), i64: zipped(remainder[int64]),
+			u8: zipped(remainder[uint8]), u16: zipped(remainder[uint16]), u32: zipped(remainder[uint32]), u64: zipped(remainder[uint64])}.run(c)
 	}
-	b.u8, b.u16, b.u32, b.u64 = zipped(remainder[uint8]), zipped(remainder[uint16]), zipped(remainder[uint32]), zipped(remainder[uint64])
-	return b.run(c)
+	return byNumber{f32: zipped(func(a, b float32) float32 { return float32(floorMod(float64(a), float64(b))) }), f64: zipped(floorMod),
+		i8: zipped(modulo[int8]), i16: zipped(modulo[int16]), i32: zipped(modulo[int32]), i64: zipped(modulo[int64]),
+		u8: zipped(remainder[uint8]), u16: zipped(remainder[uint16]), u32: zipped(remainder[uint32]), u64: zipped(remainder[uint64])}.run(c)
+}
+
+// floorMod is a - floor(a/b)*b: it has the sign of b, of a zero as well.
+func floorMod(a, b float64) float64 {
+	r := math.Mod(a, b)
+	switch {
+	case r == 0:
+		return math.Copysign(0, b)
+	case (r < 0) != (b < 0) && r == r:
+		return r + b
+	}
+	return r
 }
 
 type integer interface {

@@ -8,7 +8,8 @@ var _ = register(
 	bitwise("BitwiseXor", xor[int8], xor[uint8], xor[int16], xor[uint16], xor[int32], xor[uint32], xor[int64], xor[uint64]).is(operation),
 	spec{name: "BitwiseNot", min: 1, infer: inferInteger, run: byNumber{i8: mapped(not[int8]), u8: mapped(not[uint8]), i16: mapped(not[int16]), u16: mapped(not[uint16]),
 		i32: mapped(not[int32]), u32: mapped(not[uint32]), i64: mapped(not[int64]), u64: mapped(not[uint64])}.run}.is(operation),
-	spec{name: "BitShift", min: 2, infer: inferBitShift, run: byNumber{u8: bitShift[uint8], u16: bitShift[uint16], u32: bitShift[uint32], u64: bitShift[uint64]}.run}.is(operation),
+	spec{name: "BitShift", min: 2, infer: inferBitShift, run: byNumber{u8: bitShift[uint8], u16: bitShift[uint16], u32: bitShift[uint32], u64: bitShift[uint64],
+		i8: bitShift[int8], i16: bitShift[int16], i32: bitShift[int32], i64: bitShift[int64]}.run}.is(operation),
 )
 
 func and[T integer](a, b T) T { return a & b }
@@ -30,7 +31,7 @@ func inferInteger(c *Call) error {
 }
 
 func inferBitShift(c *Call) error {
-	if err := c.wantType(0, tensor.Uint8, tensor.Uint16, tensor.Uint32, tensor.Uint64); err != nil {
+	if err := c.wantType(0, intTypes...); err != nil {
 		return err
 	}
 	if d := c.Attrs.String("direction", ""); d != "LEFT" && d != "RIGHT" {
@@ -39,11 +40,19 @@ func inferBitShift(c *Call) error {
 	return inferBinary(c)
 }
 
-// bitShift shifts by any number; all bits are gone when it is the type's width
-// or more.
-func bitShift[T uint8 | uint16 | uint32 | uint64](c *Call) error {
-	if c.Attrs.String("direction", "") == "LEFT" {
-		return zip(c, func(a, b T) T { return a << b })
-	}
-	return zip(c, func(a, b T) T { return a >> b })
+// bitShift shifts by any number: by the type's width or more, or by less than
+// 0, leaves nothing but the sign of a right shift.
+func bitShift[T integer](c *Call) error {
+	left, width := c.Attrs.String("direction", "") == "LEFT", 8*tensor.DTypeOf[T]().Size()
+	return zip(c, func(a, b T) T {
+		switch gone := b < 0 || uint64(b) >= uint64(width); {
+		case gone && a < 0 && !left:
+			return ^T(0)
+		case gone:
+			return 0
+		case left:
+			return a << b
+		}
+		return a >> b
+	})
 }

@@ -11,7 +11,24 @@ import (
 var _ = register(
 	spec{name: "Cast", min: 1, infer: inferCast, run: runCast, anyType: true}.is(perElement),
 	spec{name: "CastLike", min: 2, infer: inferCastLike, run: runCast, anyType: true}.is(perElement, inputs(Data, Index)),
+	spec{name: "BitCast", min: 1, infer: inferBitCast, run: runBitCast, anyType: true}.is(perElement),
 )
+
+func inferBitCast(c *Call) error {
+	to, ok := fileTypes[c.Attrs.Int("to", 0)]
+	x := c.Types[0].DType
+	if !ok || to == tensor.String || x != tensor.Undefined && (x == tensor.String || x.Size() != to.Size() || x.Packed() != to.Packed()) {
+		return badAttr("to: the bits of %s cannot be those of element type %d", x, c.Attrs.Int("to", 0))
+	}
+	c.OutType[0] = c.Types[0]
+	c.OutType[0].DType = to
+	return nil
+}
+
+func runBitCast(c *Call) error {
+	copy(c.out(0).Bytes(), c.In[0].Bytes())
+	return nil
+}
 
 func inferCast(c *Call) error {
 	if err := c.Attrs.Require("to"); err != nil {

@@ -393,5 +393,9 @@ func runSpaceToDepth(c *Call) error {
 		return err
 	}
 	s := c.In[0].Shape()
-	return moveBlocks(c, []int{s[0], s[1], s[2] / b, b, s[3] / b, b}, []int{0, 3, 5, 1, 2, 4})
+	perm := []int{0, 3, 5, 1, 2, 4}
+	if c.Attrs.String("mode", "DCR") == "CRD" {
+		perm = []int{0, 1, 3, 5, 2, 4}
+	}
+	return moveBlocks(c, []int{s[0], s[1], s[2] / b, b, s[3] / b, b}, perm)
 }

@@ -108,7 +108,7 @@ func runReduce(c *Call, name string, axesInput int) error {
 	case x.DType() == tensor.Uint64:
 		copy(tensor.Data[uint64](out), reduce(intReducer[uint64](name), tensor.Data[uint64](x), x.Shape(), reduced))
 	case x.DType() == tensor.Bool:
-		setFloats(out, reduceFloats(name, x.Float64s(), x.Shape(), reduced))
+		setFloats(out, reduceBools(name, x, reduced))
 	default:
 		least, most := intRange(x.DType())
 		sums := reduce(intReducer[int64](name), ints64(x), x.Shape(), reduced)
@@ -304,4 +304,13 @@ func argBest[T number](better func(a, b T) bool) func(*Call) error {
 		}
 		return nil
 	}
+}
+
+// reduceBools: the largest of no bools is false, the least true.
+func reduceBools(name string, x *tensor.Tensor, reduced []bool) []float64 {
+	values := reduceFloats(name, x.Float64s(), x.Shape(), reduced)
+	for i, v := range values {
+		values[i] = clamp(v, 0, 1)
+	}
+	return values
 }

@@ -2,6 +2,7 @@ package op
 
 import (
 	"math"
+	"slices"
 
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -15,7 +16,22 @@ var _ = register(
 		alpha := float64(c.Attrs.Float("alpha", 1))
 		return func(x float64) float64 { return x * sigmoid(alpha*x) }
 	}).is(function, keepsSign),
+	spec{name: "SwiGLU", min: 2, infer: inferBinary, run: runSwiGLU}.is(operation),
 )
+
+// runSwiGLU is the Swish of the first input times the second.
+func runSwiGLU(c *Call) error {
+	if !slices.Equal(c.Types[0].Shape, c.Types[1].Shape) {
+		return badInput("a gate of shape %v for a tensor of shape %v", c.Types[0].Shape, c.Types[1].Shape)
+	}
+	alpha := float64(c.Attrs.Float("alpha", 1))
+	y := c.In[0].Float64s()
+	for i, v := range c.In[1].Float64s() {
+		y[i] *= sigmoid(alpha*y[i]) * v
+	}
+	setFloats(c.out(0), y)
+	return nil
+}
 
 // rmsNorm divides everything from the axis on by the root of its mean square, then scales it.
 func rmsNorm[T floats](c *Call) error {

@@ -12,6 +12,8 @@ var _ = register(
 	spec{name: "Range", min: 3, infer: inferRange, run: runRange, anyType: true}.is(plain, inputs(Param), batch(never)),
 	spec{name: "CumSum", min: 2, infer: inferCumSum, run: byNumber{f32: cumSum[float32], f64: cumSum[float64],
 		i32: cumSum[int32], u32: cumSum[uint32], i64: cumSum[int64], u64: cumSum[uint64]}.run}.is(plain, inputs(Data, Index), tensors, keepsSign, tensorScale, batch(cumulativeSamples)),
+	spec{name: "CumProd", min: 2, infer: inferCumSum, run: byNumber{f32: cumProd[float32], f64: cumProd[float64],
+		i32: cumProd[int32], u32: cumProd[uint32], i64: cumProd[int64], u64: cumProd[uint64]}.run}.is(plain, inputs(Data, Index), tensors, keepsPositive, batch(cumulativeSamples)),
 	spec{name: "TopK", min: 1, max: 2, outs: 2, infer: inferTopK, run: byNumber{f32: topK[float32], f64: topK[float64], i8: topK[int8], u8: topK[uint8],
 		i16: topK[int16], u16: topK[uint16], i32: topK[int32], u32: topK[uint32], i64: topK[int64], u64: topK[uint64]}.run}.is(moving, floatMove, tensors, batch(byAxis(-1))),
 	spec{name: "NonMaxSuppression", min: 2, max: 5, infer: inferNMS, run: runNMS}.is(plain, inputs(Data, Data, Index), tensors, batch(never)),
@@ -39,7 +41,7 @@ func rangeCount(c *Call) (n int, known bool, err error) {
 
 func inferRange(c *Call) error {
 	for i := range c.Types {
-		if err := c.wantType(i, tensor.Float32, tensor.Float64, tensor.Int16, tensor.Int32, tensor.Int64); err != nil {
+		if err := c.wantType(i, tensor.Float32, tensor.Float64, tensor.Float16, tensor.BFloat16, tensor.Int16, tensor.Int32, tensor.Int64); err != nil {
 			return err
 		}
 	}
@@ -84,7 +86,13 @@ func cumSumAxis(c *Call, rank int) (int, error) {
 	return normAxis(int(axis), rank)
 }
 
-func cumSum[T number](c *Call) error {
+func cumSum[T number](c *Call) error { return cumulate(c, 0, add[T]) }
+
+func cumProd[T number](c *Call) error { return cumulate(c, 1, mul[T]) }
+
+// cumulate folds everything along the axis before each element, and the element
+// unless it is exclusive.
+func cumulate[T number](c *Call, start T, f func(a, b T) T) error {
 	shape := c.Types[0].Shape
 	axis, err := cumSumAxis(c, len(shape))
 	if err != nil {
@@ -95,17 +103,17 @@ func cumSum[T number](c *Call) error {
 	x, y := tensor.Data[T](c.In[0]), tensor.Data[T](c.out(0))
 	for lane := range len(x) / max(1, n) {
 		base := lane/inner*n*inner + lane%inner
-		var sum T
+		acc := start
 		for k := range n {
 			at := base + k*inner
 			if reverse {
 				at = base + (n-1-k)*inner
 			}
 			if exclusive {
-				y[at] = sum
+				y[at] = acc
 			}
-			if sum += x[at]; !exclusive {
-				y[at] = sum
+			if acc = f(acc, x[at]); !exclusive {
+				y[at] = acc
 			}
 		}
 	}
