@@ -41,7 +41,7 @@ func (b *builder) fillOf(x *graph.Value, v float32) (uint32, bool) {
 // lowerAlias handles operators that return their first input.
 func lowerAlias(b *builder, n *graph.Node) bool {
 	x, y := n.In(0), n.Outputs[0]
-	if len(n.Outputs) > 1 && n.Outputs[1] != nil || b.isConst(x) {
+	if len(n.Outputs) > 1 && n.Outputs[1] != nil || b.isConst(x) || n.Traits().Random {
 		return false
 	}
 	b.values[y] = b.value(x)

@@ -101,7 +101,10 @@ func dftOf(c *Call) (d dft, ok bool, err error) {
 			axis = v
 		}
 	}
-	if !x.Static() || len(axis) != 1 {
+	if len(axis) != 1 {
+		return d, false, badInput("axis is %v", axis)
+	}
+	if !x.Static() {
 		return d, false, nil
 	}
 	if d.axis, err = normAxis(axis[0], len(x.Shape)); err != nil || d.axis == len(x.Shape)-1 {
@@ -208,7 +211,9 @@ func stftOf(c *Call) (f stft, ok bool, err error) {
 		switch {
 		case e != nil:
 			err = e
-		case known && len(v) == 1:
+		case known && len(v) != 1:
+			err = badInput("input %d is %v, one number is needed", i, v)
+		case known:
 			return v[0]
 		case c.has(i):
 			return Unknown
@@ -218,7 +223,7 @@ func stftOf(c *Call) (f stft, ok bool, err error) {
 	if !x.Static() || c.has(2) && !c.typ(2).Static() {
 		return f, false, nil
 	}
-	if len(x.Shape) < 2 {
+	if len(x.Shape) != 2 && len(x.Shape) != 3 {
 		return f, false, badInput("a signal of shape %v", x.Shape)
 	}
 	def := x.Shape[1]

@@ -196,8 +196,15 @@ func inferUnsqueeze(c *Call) error {
 	return nil
 }
 
-// inferDropout: in inference the data go through unchanged.
+// inferDropout: outside of training the data go through unchanged.
 func inferDropout(c *Call) error {
+	ratio, err := c.floatInput(1, 0.5)
+	if err != nil {
+		return err
+	}
+	if t := c.in(2); t != nil && t.DType() == tensor.Bool && t.Len() == 1 && tensor.Data[bool](t)[0] && ratio != 0 {
+		return badInput("training mode drops elements at random; narrow does not train")
+	}
 	c.OutType[0] = c.Types[0]
 	if len(c.OutType) > 1 {
 		c.OutType[1] = c.Types[0]
@@ -209,13 +216,6 @@ func inferDropout(c *Call) error {
 }
 
 func runDropout(c *Call) error {
-	ratio, err := c.floatInput(1, 0.5)
-	if err != nil {
-		return err
-	}
-	if t := c.in(2); t != nil && t.DType() == tensor.Bool && t.Len() == 1 && tensor.Data[bool](t)[0] && ratio != 0 {
-		return badInput("training mode drops elements at random; narrow does not train")
-	}
 	c.Out[0] = c.In[0]
 	if len(c.Out) > 1 {
 		ones := make([]float64, c.In[0].Len())
