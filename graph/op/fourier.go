@@ -211,8 +211,8 @@ func stftOf(c *Call) (f stft, ok bool, err error) {
 		switch {
 		case e != nil:
 			err = e
-		case known && len(v) != 1:
-			err = badInput("input %d is %v, one number is needed", i, v)
+		case known && (len(v) != 1 || v[0] < 1):
+			err = badInput("input %d is %v, one number from 1 up is needed", i, v)
 		case known:
 			return v[0]
 		case c.has(i):
