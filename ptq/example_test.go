@@ -101,6 +101,7 @@ func ExampleJob() {
 	// place hidden 8 bits, scale 1
 	// equalize
 	// calibrate
+	// separate
 	// insert scaling
 	// signs
 	// normalize activations

@@ -64,11 +64,14 @@ func (net *network) kind(n *graph.Node) op.Flow {
 	return op.FloatOnly
 }
 
-// insertAt puts a scaling node on v, between it and all who read it.
+// insertAt puts a scaling node on v, between it and those who read integers.
 func (net *network) insertAt(pl *Place, v *graph.Value, uses map[*graph.Value][]*graph.Node) {
 	out := newScaling(net.Graph, v, &Scaling{Grid: Grid{Bits: pl.Choice.Bits, Signed: true}, Axis: -1})
 	net.place[out.Node], net.scaling[pl] = pl, out.Node
 	for _, n := range uses[v] {
+		if net.kind(n) == op.FloatOnly {
+			continue // takes it as it is
+		}
 		for i, in := range n.Inputs {
 			if in == v {
 				n.Inputs[i] = out
@@ -76,7 +79,7 @@ func (net *network) insertAt(pl *Place, v *graph.Value, uses map[*graph.Value][]
 		}
 	}
 	for i, o := range net.Outputs {
-		if o == v {
+		if o == v && net.plan.wantsResult(pl.Value) {
 			net.Outputs[i] = out
 			v.Name, out.Name = net.Unique(v.Name+"_float"), v.Name
 			out.Node.Name = out.Name + "_scaled"

@@ -11,6 +11,7 @@ type Option func(*config)
 
 type config struct {
 	clip           Clip
+	places         Places
 	weightBits     int
 	actBits        int
 	bits           []bitsRule
@@ -124,6 +125,14 @@ func (c *config) zeroPoints() ZeroPoints {
 		return ZeroPointsInput
 	}
 	return c.zeros
+}
+
+// placesToTake returns what is worth integers: with shifts only, which are for hardware without floats, everything.
+func (c *config) placesToTake() Places {
+	if c.shift && c.places == PlacesAuto {
+		return PlacesAll
+	}
+	return c.places
 }
 
 // WithExclude leaves the named nodes in float; names are those of [Plan]. In a name * stands for any

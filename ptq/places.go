@@ -44,6 +44,7 @@ func (p *Plan) findKinds() {
 			}
 		}
 	}
+	p.weigh()
 	for _, np := range p.Nodes {
 		np.clamps = p.clampedBy(np)
 	}
@@ -108,7 +109,7 @@ func (p *Plan) decide() {
 	}
 	chosen := p.choose()
 	for _, np := range p.Nodes {
-		if np.kind == op.Moves && !chosen[np.Node.In(0)] {
+		if np.carries() && !p.moves(np, chosen) {
 			np.kind, np.Float = op.FloatOnly, Reason{Code: NothingToDo}
 		}
 	}
@@ -133,67 +134,50 @@ func (p *Plan) maker(v *graph.Value) *graph.Node {
 	return v.Node
 }
 
-// choose returns the values that become integers, for the kinds that nodes have by now.
+// choose returns the values that become integers, for the kinds that nodes have by now: those that nodes on integers
+// read, what is moved there, and the network's results that are made of integers alone.
 func (p *Plan) choose() map[*graph.Value]bool {
 	chosen := make(map[*graph.Value]bool)
-	for _, np := range p.Nodes {
-		if np.kind == op.FloatOnly || np.kind == op.Moves {
+	for _, np := range slices.Backward(p.Nodes) {
+		if np.kind == op.FloatOnly {
 			continue
 		}
-		if np.clamps == nil {
-			for i, v := range np.Node.Inputs {
-				if isActivation(np.Node, &np.traits, i) && !v.IsConst() {
-					chosen[v] = true
-				}
+		for _, v := range np.Node.Outputs {
+			if v != nil && p.wantsResult(v) {
+				chosen[v] = true
 			}
 		}
-		for _, v := range np.Node.Outputs {
-			if v != nil && p.wantsResult(np.Node, v) {
+		if np.clamps != nil || np.carries() && !p.moves(np, chosen) {
+			continue
+		}
+		for i, v := range np.Node.Inputs {
+			if isActivation(np.Node, &np.traits, i) && !v.IsConst() {
 				chosen[v] = true
 			}
 		}
 	}
-	p.spread(chosen)
 	return chosen
 }
 
-// wantsResult reports whether the output v of n becomes integers: unless an
-// activation function follows at once, or v is a sum of products that goes on
-// in float anyway, of which the full precision is kept.
-func (p *Plan) wantsResult(n *graph.Node, v *graph.Value) bool {
-	readers := p.uses[v]
-	if len(readers) == 1 && p.node(readers[0]).clamps == n {
-		return false
+// carries reports whether a node only hands values on.
+func (np *NodePlan) carries() bool { return np.kind == op.Moves || np.kind == op.Concat }
+
+// moves reports whether a node that carries values carries integers: where its result is to become integers, and
+// rounding before costs nothing, or is done anyway.
+func (p *Plan) moves(np *NodePlan, chosen map[*graph.Value]bool) bool {
+	n := np.Node
+	for _, v := range n.Outputs {
+		if !chosen[v] {
+			continue
+		}
+		whole := np.kind == op.Concat || np.traits.View || np.traits.Permutes
+		return whole || chosen[n.In(0)] || p.integral(n.In(0)) && (len(n.Outputs) == 1 || !p.sums(n.In(0)))
 	}
-	if p.node(p.maker(v)).traits.FloatSums {
-		return slices.ContainsFunc(readers, func(r *graph.Node) bool { return p.node(r).kind != op.FloatOnly })
-	}
-	return len(readers) > 0 || p.Graph.IsOutput(v)
+	return false
 }
 
-// spread carries integers through nodes that only move values: a node whose
-// result is to be integers takes integers.
-func (p *Plan) spread(chosen map[*graph.Value]bool) {
-	for changed := true; changed; {
-		changed = false
-		for _, np := range slices.Backward(p.Nodes) {
-			n := np.Node
-			if np.kind != op.Moves || n.In(0) == nil || n.In(0).IsConst() {
-				continue
-			}
-			some := chosen[n.In(0)]
-			for _, v := range n.Outputs {
-				some = some || chosen[v]
-			}
-			if !some {
-				continue
-			}
-			for _, v := range append([]*graph.Value{n.In(0)}, n.Outputs...) {
-				if v != nil && !chosen[v] && (len(p.uses[v]) > 0 || p.Graph.IsOutput(v)) {
-					chosen[v] = true
-					changed = true
-				}
-			}
-		}
-	}
+// wantsResult reports whether v, if it is a result of the network, is one of integers: not
+// a sum of products, of which the full precision is kept.
+func (p *Plan) wantsResult(v *graph.Value) bool {
+	return p.Graph.IsOutput(v) && p.integral(v) && !p.sums(v)
 }

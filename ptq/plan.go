@@ -31,6 +31,7 @@ type Plan struct {
 	Nodes  []*NodePlan  // in the order of the graph
 	Places []*Place     // where tensors may become integers, in the order of the graph
 
+	places  Places
 	network uint32 // its fingerprint
 	byNode  map[*graph.Node]*NodePlan
 	byValue map[*graph.Value]*Place // of computed values
@@ -119,7 +120,7 @@ func nothingInFloat(g *graph.Graph) bool {
 
 // planPrepared plans for a network that is prepared already and may be shared by several plans.
 func (c *config) planPrepared(g *graph.Graph) (*Plan, error) {
-	p := &Plan{Graph: g, byNode: make(map[*graph.Node]*NodePlan), byValue: make(map[*graph.Value]*Place), byInput: make(map[operand]*Place), uses: g.Uses()}
+	p := &Plan{Graph: g, places: c.placesToTake(), byNode: make(map[*graph.Node]*NodePlan), byValue: make(map[*graph.Value]*Place), byInput: make(map[operand]*Place), uses: g.Uses()}
 	for _, n := range g.Nodes {
 		np := &NodePlan{Node: n, traits: traitsOf(n)}
 		p.Nodes, p.byNode[n] = append(p.Nodes, np), np

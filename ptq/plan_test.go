@@ -37,10 +37,11 @@ func branches() *graph.Graph {
 
 func TestPlanGolden(t *testing.T) {
 	for name, options := range map[string][]Option{
-		"all":     nil,
-		"pattern": {WithExclude("*a"), WithNodeBits("*", 4, 8), WithNodeBits("last", 8, 16), WithOpBits("Conv", 6, 6)},
-		"concat":  {WithExcludeOp("Concat")},
-		"relu":    {WithExclude("relu")},
+		"auto":    nil,
+		"all":     {WithPlaces(PlacesAll)},
+		"pattern": {WithPlaces(PlacesAll), WithExclude("*a"), WithNodeBits("*", 4, 8), WithNodeBits("last", 8, 16), WithOpBits("Conv", 6, 6)},
+		"concat":  {WithPlaces(PlacesAll), WithExcludeOp("Concat")},
+		"relu":    {WithPlaces(PlacesAll), WithExclude("relu")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := mustPlan(t, branches(), options...).String()

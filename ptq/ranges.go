@@ -131,11 +131,14 @@ func (gr *group) members(stats *Statistics) (members, error) {
 		switch {
 		case v.IsConst():
 			fixed = v.Const.Float32s()
-		case v.Node != nil && traitsOf(v.Node).Flow == op.Bounded:
+		case v.Node != nil && gr.net.kind(v.Node) == op.Bounded:
 			r := traitsOf(v.Node).Range
 			fixed = []float32{float32(r.Lo), float32(r.Hi)}
 		case m.h == nil:
 			return nil, fmt.Errorf("ptq: the statistics have no tensor %q: gather them again, with what quantizes", pl.Value.Name)
+		}
+		if fixed == nil && m.h.Count() == 0 {
+			return nil, fmt.Errorf("ptq: calibration saw no value of tensor %q: leave what reads it in float (--exclude)", pl.Value.Name)
 		}
 		if fixed != nil {
 			m.h, m.rule = new(Histogram), Max

@@ -51,7 +51,7 @@ func TestZeroPoints(t *testing.T) {
 		"signed, all": {[]Option{WithSigns(false), WithAsymmetric(true)}, all},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := mustQuantize(t, g, data, append(c.options, WithEqualize(false), WithCompensation(false))...)
+			q := mustQuantize(t, g, data, append(c.options, WithPlaces(PlacesAll), WithEqualize(false), WithCompensation(false))...)
 			zero := make(map[string]int)
 			for _, r := range q.Tensors {
 				zero[r.Name] = r.Zero

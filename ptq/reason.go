@@ -28,6 +28,8 @@ const (
 	FollowsExcluded             // it is the activation function of a node that is excluded
 	Costly                      // it would lose too much
 	Unrounded                   // nothing is rounded
+	RangesDiffer                // what it joins would share a scale that is far too coarse for a part of it
+	BetweenLayers               // it is between weighted layers: in float, and rounded once
 	NothingToDo                 // nothing around it is quantized
 )
 
@@ -46,6 +48,8 @@ var reasonTexts = map[ReasonCode]string{
 	FollowsExcluded:  "it follows %q, which stays in float",
 	Costly:           "%s",
 	Unrounded:        "nothing is rounded",
+	RangesDiffer:     "its parts have ranges too different for one scale",
+	BetweenLayers:    "between weighted layers it computes in float",
 	NothingToDo:      "nothing around it is quantized",
 }
 

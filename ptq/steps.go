@@ -129,7 +129,7 @@ func (j *Job) Steps() []Step {
 
 // scaling returns the steps that lay the grids.
 func (j *Job) scaling() []Step {
-	steps := []Step{insertStep}
+	steps := []Step{separateStep, insertStep}
 	if j.c.signs {
 		steps = append(steps, signStep)
 	}
@@ -228,6 +228,11 @@ var (
 	calibrateStep = Step{Name: "calibrate", Data: true, Gives: Ranges, run: func(ctx context.Context, j *Job) (err error) {
 		j.Stats, err = j.Plan.observe(ctx, j.data, j.c.batch, j.c.threads, j.c.progress)
 		return err
+	}}
+	// separateStep leaves parts that need scales of their own apart.
+	separateStep = Step{Name: "separate", Needs: Ranges, run: func(_ context.Context, j *Job) error {
+		j.Plan.separate(j.Stats)
+		return nil
 	}}
 	// bestClipStep takes the clipping rule that does the outputs least harm.
 	bestClipStep = Step{Name: "best clip", Data: true, Needs: Ranges, run: func(ctx context.Context, j *Job) error {

@@ -168,7 +168,7 @@ type optionFlags struct {
 	weightBits, actBits int
 	bits                []string
 	perChannel, signs   bool
-	asymmetric          string
+	places, asymmetric  string
 	equalize, shift     bool
 	safe                bool
 	compensate, noRound bool
@@ -188,6 +188,7 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.StringArrayVar(&o.bits, "bits", nil, "bits of a node's weights and result, as `NODE=W/A`; * in a name stands for what has no slash, ** for anything; may be repeated")
 	f.StringArrayVar(&o.opBits, "bits-op", nil, "bits of all nodes of an operator, as `OPERATOR=W/A`; may be repeated")
 	f.BoolVar(&o.perChannel, "per-channel", true, "one scale for each output channel of the weights")
+	f.StringVar(&o.places, "places", "auto", "`WHICH` tensors become integers: auto (what weighted layers read, and sums and pools in plain convolutional networks), weighted (these in float too) or all (everything that can, for hardware without floats)")
 	f.BoolVar(&o.signs, "signs", true, "unsigned integers where a tensor is never negative")
 	f.BoolVar(&o.equalize, "equalize", true, "balance the ranges of channels between neighbouring layers where that lessens the noise")
 	f.BoolVar(&o.compensate, "compensate", true, "round weights so that their errors cancel; false rounds to nearest, in less time")
@@ -213,7 +214,12 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 	if o.format != "qdq" && o.format != "qoperator" {
 		return nil, usagef("--format %q: it is qdq or qoperator", o.format)
 	}
+	places, err := ptq.ParsePlaces(o.places)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--places: %w", err)}
+	}
 	opts := []ptq.Option{
+		ptq.WithPlaces(places),
 		ptq.WithQOperator(o.format == "qoperator"),
 		ptq.WithClip(clip),
 		ptq.WithBits(o.weightBits, o.actBits),

@@ -40,6 +40,7 @@ type Traits struct {
 	Coding     bool // between numbers and the integers that stand for them
 	Random     bool // not the same twice
 	View       bool // the elements in their order, with another shape
+	Permutes   bool // the elements in another order, each once
 	FloatSums  bool // on integers it can give its sums in float
 	FloatAtEnd bool // as the end of a network it stays float: its small results matter more than their rounding
 }
@@ -238,6 +239,7 @@ var (
 	empties trait = func(t *Traits) { t.Empty = Legal }
 	filled  trait = func(t *Traits) { t.Empty = Illegal } // with elements
 
+	permutes   trait = func(t *Traits) { t.Permutes = true }
 	reshapes   trait = func(t *Traits) { t.View = true }
 	coding     trait = func(t *Traits) { t.Coding = true }
 	floatSums  trait = func(t *Traits) { t.FloatSums = true }
