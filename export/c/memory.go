@@ -13,15 +13,16 @@ type Plan struct {
 	Arena int // bytes, scratch memory included
 	Lower int // bytes that its steps need in any plan: the most at one step, in-place results counted once
 
-	scratch int      // bytes for one window, at the end of the arena
-	blocks  []*block // in order of size
+	blocks  []*block
+	scratch map[*program.Step]*block // for one window of a step
 	of      map[*program.Tensor]*block
 	steps   []*program.Step
 }
 
 // block is memory of one or, where steps work in place, several tensors.
 type block struct {
-	tensors    []*program.Tensor
+	id         int
+	tensors    []*program.Tensor // none for scratch memory
 	size       int
 	born, used int // first and last step
 	offset     int
@@ -31,11 +32,12 @@ const blockAlign = 8
 
 // newPlan lays out the tensors that the steps touch and that are not held elsewhere.
 func newPlan(steps []*program.Step, elsewhere func(*program.Tensor) bool, scratch func(*program.Step) int) *Plan {
-	p := &Plan{of: make(map[*program.Tensor]*block), steps: steps}
-	used := make([]int, len(steps))
+	p := &Plan{of: make(map[*program.Tensor]*block), scratch: make(map[*program.Step]*block), steps: steps}
 	for i, s := range steps {
-		used[i] = scratch(s)
-		p.scratch = max(p.scratch, roundUp(used[i], blockAlign))
+		if n := scratch(s); n > 0 {
+			p.scratch[s] = &block{size: n, born: i, used: i}
+			p.blocks = append(p.blocks, p.scratch[s])
+		}
 		for _, t := range s.Action.Reads() {
 			p.touch(t.Root(), i, elsewhere)
 		}
@@ -47,13 +49,10 @@ func newPlan(steps []*program.Step, elsewhere func(*program.Tensor) bool, scratc
 		p.inPlace(i, s)
 	}
 	p.place()
-	p.Arena = p.scratch
 	for _, b := range p.blocks {
-		p.Arena = max(p.Arena, b.offset+roundUp(b.size, blockAlign)+p.scratch)
+		p.Arena = max(p.Arena, roundUp(b.offset+b.size, blockAlign))
 	}
-	for i := range steps {
-		p.Lower = max(p.Lower, p.live(i)+used[i])
-	}
+	p.Lower = p.live(p.peak())
 	return p
 }
 
@@ -136,6 +135,9 @@ func (p *Plan) live(i int) int {
 // place gives each block the lowest offset that is free while it lives. Of several orders the one
 // with the least memory is taken: by size, by time, and around the step that needs most.
 func (p *Plan) place() {
+	for i, b := range p.blocks {
+		b.id = i
+	}
 	peak := p.peak()
 	orders := []func(a, b *block) int{
 		func(a, b *block) int { return b.size - a.size },
@@ -151,7 +153,7 @@ func (p *Plan) place() {
 		if top := p.firstFit(); least < 0 || top < least {
 			least, best = top, p.offsets()
 		}
-		slices.SortFunc(p.blocks, func(a, b *block) int { return a.tensors[0].ID - b.tensors[0].ID })
+		slices.SortFunc(p.blocks, func(a, b *block) int { return a.id - b.id })
 	}
 	for i, b := range p.blocks {
 		b.offset = best[i]
@@ -170,13 +172,11 @@ func (p *Plan) peak() int {
 	return most
 }
 
-// offsets returns the offsets of the blocks in the order of their tensors' numbers.
+// offsets returns the offsets of the blocks by their numbers.
 func (p *Plan) offsets() []int {
-	blocks := slices.Clone(p.blocks)
-	slices.SortFunc(blocks, func(a, b *block) int { return a.tensors[0].ID - b.tensors[0].ID })
-	out := make([]int, len(blocks))
-	for i, b := range blocks {
-		out[i] = b.offset
+	out := make([]int, len(p.blocks))
+	for _, b := range p.blocks {
+		out[b.id] = b.offset
 	}
 	return out
 }
@@ -207,7 +207,7 @@ func (p *Plan) Check(limit int) error {
 	i := p.peak()
 	var held []string
 	for _, b := range p.blocks {
-		if b.born <= i && i <= b.used {
+		if b.born <= i && i <= b.used && b.tensors != nil {
 			held = append(held, fmt.Sprintf("%s (%d bytes)", tensorName(b.tensors[len(b.tensors)-1]), b.size))
 		}
 	}

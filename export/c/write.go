@@ -81,7 +81,7 @@ func (w *source) call(id int, s *program.Step, scratch bool) {
 	out := s.Action.Writes()[0]
 	args = append(args, w.address(out))
 	if scratch {
-		args = append(args, fmt.Sprintf("arena + %d", w.plan.Arena-w.plan.scratch))
+		args = append(args, fmt.Sprintf("arena + %d", w.plan.scratch[s].offset))
 	}
 	size := elementSize(out)
 	fmt.Fprintf(&w.calls, "\tstep_%d(%s);\n", id, strings.Join(args, ", "))
