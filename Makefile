@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -101,6 +101,13 @@ test-ort: build $(PYTHON) ## quantize real models and run them in ONNX Runtime
 	$(PYTHON) test/ort/nodes.py build/nodes
 	NARROW_NODE_SUITE=$(CURDIR)/build/nodes $(GO) test -count=1 -run NodeSuite ./engine -table ../bench/results/conformance.md
 	NARROW_PYTHON=$(abspath $(PYTHON)) $(GO) test -run Pillow ./dataset
+
+test-export: ## networks as C under gcc, clang and sanitizers, and on boards under qemu; NARROW_EXPORT_FULL=1 is every form, 20 inputs each (an hour)
+	NARROW_TOOLCHAINS=1 $(GO) test -count=1 -timeout 2h ./test/export
+	NARROW_EXPORT_NETWORKS=$(if $(NARROW_EXPORT_FULL),300,30) $(GO) test -count=1 -timeout 2h -run Random ./export/c
+
+bench-export: ## instructions, flash and RAM of networks as C: bench/results/export.md
+	NARROW_TOOLCHAINS=1 NARROW_EXPORT_TABLE=$(CURDIR)/bench/results/export.md $(GO) test -count=1 -timeout 1h -run Table ./test/export
 
 BENCH ?= .
 BENCH_TIME ?= 50ms
