@@ -18,6 +18,15 @@ func MACs(n *Node) int64 {
 	return t.MACs(c)
 }
 
+// Mean returns of how many elements each result of a node is the mean; 0 where it
+// is none, or not of one number of elements that is known.
+func Mean(n *Node) int {
+	if t := n.Traits(); t.Mean != nil {
+		return t.Mean(n.call(constOf))
+	}
+	return 0
+}
+
 // Parameters returns how many numbers the constants of a node's inputs hold,
 // shapes and other integers not counted but for quantized weights.
 func Parameters(n *Node) int64 {

@@ -3,6 +3,7 @@ package program
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/tensor"
@@ -182,21 +183,31 @@ func (b *builder) multipliers(n *graph.Node, r *Requant) {
 }
 
 // average returns the rescaling of sums of count elements: where only shifts
-// are allowed and count is no power of two, by an integer multiplier.
+// are allowed and this is none, by an integer multiplier. A scale that was chosen so that
+// the division by count is a shift as well has been rounded to float32, which is made up for.
 func (b *builder) average(n *graph.Node, scale float32, count, channels int, t target) *Requant {
-	scales := make([]float32, channels)
-	for i := range scales {
-		scales[i] = scale / float32(count)
-	}
+	scales := slices.Repeat([]float32{scale / float32(count)}, channels)
 	if b.requant == ModeShift && count&(count-1) != 0 {
+		if power := nearestPower(scales[0]); math.Abs(float64(scales[0]/power)-1) < 1e-6 {
+			return b.rescale(n, slices.Repeat([]float32{power}, channels), t)
+		}
 		if frac, _ := math.Frexp(float64(scale)); frac != 0.5 {
 			b.fail(n, &ErrShift{n, scale})
 		}
-		r := &Requant{Scale: scales, Type: t.Type, Zero: t.Zero, Lo: t.lo, Hi: t.hi}
+		r := &Requant{Scale: scales, Zero: t.Zero, Lo: t.lo, Hi: t.hi}
 		b.multipliers(n, r)
 		return r
 	}
 	return b.rescale(n, scales, t)
+}
+
+// nearestPower returns the power of two that is nearest to x, which is positive.
+func nearestPower(x float32) float32 {
+	frac, exp := math.Frexp(float64(x))
+	if frac >= 0.75 {
+		exp++
+	}
+	return float32(math.Ldexp(1, exp-1))
 }
 
 // addition returns how to add bytes of two codings.

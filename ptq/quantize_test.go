@@ -167,6 +167,38 @@ func TestShiftIsExact(t *testing.T) {
 	}
 }
 
+// isPower reports whether x is a power of two but for a relative error.
+func isPower(x, tolerance float64) bool {
+	frac, _ := math.Frexp(x)
+	return frac-0.5 <= tolerance || 1-frac <= tolerance
+}
+
+// TestShiftOfMeans: a mean of 5*7 elements in front of the end is a shift, and the end has one scale.
+func TestShiftOfMeans(t *testing.T) {
+	n, x := newNet(3, 5, 7)
+	x = n.New("mean", "GlobalAveragePool", nil, n.New("relu", "Relu", nil, n.conv("conv", x, 3, 8, 1)))
+	g := n.done(n.gemm("matrix", n.New("flat", "Flatten", nil, x), 8, 4))
+	q := mustQuantize(t, g, images(t, 16, 3, 5, 7), WithShift(true)).Graph
+	means := 0
+	for _, n := range q.Nodes {
+		switch {
+		case n.Op == "GlobalAveragePool":
+			means++
+			x, y := n.Inputs[0].Node.In(1).Const.F32()[0], q.Uses()[n.Outputs[0]][0].In(1).Const.F32()[0]
+			if !isPower(float64(x)/float64(y)/35, 1e-6) {
+				t.Errorf("the mean is rescaled by %g/%g", x, y)
+			}
+		case n.Op == "Gemm":
+			if w := n.Inputs[1].Node.In(1).Const; w.Len() != 1 {
+				t.Errorf("the end has %d scales", w.Len())
+			}
+		}
+	}
+	if means != 1 {
+		t.Errorf("%d means were found", means)
+	}
+}
+
 // checkShifts returns how many rescalings it found.
 func checkShifts(t *testing.T, g *graph.Graph) (found int) {
 	uses := g.Uses()
@@ -204,7 +236,11 @@ func checkShifts(t *testing.T, g *graph.Graph) (found int) {
 			}
 			for _, s := range w {
 				found++
-				if frac, _ := math.Frexp(float64(x[0]) * float64(s) / float64(y[0])); frac != 0.5 {
+				ratio := float64(x[0]) * float64(s) / float64(y[0])
+				if count := graph.Mean(n); count > 0 && isPower(ratio/float64(count), 1e-6) {
+					continue // the division by what the mean is of is a shift as well
+				}
+				if !isPower(ratio, 0) {
 					t.Errorf("%s: rescaling by %g*%g/%g is no power of two", n, x[0], s, y[0])
 				}
 			}

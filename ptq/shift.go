@@ -3,6 +3,7 @@ package ptq
 import (
 	"math"
 
+	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
 )
 
@@ -74,7 +75,7 @@ func (s *shifter) candidates() []float64 {
 func (s *shifter) choose(m float64) float64 {
 	cost := 0.0
 	for _, gr := range s.groups {
-		cost += gr.choose(m)
+		cost += gr.choose(m * gr.ratio)
 	}
 	return cost
 }
@@ -83,8 +84,9 @@ func (s *shifter) choose(m float64) float64 {
 type shiftGroup struct {
 	*group
 	grid    Grid
-	shifted bool   // has a zero point
-	free    Levels // what it would choose freely
+	shifted bool    // has a zero point
+	ratio   float64 // of its mantissa to that of the others
+	free    Levels  // what it would choose freely
 	lo, hi  float64
 	members []*distribution
 	power   []float64 // sum of squares of each member
@@ -96,7 +98,7 @@ func newShiftGroup(gr *group, stats *Statistics) (*shiftGroup, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shiftGroup{group: gr, free: free, grid: scalingOf(gr.nodes[0]).Grid}
+	s := &shiftGroup{group: gr, free: free, grid: scalingOf(gr.nodes[0]).Grid, ratio: gr.ratio()}
 	s.shifted = free.Zero != 0
 	if s.shifted {
 		s.grid.Signed = false
@@ -112,6 +114,27 @@ func newShiftGroup(gr *group, stats *Statistics) (*shiftGroup, error) {
 		s.power = append(s.power, square*float64(h.Count()))
 	}
 	return s, nil
+}
+
+// ratio returns 1, but one over the number of elements for means of a number that is no power of two, if nothing but
+// affine nodes with results in float read them: then the mean needs a shift alone, and its readers do not mind.
+func (gr *group) ratio() float64 {
+	if len(gr.sources) != 1 || gr.sources[0].Inputs[0].Node == nil {
+		return 1
+	}
+	count := graph.Mean(gr.sources[0].Inputs[0].Node)
+	if count&(count-1) == 0 {
+		return 1
+	}
+	s := scalesOf(gr.net.Graph)
+	for _, sn := range gr.nodes {
+		for _, r := range s.uses[sn.Outputs[0]] {
+			if moves := gr.net.kind(r) == op.Moves; !moves && !(isAffine(r) && s.output(r) == nil) {
+				return 1
+			}
+		}
+	}
+	return 1 / float64(count)
 }
 
 // choose takes the power of two, around the free choice, with the least error.

@@ -15,7 +15,8 @@ import (
 // added to. The scales of activations must be known.
 //
 // With shift, the scales are powers of two, each the one with the least square
-// error of those around alpha/127.
+// error of those around alpha/127, and a node whose result stays in float has one: the sums
+// are the result of a network without float then, and compare as they are.
 //
 // With safe, weights will be rounded so that they are saturation-safe, see [WithSaturationSafe],
 // and with them their scales may change.
@@ -23,13 +24,14 @@ import (
 // A weight scale so small that the bias would not fit 32 bits is raised until
 // it does. The names of nodes where that happened are returned.
 func normalizeParameters(g *graph.Graph, perChannel, shift, safe bool) (raised []string, err error) {
+	behind := scalesOf(g)
 	for _, n := range g.Nodes {
 		if !isAffine(n) {
 			continue
 		}
 		w := weightsOf(n)
 		s := w.scaling
-		s.Axis, s.Scale = -1, w.scales(perChannel)
+		s.Axis, s.Scale = -1, w.scales(perChannel && !(shift && behind.output(n) == nil))
 		s.Paired, s.Powers = safe, shift
 		if shift {
 			w.toPowers()

@@ -8,12 +8,37 @@ import (
 
 var _ = register(
 	spec{name: "MaxPool", min: 1, outs: 2, infer: inferPool, run: runMaxPool}.is(spatial, inputs(Data), flow(Moves, qSelf), keepsSign, channelScale, batch(oneOutput(firstInput))),
-	spec{name: "AveragePool", min: 1, infer: inferPool, run: runAveragePool}.is(spatial, inputs(Data), flow(OneToOne, inQ(QOperands, microsoft, "QLinearAveragePool", true)), keepsSign, channelScale),
+	spec{name: "AveragePool", min: 1, infer: inferPool, run: runAveragePool}.is(spatial, inputs(Data), flow(OneToOne, inQ(QOperands, microsoft, "QLinearAveragePool", true)), keepsSign, channelScale, mean(elementsOfWindow)),
 	spec{name: "LpPool", min: 1, infer: inferPool, run: runLpPool}.is(spatial, inputs(Data), nonNegative, channelScale),
-	spec{name: "GlobalAveragePool", min: 1, infer: inferGlobalPool, run: byNumber{f32: globalAverage[float32], f64: globalAverage[float64]}.run}.is(spatial, inputs(Data), flow(OneToOne, inQ(QOperands, microsoft, "QLinearGlobalAveragePool", true)), keepsSign, channelScale),
+	spec{name: "GlobalAveragePool", min: 1, infer: inferGlobalPool, run: byNumber{f32: globalAverage[float32], f64: globalAverage[float64]}.run}.is(spatial, inputs(Data), flow(OneToOne, inQ(QOperands, microsoft, "QLinearGlobalAveragePool", true)), keepsSign, channelScale, mean(elementsOfImage)),
 	spec{name: "GlobalMaxPool", min: 1, infer: inferGlobalPool, run: byNumber{f32: globalMax[float32], f64: globalMax[float64]}.run}.is(spatial, inputs(Data), flow(Moves, noQ), keepsSign, channelScale),
 	spec{name: "GlobalLpPool", min: 1, infer: inferGlobalPool, run: byNumber{f32: globalLp[float32], f64: globalLp[float64]}.run}.is(spatial, inputs(Data), nonNegative, channelScale),
 )
+
+// elementsOfWindow returns how many elements all windows have, 0 where padding takes some away.
+func elementsOfWindow(c *Call) int {
+	if c.Attrs.String("auto_pad", "NOTSET") != "NOTSET" && c.Attrs.String("auto_pad", "") != "VALID" || c.Attrs.Int("ceil_mode", 0) != 0 {
+		return 0
+	}
+	for _, p := range c.Attrs.Ints("pads") {
+		if p != 0 && c.Attrs.Int("count_include_pad", 0) == 0 {
+			return 0
+		}
+	}
+	return tensor.Volume(c.Attrs.Ints("kernel_shape"))
+}
+
+func elementsOfImage(c *Call) int {
+	spatial, err := spatialOf(c.Types[0])
+	if err != nil || !c.Types[0].Known {
+		return 0
+	}
+	n := 1
+	for _, d := range spatial {
+		n *= max(d, 0) // 0 where a dimension is free
+	}
+	return n
+}
 
 func inferPool(c *Call) error {
 	if err := c.wantType(0, append([]tensor.DType{tensor.Int8, tensor.Uint8}, floatTypes...)...); err != nil {

@@ -24,7 +24,12 @@ type Traits struct {
 
 	// MACs returns the multiply-accumulates of one call, whose types are known; nil for
 	// operators that are no sums of products.
-	MACs       func(c *Call) int64
+	MACs func(c *Call) int64
+
+	// Mean returns of how many elements each result is the mean, 0 where that is not
+	// one number; nil for operators that are no means. Types are known.
+	Mean func(c *Call) int
+
 	WeightAxes WeightAxes // constants worth storing on fewer bits; nil for none
 
 	// Channels is the axis of the results' channels: 1, -1 for the last, 0 where
@@ -200,6 +205,7 @@ func clamps(f func(c *Call) (lo, hi float64, ok bool)) trait { return func(t *Tr
 func products(weights, zero int, sums func(a Attrs, shape []int) Sums) trait {
 	return func(t *Traits) { t.Products = &Products{weights, zero, sums} }
 }
+func mean(f func(c *Call) int) trait   { return func(t *Traits) { t.Mean = f } }
 func macs(f func(c *Call) int64) trait { return func(t *Traits) { t.MACs = f } }
 func channels(axis int) trait          { return func(t *Traits) { t.Channels = axis } }
 func batch(r BatchRule) trait          { return func(t *Traits) { t.Batch = r } }
