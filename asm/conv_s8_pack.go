@@ -66,6 +66,9 @@ func packConvS8(w []int16, bias []int32, inZero uint8, m, c int, spec ConvSpec, 
 	}
 	p := packerS8{w: w, bias: foldZero(w, bias, inZero, m), inner: c / spec.Groups, area: spec.KH * spec.KW, passes: 1}
 	for _, v := range w {
+		if v == int16(int8(v)) {
+			continue // one signed byte
+		}
 		for partS8(v, p.passes) != 0 {
 			p.passes++
 		}
@@ -97,8 +100,12 @@ func packConvS8(w []int16, bias []int32, inZero uint8, m, c int, spec ConvSpec, 
 func foldZero(w []int16, bias []int32, inZero uint8, m int) []int32 {
 	out := make([]int32, m)
 	copy(out, bias)
-	for i, v := range w {
-		out[i/(len(w)/m)] -= int32(inZero) * int32(v)
+	for o, n := 0, len(w)/m; o < m; o++ {
+		var sum int32
+		for _, v := range w[o*n:][:n] {
+			sum += int32(v)
+		}
+		out[o] -= int32(inZero) * sum
 	}
 	return out
 }
@@ -201,16 +208,37 @@ func (p *packerS8) fill(panel *panelS8) {
 	packed := aligned[int16](p.passes * taps * panel.quads * 4 * panel.width)
 	panel.bias = aligned[int32](panel.width)
 	copy(panel.bias, p.bias[panel.first:][:panel.channels])
+	tap := make([]int16, panel.quads*4) // of one channel, zeros behind it
 	for n := range panel.channels {
 		for t := range p.passes * taps {
-			for k := range p.inner * run {
-				v := p.at(t/taps, panel.first+n, k%p.inner, t%taps*run+k/p.inner)
-				packed[((t*panel.quads*4/group+k/group)*panel.width+n)*group+k%group] = v
-				panel.bias[n] += kernel.offset * int32(v)
+			sum := p.tap(tap[:p.inner*run], t/taps, panel.first+n, t%taps*run)
+			panel.bias[n] += kernel.offset * sum
+			at := (t*panel.quads*4/group*panel.width + n) * group
+			for k := 0; k < len(tap); k += group {
+				copy(packed[at:at+group], tap[k:])
+				at += panel.width * group
 			}
 		}
 	}
 	panel.setWeights(packed, kernel.wide)
+}
+
+// tap sets dst to the weights of an output channel that neighbouring kernel elements from t on have, each
+// for all its input channels, and returns their sum.
+func (p *packerS8) tap(dst []int16, pass, o, t int) (sum int32) {
+	for ; len(dst) > 0; t++ {
+		from := p.w[o*p.inner*p.area+t:]
+		for c := range dst[:p.inner] {
+			v := from[c*p.area]
+			if p.passes > 1 {
+				v = partS8(v, pass)
+			}
+			dst[c] = v
+			sum += int32(v)
+		}
+		dst = dst[p.inner:]
+	}
+	return sum
 }
 
 // depthwise packs channels [first, first+channels) of a depthwise convolution as

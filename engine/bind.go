@@ -2,6 +2,8 @@ package engine
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/program"
@@ -13,9 +15,35 @@ type binder struct {
 	batched bool
 }
 
+// bindAll binds steps, several at a time: packing weights takes long.
+func (b *binder) bindAll(steps []*program.Step) ([]*step, error) {
+	bound, errs := make([]*step, len(steps)), make([]error, len(steps))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(b.net.threads, len(steps)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(steps); i = int(next.Add(1)) - 1 {
+				bound[i], errs[i] = b.bind(steps[i])
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs { // the first in order, whoever found one first
+		if err != nil {
+			return nil, err
+		}
+	}
+	return bound, nil
+}
+
 // bind returns the step with the kernel that computes it.
-func (b *binder) bind(s *program.Step) (*step, error) {
-	bound, err := b.action(s)
+func (b *binder) bind(s *program.Step) (bound *step, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("engine: step %q: internal error: %v", s.Name, r)
+		}
+	}()
+	bound, err = b.action(s)
 	if err != nil {
 		return nil, fmt.Errorf("engine: step %q: %w", s.Name, err)
 	}
@@ -89,12 +117,12 @@ type packKey struct {
 func packedFor[T any](net *Net, s *program.Step, w *program.Weights, pack func() (T, error)) (T, error) {
 	var kind T
 	key := packKey{s.Nodes[0], w.First, fmt.Sprintf("%T", kind)}
-	if p, ok := net.packed[key].(T); ok {
-		return p, nil
+	if p, ok := net.packed.Load(key); ok {
+		return p.(T), nil
 	}
 	p, err := pack()
 	if err == nil {
-		net.packed[key] = p
+		net.packed.Store(key, p)
 	}
 	return p, err
 }

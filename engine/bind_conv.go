@@ -34,6 +34,9 @@ func ordered[T any](w *program.Weights, x []T) []T {
 		return x
 	}
 	out := make([]T, 0, w.Len())
+	if w.Groups*area == 1 && w.Steps[1] == 1 { // a matrix: by blocks, whose lines stay in the cache
+		return transposed(out[:w.Len()], x[w.First:], w.PerGroup, w.In, w.Steps[4])
+	}
 	for o := range w.Channels() {
 		for i := range w.In {
 			for ky := range w.Kernel[0] {
@@ -44,6 +47,21 @@ func ordered[T any](w *program.Weights, x []T) []T {
 		}
 	}
 	return out
+}
+
+// transposed sets dst[o][i] = x[i*step+o] for o < m, i < n.
+func transposed[T any](dst, x []T, m, n, step int) []T {
+	const block = 64
+	for o0 := 0; o0 < m; o0 += block {
+		for i0 := 0; i0 < n; i0 += block {
+			for o := o0; o < min(o0+block, m); o++ {
+				for i := i0; i < min(i0+block, n); i++ {
+					dst[o*n+i] = x[i*step+o]
+				}
+			}
+		}
+	}
+	return dst
 }
 
 // packAffine packs the weights of an integer step.

@@ -24,8 +24,10 @@ func checkOperators(g *graph.Graph) error {
 	return nil
 }
 
-// bodyOf returns the network for a body of control flow, made when it is first asked for. The caller holds mu.
+// bodyOf returns the network for a body of control flow, made when it is first asked for.
 func (net *Net) bodyOf(b *program.Body) (*Net, error) {
+	net.inside.Lock()
+	defer net.inside.Unlock()
 	if inner := net.bodies[b.Of]; inner != nil {
 		return inner, nil
 	}

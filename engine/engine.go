@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -35,9 +36,10 @@ type Net struct {
 	graph *graph.Graph
 
 	plans  atomic.Pointer[[]*plan] // the ones in use, replaced as a whole
-	mu     sync.Mutex              // for making plans and packing weights
-	packed map[packKey]any
-	bodies map[*graph.Graph]*Net // of control flow
+	mu     sync.Mutex              // for making plans
+	packed sync.Map                // weights by packKey
+	bodies map[*graph.Graph]*Net   // of control flow
+	inside sync.Mutex              // for bodies
 }
 
 // config is what options set.
@@ -116,7 +118,7 @@ func WithFloat() Option { return func(c *config) { c.float = true } }
 // Compile prepares a graph, which it does not change and which must not be
 // changed while the network is in use.
 func Compile(g *graph.Graph, opts ...Option) (*Net, error) {
-	net := &Net{graph: g, config: config{threads: runtime.GOMAXPROCS(0)}, packed: make(map[packKey]any), bodies: make(map[*graph.Graph]*Net)}
+	net := &Net{graph: g, config: config{threads: runtime.GOMAXPROCS(0)}, bodies: make(map[*graph.Graph]*Net)}
 	for _, o := range opts {
 		o(&net.config)
 	}
@@ -127,7 +129,26 @@ func Compile(g *graph.Graph, opts ...Option) (*Net, error) {
 		net.graph = simplified(g)
 	}
 	net.plans.Store(new([]*plan))
+	if net.plannable() {
+		_, _ = net.latest() // the run that it is for says what is wrong
+	}
 	return net, nil
+}
+
+// plannable reports whether the graph says enough of its inputs for the plan that
+// its runs will take: then weights are packed before the first of them.
+func (net *Net) plannable() bool {
+	free := false // the batch
+	var types []op.Type
+	for _, v := range net.graph.Inputs {
+		t := v.Type
+		if !t.Known || t.DType == tensor.Undefined || len(t.Shape) == 0 || slices.ContainsFunc(t.Shape[1:], func(d int) bool { return d < 0 }) {
+			return false
+		}
+		free = free || t.Shape[0] < 0
+		types = append(types, t)
+	}
+	return len(types) > 0 && (!free || program.Batchable(net.graph, types))
 }
 
 // simplified returns a copy of g with batch normalizations folded and such, or

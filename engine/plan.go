@@ -83,12 +83,10 @@ func compilePlan(net *Net, inputs []op.Type, batched bool, piece int) (*plan, er
 		}
 	}
 	b := &binder{net: net, batched: batched}
-	for _, s := range g.Steps {
-		bound, err := b.bind(s)
-		if err != nil {
-			return nil, err
-		}
-		p.steps = append(p.steps, bound)
+	if p.steps, err = b.bindAll(g.Steps); err != nil {
+		return nil, err
+	}
+	for _, bound := range p.steps {
 		p.tiles = append(p.tiles, max(1, min(bound.units(1), 2*net.threads, bound.nanoseconds()/tileTime)))
 	}
 	p.calls.New = func() any { return p.newCall() }
