@@ -83,7 +83,7 @@ of each step, its arithmetic operations a second, and how much that is of the mo
 	cmd.Flags().IntVar(&f.run.batch, "batch", 1, "inputs of one run")
 	cmd.Flags().IntVar(&f.run.threads, "threads", 0, "goroutines to use, by default one for each processor")
 	cmd.Flags().Float64Var(&f.seconds, "seconds", 2, "how long to measure")
-	f.run.registerEngine(cmd)
+	inGroup(cmd, "Running", func() { f.run.registerEngine(cmd) })
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object and nothing else")
 	return cmd
 }

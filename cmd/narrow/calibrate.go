@@ -45,10 +45,10 @@ the result is the same, byte for byte, as from one run over all inputs.
 			return f.execute(cmd, args[0])
 		},
 	}
-	f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)")
+	inGroup(cmd, "Inputs", func() { f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)") })
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the statistics file to write, - for standard output (`PATH`)")
 	cmd.Flags().StringVar(&f.checkpoint, "checkpoint", "", "keep what is gathered so far in this file, and go on from there if it exists (`PATH`)")
-	f.run.register(cmd)
+	inGroup(cmd, "Running", func() { f.run.register(cmd) })
 	return cmd
 }
 

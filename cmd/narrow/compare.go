@@ -36,9 +36,9 @@ it more bits (--bits NODE=W/A) or leave it in float (--exclude NODE).
 			return f.execute(cmd, args[0], args[1])
 		},
 	}
-	f.data.register(cmd, "data", "inputs to compare on; may be repeated (`PATH`)")
+	inGroup(cmd, "Inputs", func() { f.data.register(cmd, "data", "inputs to compare on; may be repeated (`PATH`)") })
 	cmd.Flags().IntVar(&f.rows, "rows", 0, "show only the worst `N` tensors")
-	f.run.register(cmd)
+	inGroup(cmd, "Running", func() { f.run.register(cmd) })
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object and nothing else")
 	return cmd
 }

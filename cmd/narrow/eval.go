@@ -50,11 +50,11 @@ the classes and the SQNR (signal to quantization noise, over all outputs) with a
 			return f.execute(cmd, args[0])
 		},
 	}
-	f.data.register(cmd, "data", "inputs to run; may be repeated (`PATH`)")
+	inGroup(cmd, "Inputs", func() { f.data.register(cmd, "data", "inputs to run; may be repeated (`PATH`)") })
 	cmd.Flags().StringVar(&f.labels, "labels", "", "the class of each input, a .npy of whole numbers (`PATH`)")
 	cmd.Flags().StringVar(&f.against, "against", "", "network to compare the outputs with (`MODEL`)")
-	f.run.register(cmd)
-	f.run.registerEngine(cmd)
+	inGroup(cmd, "Running", func() { f.run.register(cmd) })
+	inGroup(cmd, "Running", func() { f.run.registerEngine(cmd) })
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object and nothing else")
 	return cmd
 }

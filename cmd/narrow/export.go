@@ -57,7 +57,7 @@ README. With --shift networks there is no multiplication between layers either. 
 			return f.execute(cmd, args[0])
 		},
 	}
-	f.data.register(cmd, "calib", "inputs for the test; may be repeated (`PATH`)")
+	inGroup(cmd, "Inputs", func() { f.data.register(cmd, "calib", "inputs for the test; may be repeated (`PATH`)") })
 	var names []string
 	for _, p := range c.CPUs {
 		names = append(names, p.Name)

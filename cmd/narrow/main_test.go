@@ -244,6 +244,24 @@ func TestSuggestions(t *testing.T) {
 	}
 }
 
+func TestHelpAndCompletion(t *testing.T) {
+	x := newFiles(t)
+	help := mustRun(t, "quantize", "--help")
+	if example, usage := strings.Index(help, "Examples:"), strings.Index(help, "Usage:"); example < 0 || example > usage {
+		t.Error("examples do not come first")
+	}
+	if strings.Contains(help, "(PATH)") || !strings.Contains(help, "Weights alone:") {
+		t.Errorf("help: %s", help)
+	}
+	for _, c := range [][]string{
+		{"kl", "quantize", "--clip", ""}, {"imagenet-tf", "run", "--preset", ""}, {"dense", "quantize", x.path("model.onnx"), "--exclude", ""}, {"Gemm", "quantize", x.path("model.onnx"), "--exclude-op", ""},
+	} {
+		if out, _, _ := narrow(append([]string{"__complete"}, c[1:]...)...); !strings.Contains(out, c[0]) {
+			t.Errorf("%v completes to %q", c[1:], out)
+		}
+	}
+}
+
 func TestWeightsOnly(t *testing.T) {
 	x := newFiles(t)
 	if err := onnx.WriteFile(x.path("model.onnx"), chainNetwork(3)); err != nil {

@@ -69,12 +69,13 @@ see are enough.
 		},
 	}
 	cmd.Flags().StringVar(&f.stats, "stats", "", "take the ranges from this file of narrow calibrate; without --calib, weights are then rounded to nearest (`PATH`)")
-	f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)")
+	inGroup(cmd, "Inputs", func() { f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)") })
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write, - for standard output (`PATH`)")
 	cmd.Flags().StringVar(&f.report, "report", "", "also write a report for people: an HTML file (`PATH`)")
-	cmd.Flags().AddFlagSet(f.options.flags())
-	f.weights.register(cmd)
-	f.run.register(cmd)
+	inGroup(cmd, "Quantization", func() { cmd.Flags().AddFlagSet(f.options.flags()) })
+	completeOptions(cmd)
+	inGroup(cmd, "Weights alone", func() { f.weights.register(cmd) })
+	inGroup(cmd, "Running", func() { f.run.register(cmd) })
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object and nothing else")
 	return cmd
 }

@@ -84,6 +84,8 @@ int8 (or narrower) network: plain ONNX that runs here and in ONNX Runtime.
 	root.Version = moduleVersion()
 	root.SetVersionTemplate("narrow {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
+	cobra.AddTemplateFunc("flagGroups", flagGroups)
+	root.SetHelpTemplate(helpTemplate)
 	root.AddCommand(newQuantize(), newCalibrate(), newMerge(), newRanges(), newCompare(), newEval(), newRun(), newExport(), newInspect(), newBench(), newDemo(), newVersion())
 	return root
 }

@@ -47,11 +47,11 @@ holds for earlier ones, along the axis of the batch, or axis 0 if the network ha
 			return f.execute(cmd, args[0])
 		},
 	}
-	f.data.register(cmd, "input", "inputs to run; may be repeated (`PATH`)")
+	inGroup(cmd, "Inputs", func() { f.data.register(cmd, "input", "inputs to run; may be repeated (`PATH`)") })
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write: .npy for one output, .npz for all, - for one on standard output (`PATH`)")
 	cmd.Flags().StringVar(&f.name, "output-name", "", "write this output only, or this tensor inside of the network (`NAME`)")
-	f.run.register(cmd)
-	f.run.registerEngine(cmd)
+	inGroup(cmd, "Running", func() { f.run.register(cmd) })
+	inGroup(cmd, "Running", func() { f.run.registerEngine(cmd) })
 	return cmd
 }
 
