@@ -156,3 +156,4 @@ bench-peers: build lib $(BENCH_PYTHON) ## narrow beside other libraries: bench/r
 	$(BENCH_PYTHON) bench/python.py build/asm.test $(LIB)/libnarrow.so bench/results/python.md
 	$(BENCH_PYTHON) bench/quantize.py build/narrow bench/results/quantize.md $(NARROW_SHARED)
 	$(BENCH_PYTHON) bench/inference.py build/narrow bench/results/inference.md
+	$(BENCH_PYTHON) bench/peers.py build/narrow bench/results/peers.md

@@ -24,6 +24,26 @@ func depthwiseS8MultiplierAVX2(a *depthwiseArgsS8)
 //go:noescape
 func depthwiseS8ShiftAVX2(a *depthwiseArgsS8)
 
+// depthwiseS8SumsAVXVNNI makes sums (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8SumsAVXVNNI(a *depthwiseArgsS8)
+
+// depthwiseS8FloatAVXVNNI makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8FloatAVXVNNI(a *depthwiseArgsS8)
+
+// depthwiseS8MultiplierAVXVNNI makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8MultiplierAVXVNNI(a *depthwiseArgsS8)
+
+// depthwiseS8ShiftAVXVNNI makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8ShiftAVXVNNI(a *depthwiseArgsS8)
+
 // depthwiseS8SumsAVX512 makes sums (see depthwiseKernelS8).
 //
 //go:noescape
@@ -44,6 +64,16 @@ func depthwiseS8MultiplierAVX512(a *depthwiseArgsS8)
 //go:noescape
 func depthwiseS8ShiftAVX512(a *depthwiseArgsS8)
 
+// depthwiseS8Rolling1FloatAVX2 makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling1FloatAVX2(a *depthwiseArgsS8)
+
+// depthwiseS8Rolling1FloatAVXVNNI makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling1FloatAVXVNNI(a *depthwiseArgsS8)
+
 // depthwiseS8Rolling1FloatAVX512 makes bytes (see depthwiseKernelS8).
 //
 //go:noescape
@@ -54,10 +84,30 @@ func depthwiseS8Rolling1FloatAVX512(a *depthwiseArgsS8)
 //go:noescape
 func depthwiseS8Rolling1MultiplierAVX512(a *depthwiseArgsS8)
 
+// depthwiseS8Rolling1ShiftAVX2 makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling1ShiftAVX2(a *depthwiseArgsS8)
+
+// depthwiseS8Rolling1ShiftAVXVNNI makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling1ShiftAVXVNNI(a *depthwiseArgsS8)
+
 // depthwiseS8Rolling1ShiftAVX512 makes bytes (see depthwiseKernelS8).
 //
 //go:noescape
 func depthwiseS8Rolling1ShiftAVX512(a *depthwiseArgsS8)
+
+// depthwiseS8Rolling2FloatAVX2 makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling2FloatAVX2(a *depthwiseArgsS8)
+
+// depthwiseS8Rolling2FloatAVXVNNI makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling2FloatAVXVNNI(a *depthwiseArgsS8)
 
 // depthwiseS8Rolling2FloatAVX512 makes bytes (see depthwiseKernelS8).
 //
@@ -68,6 +118,16 @@ func depthwiseS8Rolling2FloatAVX512(a *depthwiseArgsS8)
 //
 //go:noescape
 func depthwiseS8Rolling2MultiplierAVX512(a *depthwiseArgsS8)
+
+// depthwiseS8Rolling2ShiftAVX2 makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling2ShiftAVX2(a *depthwiseArgsS8)
+
+// depthwiseS8Rolling2ShiftAVXVNNI makes bytes (see depthwiseKernelS8).
+//
+//go:noescape
+func depthwiseS8Rolling2ShiftAVXVNNI(a *depthwiseArgsS8)
 
 // depthwiseS8Rolling2ShiftAVX512 makes bytes (see depthwiseKernelS8).
 //

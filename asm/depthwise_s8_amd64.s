@@ -16,7 +16,6 @@ pixel:
 	MOVQ    72(AX), SI
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
-	MOVQ    24(AX), SI
 	MOVQ    48(AX), SI
 	MOVQ    120(AX), DI
 	MOVQ    128(AX), R8
@@ -27,22 +26,22 @@ taps:
 	MOVQ         16(DI), R11
 	MOVQ         24(DI), R12
 	VPMOVZXBW    (DX)(R9*1), Y2
-	VPMOVZXBW    (DX)(R10*1), Y3
-	VPUNPCKLWD   Y3, Y2, Y4
-	VPUNPCKHWD   Y3, Y2, Y2
-	VPMADDWD     (SI), Y4, Y4
-	VPADDD       Y4, Y0, Y0
+	VPMOVZXBW    (DX)(R10*1), Y4
+	VPUNPCKLWD   Y4, Y2, Y3
+	VPUNPCKHWD   Y4, Y2, Y2
+	VPMADDWD     (SI), Y3, Y3
+	VPADDD       Y3, Y0, Y0
 	VPMADDWD     32(SI), Y2, Y2
 	VPADDD       Y2, Y1, Y1
 	VPMOVZXBW    (DX)(R11*1), Y2
-	VPMOVZXBW    (DX)(R12*1), Y3
-	VPUNPCKLWD   Y3, Y2, Y4
-	VPUNPCKHWD   Y3, Y2, Y2
-	VPMADDWD     64(SI), Y4, Y4
-	VPADDD       Y4, Y0, Y0
+	VPMOVZXBW    (DX)(R12*1), Y4
+	VPUNPCKLWD   Y4, Y2, Y3
+	VPUNPCKHWD   Y4, Y2, Y2
+	VPMADDWD     64(SI), Y3, Y3
+	VPADDD       Y3, Y0, Y0
 	VPMADDWD     96(SI), Y2, Y2
 	VPADDD       Y2, Y1, Y1
-	ADDQ         $0x80, SI
+	ADDQ         $0x00000080, SI
 	ADDQ         $0x20, DI
 	SUBQ         $0x04, R8
 	JNZ          taps
@@ -74,7 +73,6 @@ pixel:
 	MOVQ    72(AX), SI
 	VMOVUPS (SI), Y3
 	VMOVUPS 32(SI), Y4
-	MOVQ    24(AX), SI
 	MOVQ    48(AX), SI
 	MOVQ    120(AX), DI
 	MOVQ    128(AX), R8
@@ -85,22 +83,22 @@ taps:
 	MOVQ       16(DI), R11
 	MOVQ       24(DI), R12
 	VPMOVZXBW  (DX)(R9*1), Y5
-	VPMOVZXBW  (DX)(R10*1), Y6
-	VPUNPCKLWD Y6, Y5, Y7
-	VPUNPCKHWD Y6, Y5, Y5
-	VPMADDWD   (SI), Y7, Y7
-	VPADDD     Y7, Y3, Y3
+	VPMOVZXBW  (DX)(R10*1), Y7
+	VPUNPCKLWD Y7, Y5, Y6
+	VPUNPCKHWD Y7, Y5, Y5
+	VPMADDWD   (SI), Y6, Y6
+	VPADDD     Y6, Y3, Y3
 	VPMADDWD   32(SI), Y5, Y5
 	VPADDD     Y5, Y4, Y4
 	VPMOVZXBW  (DX)(R11*1), Y5
-	VPMOVZXBW  (DX)(R12*1), Y6
-	VPUNPCKLWD Y6, Y5, Y7
-	VPUNPCKHWD Y6, Y5, Y5
-	VPMADDWD   64(SI), Y7, Y7
-	VPADDD     Y7, Y3, Y3
+	VPMOVZXBW  (DX)(R12*1), Y7
+	VPUNPCKLWD Y7, Y5, Y6
+	VPUNPCKHWD Y7, Y5, Y5
+	VPMADDWD   64(SI), Y6, Y6
+	VPADDD     Y6, Y3, Y3
 	VPMADDWD   96(SI), Y5, Y5
 	VPADDD     Y5, Y4, Y4
-	ADDQ       $0x80, SI
+	ADDQ       $0x00000080, SI
 	ADDQ       $0x20, DI
 	SUBQ       $0x04, R8
 	JNZ        taps
@@ -158,7 +156,6 @@ pixel:
 	MOVQ    72(AX), SI
 	VMOVUPS (SI), Y7
 	VMOVUPS 32(SI), Y8
-	MOVQ    24(AX), SI
 	MOVQ    48(AX), SI
 	MOVQ    120(AX), DI
 	MOVQ    128(AX), R8
@@ -169,22 +166,22 @@ taps:
 	MOVQ       16(DI), R11
 	MOVQ       24(DI), R12
 	VPMOVZXBW  (DX)(R9*1), Y9
-	VPMOVZXBW  (DX)(R10*1), Y10
-	VPUNPCKLWD Y10, Y9, Y11
-	VPUNPCKHWD Y10, Y9, Y9
-	VPMADDWD   (SI), Y11, Y11
-	VPADDD     Y11, Y7, Y7
+	VPMOVZXBW  (DX)(R10*1), Y11
+	VPUNPCKLWD Y11, Y9, Y10
+	VPUNPCKHWD Y11, Y9, Y9
+	VPMADDWD   (SI), Y10, Y10
+	VPADDD     Y10, Y7, Y7
 	VPMADDWD   32(SI), Y9, Y9
 	VPADDD     Y9, Y8, Y8
 	VPMOVZXBW  (DX)(R11*1), Y9
-	VPMOVZXBW  (DX)(R12*1), Y10
-	VPUNPCKLWD Y10, Y9, Y11
-	VPUNPCKHWD Y10, Y9, Y9
-	VPMADDWD   64(SI), Y11, Y11
-	VPADDD     Y11, Y7, Y7
+	VPMOVZXBW  (DX)(R12*1), Y11
+	VPUNPCKLWD Y11, Y9, Y10
+	VPUNPCKHWD Y11, Y9, Y9
+	VPMADDWD   64(SI), Y10, Y10
+	VPADDD     Y10, Y7, Y7
 	VPMADDWD   96(SI), Y9, Y9
 	VPADDD     Y9, Y8, Y8
-	ADDQ       $0x80, SI
+	ADDQ       $0x00000080, SI
 	ADDQ       $0x20, DI
 	SUBQ       $0x04, R8
 	JNZ        taps
@@ -293,7 +290,6 @@ pixel:
 	MOVQ    72(AX), SI
 	VMOVUPS (SI), Y4
 	VMOVUPS 32(SI), Y5
-	MOVQ    24(AX), SI
 	MOVQ    48(AX), SI
 	MOVQ    120(AX), DI
 	MOVQ    128(AX), R8
@@ -304,22 +300,22 @@ taps:
 	MOVQ       16(DI), R11
 	MOVQ       24(DI), R12
 	VPMOVZXBW  (DX)(R9*1), Y6
-	VPMOVZXBW  (DX)(R10*1), Y7
-	VPUNPCKLWD Y7, Y6, Y8
-	VPUNPCKHWD Y7, Y6, Y6
-	VPMADDWD   (SI), Y8, Y8
-	VPADDD     Y8, Y4, Y4
+	VPMOVZXBW  (DX)(R10*1), Y8
+	VPUNPCKLWD Y8, Y6, Y7
+	VPUNPCKHWD Y8, Y6, Y6
+	VPMADDWD   (SI), Y7, Y7
+	VPADDD     Y7, Y4, Y4
 	VPMADDWD   32(SI), Y6, Y6
 	VPADDD     Y6, Y5, Y5
 	VPMOVZXBW  (DX)(R11*1), Y6
-	VPMOVZXBW  (DX)(R12*1), Y7
-	VPUNPCKLWD Y7, Y6, Y8
-	VPUNPCKHWD Y7, Y6, Y6
-	VPMADDWD   64(SI), Y8, Y8
-	VPADDD     Y8, Y4, Y4
+	VPMOVZXBW  (DX)(R12*1), Y8
+	VPUNPCKLWD Y8, Y6, Y7
+	VPUNPCKHWD Y8, Y6, Y6
+	VPMADDWD   64(SI), Y7, Y7
+	VPADDD     Y7, Y4, Y4
 	VPMADDWD   96(SI), Y6, Y6
 	VPADDD     Y6, Y5, Y5
-	ADDQ       $0x80, SI
+	ADDQ       $0x00000080, SI
 	ADDQ       $0x20, DI
 	SUBQ       $0x04, R8
 	JNZ        taps
@@ -350,6 +346,367 @@ taps:
 	ADDQ       SI, DX
 	DECQ       BX
 	JNZ        pixel
+	VZEROUPPER
+	RET
+
+// func depthwiseS8SumsAVXVNNI(a *depthwiseArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·depthwiseS8SumsAVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), CX
+	MOVQ (AX), DX
+	MOVQ 152(AX), BX
+
+pixel:
+	MOVQ    72(AX), SI
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	MOVQ    24(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    128(AX), R8
+
+taps:
+	MOVQ       (DI), R9
+	MOVQ       8(DI), R10
+	MOVQ       16(DI), R11
+	MOVQ       24(DI), R12
+	VPMOVZXBW  (DX)(R9*1), Y2
+	VPMOVZXBW  (DX)(R10*1), Y3
+	VPMOVZXBW  (DX)(R11*1), Y4
+	VPMOVZXBW  (DX)(R12*1), Y5
+	VPSLLW     $0x08, Y3, Y3
+	VPOR       Y3, Y2, Y2
+	VPSLLW     $0x08, Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VPUNPCKLWD Y4, Y2, Y3
+	VPUNPCKHWD Y4, Y2, Y2
+	VMOVDQU    (SI), Y4
+
+	// {vex} vpdpbusd %ymm4, %ymm3, %ymm0
+	LONG    $0x5065e2c4
+	BYTE    $0xc4
+	VMOVDQU 32(SI), Y3
+
+	// {vex} vpdpbusd %ymm3, %ymm2, %ymm1
+	LONG         $0x506de2c4
+	BYTE         $0xcb
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x20, DI
+	SUBQ         $0x04, R8
+	JNZ          taps
+	VMOVDQU      X0, (CX)
+	VEXTRACTI128 $0x01, Y0, 32(CX)
+	VMOVDQU      X1, 16(CX)
+	VEXTRACTI128 $0x01, Y1, 48(CX)
+	ADDQ         $0x00000040, CX
+	MOVQ         144(AX), SI
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          pixel
+	VZEROUPPER
+	RET
+
+// func depthwiseS8FloatAVXVNNI(a *depthwiseArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·depthwiseS8FloatAVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+
+pixel:
+	MOVQ    72(AX), SI
+	VMOVUPS (SI), Y3
+	VMOVUPS 32(SI), Y4
+	MOVQ    24(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    128(AX), R8
+
+taps:
+	MOVQ       (DI), R9
+	MOVQ       8(DI), R10
+	MOVQ       16(DI), R11
+	MOVQ       24(DI), R12
+	VPMOVZXBW  (DX)(R9*1), Y5
+	VPMOVZXBW  (DX)(R10*1), Y6
+	VPMOVZXBW  (DX)(R11*1), Y7
+	VPMOVZXBW  (DX)(R12*1), Y8
+	VPSLLW     $0x08, Y6, Y6
+	VPOR       Y6, Y5, Y5
+	VPSLLW     $0x08, Y8, Y8
+	VPOR       Y8, Y7, Y7
+	VPUNPCKLWD Y7, Y5, Y6
+	VPUNPCKHWD Y7, Y5, Y5
+	VMOVDQU    (SI), Y7
+
+	// {vex} vpdpbusd %ymm7, %ymm6, %ymm3
+	LONG    $0x504de2c4
+	BYTE    $0xdf
+	VMOVDQU 32(SI), Y6
+
+	// {vex} vpdpbusd %ymm6, %ymm5, %ymm4
+	LONG      $0x5055e2c4
+	BYTE      $0xe6
+	ADDQ      $0x00000040, SI
+	ADDQ      $0x20, DI
+	SUBQ      $0x04, R8
+	JNZ       taps
+	VMOVUPS   212(AX), Y5
+	VCVTDQ2PS Y3, Y3
+	VMULPS    Y5, Y3, Y3
+	VCVTPS2DQ Y3, Y3
+	VMOVUPS   244(AX), Y5
+	VCVTDQ2PS Y4, Y4
+	VMULPS    Y5, Y4, Y4
+	VCVTPS2DQ Y4, Y4
+	VPACKSSDW Y4, Y3, Y3
+	VPADDSW   Y0, Y3, Y3
+	VPACKUSWB Y3, Y3, Y3
+	VPERMQ    $0x08, Y3, Y3
+	VPMAXUB   Y1, Y3, Y3
+	VPMINUB   Y2, Y3, Y3
+	VMOVDQU   X3, (CX)
+	MOVQ      184(AX), SI
+	ADDQ      SI, CX
+	MOVQ      144(AX), SI
+	ADDQ      SI, DX
+	DECQ      BX
+	JNZ       pixel
+	VZEROUPPER
+	RET
+
+// func depthwiseS8MultiplierAVXVNNI(a *depthwiseArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·depthwiseS8MultiplierAVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	MOVL         204(AX), DX
+	SUBL         200(AX), DX
+	MOVLQSX      DX, DX
+	VMOVQ        DX, X3
+	VPBROADCASTQ X3, Y3
+	MOVL         208(AX), DX
+	SUBL         200(AX), DX
+	MOVLQSX      DX, DX
+	VMOVQ        DX, X4
+	VPBROADCASTQ X4, Y4
+	MOVQ         $0x00000001, DX
+	VMOVQ        DX, X5
+	VPBROADCASTQ X5, Y5
+	VPSLLQ       $0x3f, Y5, Y6
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+
+pixel:
+	MOVQ    72(AX), SI
+	VMOVUPS (SI), Y7
+	VMOVUPS 32(SI), Y8
+	MOVQ    24(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    128(AX), R8
+
+taps:
+	MOVQ       (DI), R9
+	MOVQ       8(DI), R10
+	MOVQ       16(DI), R11
+	MOVQ       24(DI), R12
+	VPMOVZXBW  (DX)(R9*1), Y9
+	VPMOVZXBW  (DX)(R10*1), Y10
+	VPMOVZXBW  (DX)(R11*1), Y11
+	VPMOVZXBW  (DX)(R12*1), Y12
+	VPSLLW     $0x08, Y10, Y10
+	VPOR       Y10, Y9, Y9
+	VPSLLW     $0x08, Y12, Y12
+	VPOR       Y12, Y11, Y11
+	VPUNPCKLWD Y11, Y9, Y10
+	VPUNPCKHWD Y11, Y9, Y9
+	VMOVDQU    (SI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm7
+	LONG    $0x502dc2c4
+	BYTE    $0xfb
+	VMOVDQU 32(SI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm8
+	LONG      $0x503542c4
+	BYTE      $0xc2
+	ADDQ      $0x00000040, SI
+	ADDQ      $0x20, DI
+	SUBQ      $0x04, R8
+	JNZ       taps
+	VMOVUPS   340(AX), Y9
+	VMOVUPS   468(AX), Y10
+	VPMULDQ   Y9, Y7, Y11
+	VPSLLQ    $0x20, Y10, Y12
+	VPSRLQ    $0x20, Y12, Y12
+	VPSLLVQ   Y12, Y5, Y13
+	VPSRLQ    $0x01, Y13, Y13
+	VPADDQ    Y13, Y11, Y11
+	VPXOR     Y6, Y11, Y11
+	VPSRLVQ   Y12, Y11, Y11
+	VPSRLVQ   Y12, Y6, Y13
+	VPSUBQ    Y13, Y11, Y11
+	VPCMPGTQ  Y11, Y3, Y13
+	VBLENDVPD Y13, Y3, Y11, Y11
+	VPCMPGTQ  Y4, Y11, Y13
+	VBLENDVPD Y13, Y4, Y11, Y11
+	VPSRLQ    $0x20, Y7, Y7
+	VPSRLQ    $0x20, Y9, Y9
+	VPMULDQ   Y9, Y7, Y7
+	VPSRLQ    $0x20, Y10, Y9
+	VPSLLVQ   Y9, Y5, Y10
+	VPSRLQ    $0x01, Y10, Y10
+	VPADDQ    Y10, Y7, Y7
+	VPXOR     Y6, Y7, Y7
+	VPSRLVQ   Y9, Y7, Y7
+	VPSRLVQ   Y9, Y6, Y10
+	VPSUBQ    Y10, Y7, Y7
+	VPCMPGTQ  Y7, Y3, Y10
+	VBLENDVPD Y10, Y3, Y7, Y7
+	VPCMPGTQ  Y4, Y7, Y10
+	VBLENDVPD Y10, Y4, Y7, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPSLLQ    $0x20, Y11, Y11
+	VPSRLQ    $0x20, Y11, Y9
+	VPOR      Y7, Y9, Y9
+	VMOVUPS   372(AX), Y7
+	VMOVUPS   500(AX), Y10
+	VPMULDQ   Y7, Y8, Y11
+	VPSLLQ    $0x20, Y10, Y12
+	VPSRLQ    $0x20, Y12, Y12
+	VPSLLVQ   Y12, Y5, Y13
+	VPSRLQ    $0x01, Y13, Y13
+	VPADDQ    Y13, Y11, Y11
+	VPXOR     Y6, Y11, Y11
+	VPSRLVQ   Y12, Y11, Y11
+	VPSRLVQ   Y12, Y6, Y13
+	VPSUBQ    Y13, Y11, Y11
+	VPCMPGTQ  Y11, Y3, Y13
+	VBLENDVPD Y13, Y3, Y11, Y11
+	VPCMPGTQ  Y4, Y11, Y13
+	VBLENDVPD Y13, Y4, Y11, Y11
+	VPSRLQ    $0x20, Y8, Y8
+	VPSRLQ    $0x20, Y7, Y7
+	VPMULDQ   Y7, Y8, Y7
+	VPSRLQ    $0x20, Y10, Y8
+	VPSLLVQ   Y8, Y5, Y10
+	VPSRLQ    $0x01, Y10, Y10
+	VPADDQ    Y10, Y7, Y7
+	VPXOR     Y6, Y7, Y7
+	VPSRLVQ   Y8, Y7, Y7
+	VPSRLVQ   Y8, Y6, Y10
+	VPSUBQ    Y10, Y7, Y7
+	VPCMPGTQ  Y7, Y3, Y10
+	VBLENDVPD Y10, Y3, Y7, Y7
+	VPCMPGTQ  Y4, Y7, Y10
+	VBLENDVPD Y10, Y4, Y7, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPSLLQ    $0x20, Y11, Y11
+	VPSRLQ    $0x20, Y11, Y8
+	VPOR      Y7, Y8, Y8
+	VPACKSSDW Y8, Y9, Y9
+	VPADDSW   Y0, Y9, Y9
+	VPACKUSWB Y9, Y9, Y9
+	VPERMQ    $0x08, Y9, Y9
+	VPMAXUB   Y1, Y9, Y9
+	VPMINUB   Y2, Y9, Y9
+	VMOVDQU   X9, (CX)
+	MOVQ      184(AX), SI
+	ADDQ      SI, CX
+	MOVQ      144(AX), SI
+	ADDQ      SI, DX
+	DECQ      BX
+	JNZ       pixel
+	VZEROUPPER
+	RET
+
+// func depthwiseS8ShiftAVXVNNI(a *depthwiseArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·depthwiseS8ShiftAVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	MOVQ         $0x00000001, DX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y3
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+
+pixel:
+	MOVQ    72(AX), SI
+	VMOVUPS (SI), Y4
+	VMOVUPS 32(SI), Y5
+	MOVQ    24(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    128(AX), R8
+
+taps:
+	MOVQ       (DI), R9
+	MOVQ       8(DI), R10
+	MOVQ       16(DI), R11
+	MOVQ       24(DI), R12
+	VPMOVZXBW  (DX)(R9*1), Y6
+	VPMOVZXBW  (DX)(R10*1), Y7
+	VPMOVZXBW  (DX)(R11*1), Y8
+	VPMOVZXBW  (DX)(R12*1), Y9
+	VPSLLW     $0x08, Y7, Y7
+	VPOR       Y7, Y6, Y6
+	VPSLLW     $0x08, Y9, Y9
+	VPOR       Y9, Y8, Y8
+	VPUNPCKLWD Y8, Y6, Y7
+	VPUNPCKHWD Y8, Y6, Y6
+	VMOVDQU    (SI), Y8
+
+	// {vex} vpdpbusd %ymm8, %ymm7, %ymm4
+	LONG    $0x5045c2c4
+	BYTE    $0xe0
+	VMOVDQU 32(SI), Y7
+
+	// {vex} vpdpbusd %ymm7, %ymm6, %ymm5
+	LONG      $0x504de2c4
+	BYTE      $0xef
+	ADDQ      $0x00000040, SI
+	ADDQ      $0x20, DI
+	SUBQ      $0x04, R8
+	JNZ       taps
+	VMOVUPS   468(AX), Y6
+	VPSUBD    Y3, Y6, Y7
+	VPMINSD   Y3, Y6, Y8
+	VPSRAVD   Y7, Y4, Y7
+	VPAND     Y8, Y7, Y7
+	VPSRAVD   Y6, Y4, Y4
+	VPADDD    Y7, Y4, Y4
+	VMOVUPS   500(AX), Y6
+	VPSUBD    Y3, Y6, Y7
+	VPMINSD   Y3, Y6, Y8
+	VPSRAVD   Y7, Y5, Y7
+	VPAND     Y8, Y7, Y7
+	VPSRAVD   Y6, Y5, Y5
+	VPADDD    Y7, Y5, Y5
+	VPACKSSDW Y5, Y4, Y4
+	VPADDSW   Y0, Y4, Y4
+	VPACKUSWB Y4, Y4, Y4
+	VPERMQ    $0x08, Y4, Y4
+	VPMAXUB   Y1, Y4, Y4
+	VPMINUB   Y2, Y4, Y4
+	VMOVDQU   X4, (CX)
+	MOVQ      184(AX), SI
+	ADDQ      SI, CX
+	MOVQ      144(AX), SI
+	ADDQ      SI, DX
+	DECQ      BX
+	JNZ       pixel
 	VZEROUPPER
 	RET
 
@@ -773,6 +1130,524 @@ taps:
 	ADDQ       SI, DX
 	DECQ       BX
 	JNZ        pixel
+	VZEROUPPER
+	RET
+
+// func depthwiseS8Rolling1FloatAVX2(a *depthwiseArgsS8)
+// Requires: AVX, AVX2
+TEXT ·depthwiseS8Rolling1FloatAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+	MOVQ         144(AX), SI
+	MOVQ         48(AX), DI
+	MOVQ         120(AX), R8
+	MOVQ         (R8), R9
+	ADDQ         DX, R9
+	MOVQ         8(R8), R10
+	ADDQ         DX, R10
+	MOVQ         16(R8), R8
+	ADDQ         DX, R8
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y3
+	VMOVUPS      32(DX), Y4
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y5
+	VMOVUPS      32(DX), Y6
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y7
+	VMOVUPS      32(DX), Y8
+	VPMOVZXBW    (R9), Y9
+	VPMOVZXBW    (R10), Y11
+	VPUNPCKLWD   Y11, Y9, Y10
+	VPUNPCKHWD   Y11, Y9, Y9
+	VPMADDWD     (DI), Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPMADDWD     32(DI), Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMOVZXBW    (R8), Y9
+	VPUNPCKLWD   Y9, Y9, Y10
+	VPUNPCKHWD   Y9, Y9, Y9
+	VPMADDWD     64(DI), Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPMADDWD     96(DI), Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         SI, R8
+	VPMOVZXBW    (R9), Y9
+	VPMOVZXBW    (R10), Y11
+	VPUNPCKLWD   Y11, Y9, Y10
+	VPUNPCKHWD   Y11, Y9, Y9
+	VPMADDWD     (DI), Y10, Y11
+	VPADDD       Y11, Y5, Y5
+	VPMADDWD     128(DI), Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPMADDWD     32(DI), Y9, Y10
+	VPADDD       Y10, Y6, Y6
+	VPMADDWD     160(DI), Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMOVZXBW    (R8), Y9
+	VPUNPCKLWD   Y9, Y9, Y10
+	VPUNPCKHWD   Y9, Y9, Y9
+	VPMADDWD     64(DI), Y10, Y11
+	VPADDD       Y11, Y5, Y5
+	VPMADDWD     192(DI), Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPMADDWD     96(DI), Y9, Y10
+	VPADDD       Y10, Y6, Y6
+	VPMADDWD     224(DI), Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         SI, R8
+
+pixel:
+	VPMOVZXBW  (R9), Y9
+	VPMOVZXBW  (R10), Y11
+	VPUNPCKLWD Y11, Y9, Y10
+	VPUNPCKHWD Y11, Y9, Y9
+	VPMADDWD   (DI), Y10, Y11
+	VPADDD     Y11, Y7, Y7
+	VPMADDWD   128(DI), Y10, Y11
+	VPADDD     Y11, Y5, Y5
+	VPMADDWD   256(DI), Y10, Y10
+	VPADDD     Y10, Y3, Y3
+	VPMADDWD   32(DI), Y9, Y10
+	VPADDD     Y10, Y8, Y8
+	VPMADDWD   160(DI), Y9, Y10
+	VPADDD     Y10, Y6, Y6
+	VPMADDWD   288(DI), Y9, Y9
+	VPADDD     Y9, Y4, Y4
+	VPMOVZXBW  (R8), Y9
+	VPUNPCKLWD Y9, Y9, Y10
+	VPUNPCKHWD Y9, Y9, Y9
+	VPMADDWD   64(DI), Y10, Y11
+	VPADDD     Y11, Y7, Y7
+	VPMADDWD   192(DI), Y10, Y11
+	VPADDD     Y11, Y5, Y5
+	VPMADDWD   320(DI), Y10, Y10
+	VPADDD     Y10, Y3, Y3
+	VPMADDWD   96(DI), Y9, Y10
+	VPADDD     Y10, Y8, Y8
+	VPMADDWD   224(DI), Y9, Y10
+	VPADDD     Y10, Y6, Y6
+	VPMADDWD   352(DI), Y9, Y9
+	VPADDD     Y9, Y4, Y4
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    212(AX), Y9
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y9, Y3, Y3
+	VCVTPS2DQ  Y3, Y3
+	VMOVUPS    244(AX), Y9
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y9, Y4, Y4
+	VCVTPS2DQ  Y4, Y4
+	VPACKSSDW  Y4, Y3, Y3
+	VPADDSW    Y0, Y3, Y3
+	VPACKUSWB  Y3, Y3, Y3
+	VPERMQ     $0x08, Y3, Y3
+	VPMAXUB    Y1, Y3, Y3
+	VPMINUB    Y2, Y3, Y3
+	VMOVDQU    X3, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y3
+	VMOVUPS    32(DX), Y4
+	VPMOVZXBW  (R9), Y9
+	VPMOVZXBW  (R10), Y11
+	VPUNPCKLWD Y11, Y9, Y10
+	VPUNPCKHWD Y11, Y9, Y9
+	VPMADDWD   (DI), Y10, Y11
+	VPADDD     Y11, Y3, Y3
+	VPMADDWD   128(DI), Y10, Y11
+	VPADDD     Y11, Y7, Y7
+	VPMADDWD   256(DI), Y10, Y10
+	VPADDD     Y10, Y5, Y5
+	VPMADDWD   32(DI), Y9, Y10
+	VPADDD     Y10, Y4, Y4
+	VPMADDWD   160(DI), Y9, Y10
+	VPADDD     Y10, Y8, Y8
+	VPMADDWD   288(DI), Y9, Y9
+	VPADDD     Y9, Y6, Y6
+	VPMOVZXBW  (R8), Y9
+	VPUNPCKLWD Y9, Y9, Y10
+	VPUNPCKHWD Y9, Y9, Y9
+	VPMADDWD   64(DI), Y10, Y11
+	VPADDD     Y11, Y3, Y3
+	VPMADDWD   192(DI), Y10, Y11
+	VPADDD     Y11, Y7, Y7
+	VPMADDWD   320(DI), Y10, Y10
+	VPADDD     Y10, Y5, Y5
+	VPMADDWD   96(DI), Y9, Y10
+	VPADDD     Y10, Y4, Y4
+	VPMADDWD   224(DI), Y9, Y10
+	VPADDD     Y10, Y8, Y8
+	VPMADDWD   352(DI), Y9, Y9
+	VPADDD     Y9, Y6, Y6
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    212(AX), Y9
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y9, Y5, Y5
+	VCVTPS2DQ  Y5, Y5
+	VMOVUPS    244(AX), Y9
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y9, Y6, Y6
+	VCVTPS2DQ  Y6, Y6
+	VPACKSSDW  Y6, Y5, Y5
+	VPADDSW    Y0, Y5, Y5
+	VPACKUSWB  Y5, Y5, Y5
+	VPERMQ     $0x08, Y5, Y5
+	VPMAXUB    Y1, Y5, Y5
+	VPMINUB    Y2, Y5, Y5
+	VMOVDQU    X5, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y5
+	VMOVUPS    32(DX), Y6
+	VPMOVZXBW  (R9), Y9
+	VPMOVZXBW  (R10), Y11
+	VPUNPCKLWD Y11, Y9, Y10
+	VPUNPCKHWD Y11, Y9, Y9
+	VPMADDWD   (DI), Y10, Y11
+	VPADDD     Y11, Y5, Y5
+	VPMADDWD   128(DI), Y10, Y11
+	VPADDD     Y11, Y3, Y3
+	VPMADDWD   256(DI), Y10, Y10
+	VPADDD     Y10, Y7, Y7
+	VPMADDWD   32(DI), Y9, Y10
+	VPADDD     Y10, Y6, Y6
+	VPMADDWD   160(DI), Y9, Y10
+	VPADDD     Y10, Y4, Y4
+	VPMADDWD   288(DI), Y9, Y9
+	VPADDD     Y9, Y8, Y8
+	VPMOVZXBW  (R8), Y9
+	VPUNPCKLWD Y9, Y9, Y10
+	VPUNPCKHWD Y9, Y9, Y9
+	VPMADDWD   64(DI), Y10, Y11
+	VPADDD     Y11, Y5, Y5
+	VPMADDWD   192(DI), Y10, Y11
+	VPADDD     Y11, Y3, Y3
+	VPMADDWD   320(DI), Y10, Y10
+	VPADDD     Y10, Y7, Y7
+	VPMADDWD   96(DI), Y9, Y10
+	VPADDD     Y10, Y6, Y6
+	VPMADDWD   224(DI), Y9, Y10
+	VPADDD     Y10, Y4, Y4
+	VPMADDWD   352(DI), Y9, Y9
+	VPADDD     Y9, Y8, Y8
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    212(AX), Y9
+	VCVTDQ2PS  Y7, Y7
+	VMULPS     Y9, Y7, Y7
+	VCVTPS2DQ  Y7, Y7
+	VMOVUPS    244(AX), Y9
+	VCVTDQ2PS  Y8, Y8
+	VMULPS     Y9, Y8, Y8
+	VCVTPS2DQ  Y8, Y8
+	VPACKSSDW  Y8, Y7, Y7
+	VPADDSW    Y0, Y7, Y7
+	VPACKUSWB  Y7, Y7, Y7
+	VPERMQ     $0x08, Y7, Y7
+	VPMAXUB    Y1, Y7, Y7
+	VPMINUB    Y2, Y7, Y7
+	VMOVDQU    X7, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y7
+	VMOVUPS    32(DX), Y8
+	JMP        pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func depthwiseS8Rolling1FloatAVXVNNI(a *depthwiseArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·depthwiseS8Rolling1FloatAVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	VMOVUPS      212(AX), Y3
+	VMOVUPS      244(AX), Y4
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+	MOVQ         144(AX), SI
+	MOVQ         24(AX), DI
+	MOVQ         120(AX), R8
+	MOVQ         (R8), R9
+	ADDQ         DX, R9
+	MOVQ         8(R8), R10
+	ADDQ         DX, R10
+	MOVQ         16(R8), R8
+	ADDQ         DX, R8
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y5
+	VMOVUPS      32(DX), Y6
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y7
+	VMOVUPS      32(DX), Y8
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y9
+	VMOVUPS      32(DX), Y10
+	VPMOVZXBW    (R9), Y11
+	VPMOVZXBW    (R10), Y12
+	VPMOVZXBW    (R8), Y13
+	VPSLLW       $0x08, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPUNPCKLWD   Y13, Y11, Y12
+	VPUNPCKHWD   Y13, Y11, Y11
+	VMOVDQU      (DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm5
+	LONG    $0x501dc2c4
+	BYTE    $0xed
+	VMOVDQU 32(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm6
+	LONG       $0x5025c2c4
+	BYTE       $0xf4
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VPMOVZXBW  (R9), Y11
+	VPMOVZXBW  (R10), Y12
+	VPMOVZXBW  (R8), Y13
+	VPSLLW     $0x08, Y12, Y12
+	VPOR       Y12, Y11, Y11
+	VPUNPCKLWD Y13, Y11, Y12
+	VPUNPCKHWD Y13, Y11, Y11
+	VMOVDQU    (DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm7
+	LONG    $0x501dc2c4
+	BYTE    $0xfd
+	VMOVDQU 64(DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm5
+	LONG    $0x501dc2c4
+	BYTE    $0xed
+	VMOVDQU 32(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm8
+	LONG    $0x502542c4
+	BYTE    $0xc4
+	VMOVDQU 96(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm6
+	LONG $0x5025c2c4
+	BYTE $0xf4
+	ADDQ SI, R9
+	ADDQ SI, R10
+	ADDQ SI, R8
+
+pixel:
+	VPMOVZXBW  (R9), Y11
+	VPMOVZXBW  (R10), Y12
+	VPMOVZXBW  (R8), Y13
+	VPSLLW     $0x08, Y12, Y12
+	VPOR       Y12, Y11, Y11
+	VPUNPCKLWD Y13, Y11, Y12
+	VPUNPCKHWD Y13, Y11, Y11
+	VMOVDQU    (DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm9
+	LONG    $0x501d42c4
+	BYTE    $0xcd
+	VMOVDQU 64(DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm7
+	LONG    $0x501dc2c4
+	BYTE    $0xfd
+	VMOVDQU 128(DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm5
+	LONG    $0x501dc2c4
+	BYTE    $0xed
+	VMOVDQU 32(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm10
+	LONG    $0x502542c4
+	BYTE    $0xd4
+	VMOVDQU 96(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm8
+	LONG    $0x502542c4
+	BYTE    $0xc4
+	VMOVDQU 160(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm6
+	LONG       $0x5025c2c4
+	BYTE       $0xf4
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y3, Y5, Y5
+	VCVTPS2DQ  Y5, Y5
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y4, Y6, Y6
+	VCVTPS2DQ  Y6, Y6
+	VPACKSSDW  Y6, Y5, Y5
+	VPADDSW    Y0, Y5, Y5
+	VPACKUSWB  Y5, Y5, Y5
+	VPERMQ     $0x08, Y5, Y5
+	VPMAXUB    Y1, Y5, Y5
+	VPMINUB    Y2, Y5, Y5
+	VMOVDQU    X5, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y5
+	VMOVUPS    32(DX), Y6
+	VPMOVZXBW  (R9), Y11
+	VPMOVZXBW  (R10), Y12
+	VPMOVZXBW  (R8), Y13
+	VPSLLW     $0x08, Y12, Y12
+	VPOR       Y12, Y11, Y11
+	VPUNPCKLWD Y13, Y11, Y12
+	VPUNPCKHWD Y13, Y11, Y11
+	VMOVDQU    (DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm5
+	LONG    $0x501dc2c4
+	BYTE    $0xed
+	VMOVDQU 64(DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm9
+	LONG    $0x501d42c4
+	BYTE    $0xcd
+	VMOVDQU 128(DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm7
+	LONG    $0x501dc2c4
+	BYTE    $0xfd
+	VMOVDQU 32(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm6
+	LONG    $0x5025c2c4
+	BYTE    $0xf4
+	VMOVDQU 96(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm10
+	LONG    $0x502542c4
+	BYTE    $0xd4
+	VMOVDQU 160(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm8
+	LONG       $0x502542c4
+	BYTE       $0xc4
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VCVTDQ2PS  Y7, Y7
+	VMULPS     Y3, Y7, Y7
+	VCVTPS2DQ  Y7, Y7
+	VCVTDQ2PS  Y8, Y8
+	VMULPS     Y4, Y8, Y8
+	VCVTPS2DQ  Y8, Y8
+	VPACKSSDW  Y8, Y7, Y7
+	VPADDSW    Y0, Y7, Y7
+	VPACKUSWB  Y7, Y7, Y7
+	VPERMQ     $0x08, Y7, Y7
+	VPMAXUB    Y1, Y7, Y7
+	VPMINUB    Y2, Y7, Y7
+	VMOVDQU    X7, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y7
+	VMOVUPS    32(DX), Y8
+	VPMOVZXBW  (R9), Y11
+	VPMOVZXBW  (R10), Y12
+	VPMOVZXBW  (R8), Y13
+	VPSLLW     $0x08, Y12, Y12
+	VPOR       Y12, Y11, Y11
+	VPUNPCKLWD Y13, Y11, Y12
+	VPUNPCKHWD Y13, Y11, Y11
+	VMOVDQU    (DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm7
+	LONG    $0x501dc2c4
+	BYTE    $0xfd
+	VMOVDQU 64(DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm5
+	LONG    $0x501dc2c4
+	BYTE    $0xed
+	VMOVDQU 128(DI), Y13
+
+	// {vex} vpdpbusd %ymm13, %ymm12, %ymm9
+	LONG    $0x501d42c4
+	BYTE    $0xcd
+	VMOVDQU 32(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm8
+	LONG    $0x502542c4
+	BYTE    $0xc4
+	VMOVDQU 96(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm6
+	LONG    $0x5025c2c4
+	BYTE    $0xf4
+	VMOVDQU 160(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm10
+	LONG      $0x502542c4
+	BYTE      $0xd4
+	ADDQ      SI, R9
+	ADDQ      SI, R10
+	ADDQ      SI, R8
+	VCVTDQ2PS Y9, Y9
+	VMULPS    Y3, Y9, Y9
+	VCVTPS2DQ Y9, Y9
+	VCVTDQ2PS Y10, Y10
+	VMULPS    Y4, Y10, Y10
+	VCVTPS2DQ Y10, Y10
+	VPACKSSDW Y10, Y9, Y9
+	VPADDSW   Y0, Y9, Y9
+	VPACKUSWB Y9, Y9, Y9
+	VPERMQ    $0x08, Y9, Y9
+	VPMAXUB   Y1, Y9, Y9
+	VPMINUB   Y2, Y9, Y9
+	VMOVDQU   X9, (CX)
+	MOVQ      184(AX), DX
+	ADDQ      DX, CX
+	DECQ      BX
+	JZ        done
+	MOVQ      72(AX), DX
+	VMOVUPS   (DX), Y9
+	VMOVUPS   32(DX), Y10
+	JMP       pixel
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1571,6 +2446,570 @@ done:
 	VZEROUPPER
 	RET
 
+// func depthwiseS8Rolling1ShiftAVX2(a *depthwiseArgsS8)
+// Requires: AVX, AVX2
+TEXT ·depthwiseS8Rolling1ShiftAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	MOVQ         $0x00000001, DX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y3
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+	MOVQ         144(AX), SI
+	MOVQ         48(AX), DI
+	MOVQ         120(AX), R8
+	MOVQ         (R8), R9
+	ADDQ         DX, R9
+	MOVQ         8(R8), R10
+	ADDQ         DX, R10
+	MOVQ         16(R8), R8
+	ADDQ         DX, R8
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y5
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y8
+	VMOVUPS      32(DX), Y9
+	VPMOVZXBW    (R9), Y10
+	VPMOVZXBW    (R10), Y12
+	VPUNPCKLWD   Y12, Y10, Y11
+	VPUNPCKHWD   Y12, Y10, Y10
+	VPMADDWD     (DI), Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     32(DI), Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPMOVZXBW    (R8), Y10
+	VPUNPCKLWD   Y10, Y10, Y11
+	VPUNPCKHWD   Y10, Y10, Y10
+	VPMADDWD     64(DI), Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     96(DI), Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         SI, R8
+	VPMOVZXBW    (R9), Y10
+	VPMOVZXBW    (R10), Y12
+	VPUNPCKLWD   Y12, Y10, Y11
+	VPUNPCKHWD   Y12, Y10, Y10
+	VPMADDWD     (DI), Y11, Y12
+	VPADDD       Y12, Y6, Y6
+	VPMADDWD     128(DI), Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     32(DI), Y10, Y11
+	VPADDD       Y11, Y7, Y7
+	VPMADDWD     160(DI), Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPMOVZXBW    (R8), Y10
+	VPUNPCKLWD   Y10, Y10, Y11
+	VPUNPCKHWD   Y10, Y10, Y10
+	VPMADDWD     64(DI), Y11, Y12
+	VPADDD       Y12, Y6, Y6
+	VPMADDWD     192(DI), Y11, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     96(DI), Y10, Y11
+	VPADDD       Y11, Y7, Y7
+	VPMADDWD     224(DI), Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         SI, R8
+
+pixel:
+	VPMOVZXBW  (R9), Y10
+	VPMOVZXBW  (R10), Y12
+	VPUNPCKLWD Y12, Y10, Y11
+	VPUNPCKHWD Y12, Y10, Y10
+	VPMADDWD   (DI), Y11, Y12
+	VPADDD     Y12, Y8, Y8
+	VPMADDWD   128(DI), Y11, Y12
+	VPADDD     Y12, Y6, Y6
+	VPMADDWD   256(DI), Y11, Y11
+	VPADDD     Y11, Y4, Y4
+	VPMADDWD   32(DI), Y10, Y11
+	VPADDD     Y11, Y9, Y9
+	VPMADDWD   160(DI), Y10, Y11
+	VPADDD     Y11, Y7, Y7
+	VPMADDWD   288(DI), Y10, Y10
+	VPADDD     Y10, Y5, Y5
+	VPMOVZXBW  (R8), Y10
+	VPUNPCKLWD Y10, Y10, Y11
+	VPUNPCKHWD Y10, Y10, Y10
+	VPMADDWD   64(DI), Y11, Y12
+	VPADDD     Y12, Y8, Y8
+	VPMADDWD   192(DI), Y11, Y12
+	VPADDD     Y12, Y6, Y6
+	VPMADDWD   320(DI), Y11, Y11
+	VPADDD     Y11, Y4, Y4
+	VPMADDWD   96(DI), Y10, Y11
+	VPADDD     Y11, Y9, Y9
+	VPMADDWD   224(DI), Y10, Y11
+	VPADDD     Y11, Y7, Y7
+	VPMADDWD   352(DI), Y10, Y10
+	VPADDD     Y10, Y5, Y5
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    468(AX), Y10
+	VPSUBD     Y3, Y10, Y11
+	VPMINSD    Y3, Y10, Y12
+	VPSRAVD    Y11, Y4, Y11
+	VPAND      Y12, Y11, Y11
+	VPSRAVD    Y10, Y4, Y4
+	VPADDD     Y11, Y4, Y4
+	VMOVUPS    500(AX), Y10
+	VPSUBD     Y3, Y10, Y11
+	VPMINSD    Y3, Y10, Y12
+	VPSRAVD    Y11, Y5, Y11
+	VPAND      Y12, Y11, Y11
+	VPSRAVD    Y10, Y5, Y5
+	VPADDD     Y11, Y5, Y5
+	VPACKSSDW  Y5, Y4, Y4
+	VPADDSW    Y0, Y4, Y4
+	VPACKUSWB  Y4, Y4, Y4
+	VPERMQ     $0x08, Y4, Y4
+	VPMAXUB    Y1, Y4, Y4
+	VPMINUB    Y2, Y4, Y4
+	VMOVDQU    X4, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y4
+	VMOVUPS    32(DX), Y5
+	VPMOVZXBW  (R9), Y10
+	VPMOVZXBW  (R10), Y12
+	VPUNPCKLWD Y12, Y10, Y11
+	VPUNPCKHWD Y12, Y10, Y10
+	VPMADDWD   (DI), Y11, Y12
+	VPADDD     Y12, Y4, Y4
+	VPMADDWD   128(DI), Y11, Y12
+	VPADDD     Y12, Y8, Y8
+	VPMADDWD   256(DI), Y11, Y11
+	VPADDD     Y11, Y6, Y6
+	VPMADDWD   32(DI), Y10, Y11
+	VPADDD     Y11, Y5, Y5
+	VPMADDWD   160(DI), Y10, Y11
+	VPADDD     Y11, Y9, Y9
+	VPMADDWD   288(DI), Y10, Y10
+	VPADDD     Y10, Y7, Y7
+	VPMOVZXBW  (R8), Y10
+	VPUNPCKLWD Y10, Y10, Y11
+	VPUNPCKHWD Y10, Y10, Y10
+	VPMADDWD   64(DI), Y11, Y12
+	VPADDD     Y12, Y4, Y4
+	VPMADDWD   192(DI), Y11, Y12
+	VPADDD     Y12, Y8, Y8
+	VPMADDWD   320(DI), Y11, Y11
+	VPADDD     Y11, Y6, Y6
+	VPMADDWD   96(DI), Y10, Y11
+	VPADDD     Y11, Y5, Y5
+	VPMADDWD   224(DI), Y10, Y11
+	VPADDD     Y11, Y9, Y9
+	VPMADDWD   352(DI), Y10, Y10
+	VPADDD     Y10, Y7, Y7
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    468(AX), Y10
+	VPSUBD     Y3, Y10, Y11
+	VPMINSD    Y3, Y10, Y12
+	VPSRAVD    Y11, Y6, Y11
+	VPAND      Y12, Y11, Y11
+	VPSRAVD    Y10, Y6, Y6
+	VPADDD     Y11, Y6, Y6
+	VMOVUPS    500(AX), Y10
+	VPSUBD     Y3, Y10, Y11
+	VPMINSD    Y3, Y10, Y12
+	VPSRAVD    Y11, Y7, Y11
+	VPAND      Y12, Y11, Y11
+	VPSRAVD    Y10, Y7, Y7
+	VPADDD     Y11, Y7, Y7
+	VPACKSSDW  Y7, Y6, Y6
+	VPADDSW    Y0, Y6, Y6
+	VPACKUSWB  Y6, Y6, Y6
+	VPERMQ     $0x08, Y6, Y6
+	VPMAXUB    Y1, Y6, Y6
+	VPMINUB    Y2, Y6, Y6
+	VMOVDQU    X6, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y6
+	VMOVUPS    32(DX), Y7
+	VPMOVZXBW  (R9), Y10
+	VPMOVZXBW  (R10), Y12
+	VPUNPCKLWD Y12, Y10, Y11
+	VPUNPCKHWD Y12, Y10, Y10
+	VPMADDWD   (DI), Y11, Y12
+	VPADDD     Y12, Y6, Y6
+	VPMADDWD   128(DI), Y11, Y12
+	VPADDD     Y12, Y4, Y4
+	VPMADDWD   256(DI), Y11, Y11
+	VPADDD     Y11, Y8, Y8
+	VPMADDWD   32(DI), Y10, Y11
+	VPADDD     Y11, Y7, Y7
+	VPMADDWD   160(DI), Y10, Y11
+	VPADDD     Y11, Y5, Y5
+	VPMADDWD   288(DI), Y10, Y10
+	VPADDD     Y10, Y9, Y9
+	VPMOVZXBW  (R8), Y10
+	VPUNPCKLWD Y10, Y10, Y11
+	VPUNPCKHWD Y10, Y10, Y10
+	VPMADDWD   64(DI), Y11, Y12
+	VPADDD     Y12, Y6, Y6
+	VPMADDWD   192(DI), Y11, Y12
+	VPADDD     Y12, Y4, Y4
+	VPMADDWD   320(DI), Y11, Y11
+	VPADDD     Y11, Y8, Y8
+	VPMADDWD   96(DI), Y10, Y11
+	VPADDD     Y11, Y7, Y7
+	VPMADDWD   224(DI), Y10, Y11
+	VPADDD     Y11, Y5, Y5
+	VPMADDWD   352(DI), Y10, Y10
+	VPADDD     Y10, Y9, Y9
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    468(AX), Y10
+	VPSUBD     Y3, Y10, Y11
+	VPMINSD    Y3, Y10, Y12
+	VPSRAVD    Y11, Y8, Y11
+	VPAND      Y12, Y11, Y11
+	VPSRAVD    Y10, Y8, Y8
+	VPADDD     Y11, Y8, Y8
+	VMOVUPS    500(AX), Y10
+	VPSUBD     Y3, Y10, Y11
+	VPMINSD    Y3, Y10, Y12
+	VPSRAVD    Y11, Y9, Y11
+	VPAND      Y12, Y11, Y11
+	VPSRAVD    Y10, Y9, Y9
+	VPADDD     Y11, Y9, Y9
+	VPACKSSDW  Y9, Y8, Y8
+	VPADDSW    Y0, Y8, Y8
+	VPACKUSWB  Y8, Y8, Y8
+	VPERMQ     $0x08, Y8, Y8
+	VPMAXUB    Y1, Y8, Y8
+	VPMINUB    Y2, Y8, Y8
+	VMOVDQU    X8, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y8
+	VMOVUPS    32(DX), Y9
+	JMP        pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func depthwiseS8Rolling1ShiftAVXVNNI(a *depthwiseArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·depthwiseS8Rolling1ShiftAVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	MOVQ         $0x00000001, DX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y3
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+	MOVQ         144(AX), SI
+	MOVQ         24(AX), DI
+	MOVQ         120(AX), R8
+	MOVQ         (R8), R9
+	ADDQ         DX, R9
+	MOVQ         8(R8), R10
+	ADDQ         DX, R10
+	MOVQ         16(R8), R8
+	ADDQ         DX, R8
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y5
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y8
+	VMOVUPS      32(DX), Y9
+	VPMOVZXBW    (R9), Y10
+	VPMOVZXBW    (R10), Y11
+	VPMOVZXBW    (R8), Y12
+	VPSLLW       $0x08, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPUNPCKLWD   Y12, Y10, Y11
+	VPUNPCKHWD   Y12, Y10, Y10
+	VMOVDQU      (DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm4
+	LONG    $0x5025c2c4
+	BYTE    $0xe4
+	VMOVDQU 32(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm5
+	LONG       $0x502dc2c4
+	BYTE       $0xeb
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VPMOVZXBW  (R9), Y10
+	VPMOVZXBW  (R10), Y11
+	VPMOVZXBW  (R8), Y12
+	VPSLLW     $0x08, Y11, Y11
+	VPOR       Y11, Y10, Y10
+	VPUNPCKLWD Y12, Y10, Y11
+	VPUNPCKHWD Y12, Y10, Y10
+	VMOVDQU    (DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm6
+	LONG    $0x5025c2c4
+	BYTE    $0xf4
+	VMOVDQU 64(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm4
+	LONG    $0x5025c2c4
+	BYTE    $0xe4
+	VMOVDQU 32(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm7
+	LONG    $0x502dc2c4
+	BYTE    $0xfb
+	VMOVDQU 96(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm5
+	LONG $0x502dc2c4
+	BYTE $0xeb
+	ADDQ SI, R9
+	ADDQ SI, R10
+	ADDQ SI, R8
+
+pixel:
+	VPMOVZXBW  (R9), Y10
+	VPMOVZXBW  (R10), Y11
+	VPMOVZXBW  (R8), Y12
+	VPSLLW     $0x08, Y11, Y11
+	VPOR       Y11, Y10, Y10
+	VPUNPCKLWD Y12, Y10, Y11
+	VPUNPCKHWD Y12, Y10, Y10
+	VMOVDQU    (DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm8
+	LONG    $0x502542c4
+	BYTE    $0xc4
+	VMOVDQU 64(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm6
+	LONG    $0x5025c2c4
+	BYTE    $0xf4
+	VMOVDQU 128(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm4
+	LONG    $0x5025c2c4
+	BYTE    $0xe4
+	VMOVDQU 32(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm9
+	LONG    $0x502d42c4
+	BYTE    $0xcb
+	VMOVDQU 96(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm7
+	LONG    $0x502dc2c4
+	BYTE    $0xfb
+	VMOVDQU 160(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm5
+	LONG       $0x502dc2c4
+	BYTE       $0xeb
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    468(AX), Y10
+	VPSUBD     Y3, Y10, Y11
+	VPMINSD    Y3, Y10, Y12
+	VPSRAVD    Y11, Y4, Y11
+	VPAND      Y12, Y11, Y11
+	VPSRAVD    Y10, Y4, Y4
+	VPADDD     Y11, Y4, Y4
+	VMOVUPS    500(AX), Y10
+	VPSUBD     Y3, Y10, Y11
+	VPMINSD    Y3, Y10, Y12
+	VPSRAVD    Y11, Y5, Y11
+	VPAND      Y12, Y11, Y11
+	VPSRAVD    Y10, Y5, Y5
+	VPADDD     Y11, Y5, Y5
+	VPACKSSDW  Y5, Y4, Y4
+	VPADDSW    Y0, Y4, Y4
+	VPACKUSWB  Y4, Y4, Y4
+	VPERMQ     $0x08, Y4, Y4
+	VPMAXUB    Y1, Y4, Y4
+	VPMINUB    Y2, Y4, Y4
+	VMOVDQU    X4, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y4
+	VMOVUPS    32(DX), Y5
+	VPMOVZXBW  (R9), Y10
+	VPMOVZXBW  (R10), Y11
+	VPMOVZXBW  (R8), Y12
+	VPSLLW     $0x08, Y11, Y11
+	VPOR       Y11, Y10, Y10
+	VPUNPCKLWD Y12, Y10, Y11
+	VPUNPCKHWD Y12, Y10, Y10
+	VMOVDQU    (DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm4
+	LONG    $0x5025c2c4
+	BYTE    $0xe4
+	VMOVDQU 64(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm8
+	LONG    $0x502542c4
+	BYTE    $0xc4
+	VMOVDQU 128(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm6
+	LONG    $0x5025c2c4
+	BYTE    $0xf4
+	VMOVDQU 32(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm5
+	LONG    $0x502dc2c4
+	BYTE    $0xeb
+	VMOVDQU 96(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm9
+	LONG    $0x502d42c4
+	BYTE    $0xcb
+	VMOVDQU 160(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm7
+	LONG       $0x502dc2c4
+	BYTE       $0xfb
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    468(AX), Y10
+	VPSUBD     Y3, Y10, Y11
+	VPMINSD    Y3, Y10, Y12
+	VPSRAVD    Y11, Y6, Y11
+	VPAND      Y12, Y11, Y11
+	VPSRAVD    Y10, Y6, Y6
+	VPADDD     Y11, Y6, Y6
+	VMOVUPS    500(AX), Y10
+	VPSUBD     Y3, Y10, Y11
+	VPMINSD    Y3, Y10, Y12
+	VPSRAVD    Y11, Y7, Y11
+	VPAND      Y12, Y11, Y11
+	VPSRAVD    Y10, Y7, Y7
+	VPADDD     Y11, Y7, Y7
+	VPACKSSDW  Y7, Y6, Y6
+	VPADDSW    Y0, Y6, Y6
+	VPACKUSWB  Y6, Y6, Y6
+	VPERMQ     $0x08, Y6, Y6
+	VPMAXUB    Y1, Y6, Y6
+	VPMINUB    Y2, Y6, Y6
+	VMOVDQU    X6, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y6
+	VMOVUPS    32(DX), Y7
+	VPMOVZXBW  (R9), Y10
+	VPMOVZXBW  (R10), Y11
+	VPMOVZXBW  (R8), Y12
+	VPSLLW     $0x08, Y11, Y11
+	VPOR       Y11, Y10, Y10
+	VPUNPCKLWD Y12, Y10, Y11
+	VPUNPCKHWD Y12, Y10, Y10
+	VMOVDQU    (DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm6
+	LONG    $0x5025c2c4
+	BYTE    $0xf4
+	VMOVDQU 64(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm4
+	LONG    $0x5025c2c4
+	BYTE    $0xe4
+	VMOVDQU 128(DI), Y12
+
+	// {vex} vpdpbusd %ymm12, %ymm11, %ymm8
+	LONG    $0x502542c4
+	BYTE    $0xc4
+	VMOVDQU 32(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm7
+	LONG    $0x502dc2c4
+	BYTE    $0xfb
+	VMOVDQU 96(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm5
+	LONG    $0x502dc2c4
+	BYTE    $0xeb
+	VMOVDQU 160(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm9
+	LONG      $0x502d42c4
+	BYTE      $0xcb
+	ADDQ      SI, R9
+	ADDQ      SI, R10
+	ADDQ      SI, R8
+	VMOVUPS   468(AX), Y10
+	VPSUBD    Y3, Y10, Y11
+	VPMINSD   Y3, Y10, Y12
+	VPSRAVD   Y11, Y8, Y11
+	VPAND     Y12, Y11, Y11
+	VPSRAVD   Y10, Y8, Y8
+	VPADDD    Y11, Y8, Y8
+	VMOVUPS   500(AX), Y10
+	VPSUBD    Y3, Y10, Y11
+	VPMINSD   Y3, Y10, Y12
+	VPSRAVD   Y11, Y9, Y11
+	VPAND     Y12, Y11, Y11
+	VPSRAVD   Y10, Y9, Y9
+	VPADDD    Y11, Y9, Y9
+	VPACKSSDW Y9, Y8, Y8
+	VPADDSW   Y0, Y8, Y8
+	VPACKUSWB Y8, Y8, Y8
+	VPERMQ    $0x08, Y8, Y8
+	VPMAXUB   Y1, Y8, Y8
+	VPMINUB   Y2, Y8, Y8
+	VMOVDQU   X8, (CX)
+	MOVQ      184(AX), DX
+	ADDQ      DX, CX
+	DECQ      BX
+	JZ        done
+	MOVQ      72(AX), DX
+	VMOVUPS   (DX), Y8
+	VMOVUPS   32(DX), Y9
+	JMP       pixel
+
+done:
+	VZEROUPPER
+	RET
+
 // func depthwiseS8Rolling1ShiftAVX512(a *depthwiseArgsS8)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, BMI2
 TEXT ·depthwiseS8Rolling1ShiftAVX512(SB), NOSPLIT, $0-8
@@ -1874,6 +3313,388 @@ pixel:
 	VMOVUPS    64(DX), Y14
 	VMOVUPS    96(DX), Y15
 	JMP        pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func depthwiseS8Rolling2FloatAVX2(a *depthwiseArgsS8)
+// Requires: AVX, AVX2
+TEXT ·depthwiseS8Rolling2FloatAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+	MOVQ         144(AX), SI
+	MOVQ         48(AX), DI
+	MOVQ         120(AX), R8
+	SHRQ         $0x01, SI
+	MOVQ         (R8), R9
+	ADDQ         DX, R9
+	MOVQ         8(R8), R10
+	ADDQ         DX, R10
+	MOVQ         16(R8), R8
+	ADDQ         DX, R8
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y3
+	VMOVUPS      32(DX), Y4
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y5
+	VMOVUPS      32(DX), Y6
+	VPMOVZXBW    (R9), Y7
+	VPMOVZXBW    (R10), Y9
+	VPUNPCKLWD   Y9, Y7, Y8
+	VPUNPCKHWD   Y9, Y7, Y7
+	VPMADDWD     (DI), Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     32(DI), Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPMOVZXBW    (R8), Y7
+	VPUNPCKLWD   Y7, Y7, Y8
+	VPUNPCKHWD   Y7, Y7, Y7
+	VPMADDWD     64(DI), Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPMADDWD     96(DI), Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         SI, R8
+
+pixel:
+	VPMOVZXBW  (R9), Y7
+	VPMOVZXBW  (R10), Y9
+	VPUNPCKLWD Y9, Y7, Y8
+	VPUNPCKHWD Y9, Y7, Y7
+	VPMADDWD   128(DI), Y8, Y8
+	VPADDD     Y8, Y3, Y3
+	VPMADDWD   160(DI), Y7, Y7
+	VPADDD     Y7, Y4, Y4
+	VPMOVZXBW  (R8), Y7
+	VPUNPCKLWD Y7, Y7, Y8
+	VPUNPCKHWD Y7, Y7, Y7
+	VPMADDWD   192(DI), Y8, Y8
+	VPADDD     Y8, Y3, Y3
+	VPMADDWD   224(DI), Y7, Y7
+	VPADDD     Y7, Y4, Y4
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VPMOVZXBW  (R9), Y7
+	VPMOVZXBW  (R10), Y9
+	VPUNPCKLWD Y9, Y7, Y8
+	VPUNPCKHWD Y9, Y7, Y7
+	VPMADDWD   (DI), Y8, Y9
+	VPADDD     Y9, Y5, Y5
+	VPMADDWD   256(DI), Y8, Y8
+	VPADDD     Y8, Y3, Y3
+	VPMADDWD   32(DI), Y7, Y8
+	VPADDD     Y8, Y6, Y6
+	VPMADDWD   288(DI), Y7, Y7
+	VPADDD     Y7, Y4, Y4
+	VPMOVZXBW  (R8), Y7
+	VPUNPCKLWD Y7, Y7, Y8
+	VPUNPCKHWD Y7, Y7, Y7
+	VPMADDWD   64(DI), Y8, Y9
+	VPADDD     Y9, Y5, Y5
+	VPMADDWD   320(DI), Y8, Y8
+	VPADDD     Y8, Y3, Y3
+	VPMADDWD   96(DI), Y7, Y8
+	VPADDD     Y8, Y6, Y6
+	VPMADDWD   352(DI), Y7, Y7
+	VPADDD     Y7, Y4, Y4
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    212(AX), Y7
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y7, Y3, Y3
+	VCVTPS2DQ  Y3, Y3
+	VMOVUPS    244(AX), Y7
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y7, Y4, Y4
+	VCVTPS2DQ  Y4, Y4
+	VPACKSSDW  Y4, Y3, Y3
+	VPADDSW    Y0, Y3, Y3
+	VPACKUSWB  Y3, Y3, Y3
+	VPERMQ     $0x08, Y3, Y3
+	VPMAXUB    Y1, Y3, Y3
+	VPMINUB    Y2, Y3, Y3
+	VMOVDQU    X3, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y3
+	VMOVUPS    32(DX), Y4
+	VPMOVZXBW  (R9), Y7
+	VPMOVZXBW  (R10), Y9
+	VPUNPCKLWD Y9, Y7, Y8
+	VPUNPCKHWD Y9, Y7, Y7
+	VPMADDWD   128(DI), Y8, Y8
+	VPADDD     Y8, Y5, Y5
+	VPMADDWD   160(DI), Y7, Y7
+	VPADDD     Y7, Y6, Y6
+	VPMOVZXBW  (R8), Y7
+	VPUNPCKLWD Y7, Y7, Y8
+	VPUNPCKHWD Y7, Y7, Y7
+	VPMADDWD   192(DI), Y8, Y8
+	VPADDD     Y8, Y5, Y5
+	VPMADDWD   224(DI), Y7, Y7
+	VPADDD     Y7, Y6, Y6
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VPMOVZXBW  (R9), Y7
+	VPMOVZXBW  (R10), Y9
+	VPUNPCKLWD Y9, Y7, Y8
+	VPUNPCKHWD Y9, Y7, Y7
+	VPMADDWD   (DI), Y8, Y9
+	VPADDD     Y9, Y3, Y3
+	VPMADDWD   256(DI), Y8, Y8
+	VPADDD     Y8, Y5, Y5
+	VPMADDWD   32(DI), Y7, Y8
+	VPADDD     Y8, Y4, Y4
+	VPMADDWD   288(DI), Y7, Y7
+	VPADDD     Y7, Y6, Y6
+	VPMOVZXBW  (R8), Y7
+	VPUNPCKLWD Y7, Y7, Y8
+	VPUNPCKHWD Y7, Y7, Y7
+	VPMADDWD   64(DI), Y8, Y9
+	VPADDD     Y9, Y3, Y3
+	VPMADDWD   320(DI), Y8, Y8
+	VPADDD     Y8, Y5, Y5
+	VPMADDWD   96(DI), Y7, Y8
+	VPADDD     Y8, Y4, Y4
+	VPMADDWD   352(DI), Y7, Y7
+	VPADDD     Y7, Y6, Y6
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    212(AX), Y7
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y7, Y5, Y5
+	VCVTPS2DQ  Y5, Y5
+	VMOVUPS    244(AX), Y7
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y7, Y6, Y6
+	VCVTPS2DQ  Y6, Y6
+	VPACKSSDW  Y6, Y5, Y5
+	VPADDSW    Y0, Y5, Y5
+	VPACKUSWB  Y5, Y5, Y5
+	VPERMQ     $0x08, Y5, Y5
+	VPMAXUB    Y1, Y5, Y5
+	VPMINUB    Y2, Y5, Y5
+	VMOVDQU    X5, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y5
+	VMOVUPS    32(DX), Y6
+	JMP        pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func depthwiseS8Rolling2FloatAVXVNNI(a *depthwiseArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·depthwiseS8Rolling2FloatAVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	VMOVUPS      212(AX), Y3
+	VMOVUPS      244(AX), Y4
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+	MOVQ         144(AX), SI
+	MOVQ         24(AX), DI
+	MOVQ         120(AX), R8
+	SHRQ         $0x01, SI
+	MOVQ         (R8), R9
+	ADDQ         DX, R9
+	MOVQ         8(R8), R10
+	ADDQ         DX, R10
+	MOVQ         16(R8), R8
+	ADDQ         DX, R8
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y5
+	VMOVUPS      32(DX), Y6
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y7
+	VMOVUPS      32(DX), Y8
+	VPMOVZXBW    (R9), Y9
+	VPMOVZXBW    (R10), Y10
+	VPMOVZXBW    (R8), Y11
+	VPSLLW       $0x08, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPUNPCKLWD   Y11, Y9, Y10
+	VPUNPCKHWD   Y11, Y9, Y9
+	VMOVDQU      (DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm5
+	LONG    $0x502dc2c4
+	BYTE    $0xeb
+	VMOVDQU 32(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm6
+	LONG $0x5035c2c4
+	BYTE $0xf2
+	ADDQ SI, R9
+	ADDQ SI, R10
+	ADDQ SI, R8
+
+pixel:
+	VPMOVZXBW  (R9), Y9
+	VPMOVZXBW  (R10), Y10
+	VPMOVZXBW  (R8), Y11
+	VPSLLW     $0x08, Y10, Y10
+	VPOR       Y10, Y9, Y9
+	VPUNPCKLWD Y11, Y9, Y10
+	VPUNPCKHWD Y11, Y9, Y9
+	VMOVDQU    64(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm5
+	LONG    $0x502dc2c4
+	BYTE    $0xeb
+	VMOVDQU 96(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm6
+	LONG       $0x5035c2c4
+	BYTE       $0xf2
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VPMOVZXBW  (R9), Y9
+	VPMOVZXBW  (R10), Y10
+	VPMOVZXBW  (R8), Y11
+	VPSLLW     $0x08, Y10, Y10
+	VPOR       Y10, Y9, Y9
+	VPUNPCKLWD Y11, Y9, Y10
+	VPUNPCKHWD Y11, Y9, Y9
+	VMOVDQU    (DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm7
+	LONG    $0x502dc2c4
+	BYTE    $0xfb
+	VMOVDQU 128(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm5
+	LONG    $0x502dc2c4
+	BYTE    $0xeb
+	VMOVDQU 32(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm8
+	LONG    $0x503542c4
+	BYTE    $0xc2
+	VMOVDQU 160(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm6
+	LONG       $0x5035c2c4
+	BYTE       $0xf2
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y3, Y5, Y5
+	VCVTPS2DQ  Y5, Y5
+	VCVTDQ2PS  Y6, Y6
+	VMULPS     Y4, Y6, Y6
+	VCVTPS2DQ  Y6, Y6
+	VPACKSSDW  Y6, Y5, Y5
+	VPADDSW    Y0, Y5, Y5
+	VPACKUSWB  Y5, Y5, Y5
+	VPERMQ     $0x08, Y5, Y5
+	VPMAXUB    Y1, Y5, Y5
+	VPMINUB    Y2, Y5, Y5
+	VMOVDQU    X5, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y5
+	VMOVUPS    32(DX), Y6
+	VPMOVZXBW  (R9), Y9
+	VPMOVZXBW  (R10), Y10
+	VPMOVZXBW  (R8), Y11
+	VPSLLW     $0x08, Y10, Y10
+	VPOR       Y10, Y9, Y9
+	VPUNPCKLWD Y11, Y9, Y10
+	VPUNPCKHWD Y11, Y9, Y9
+	VMOVDQU    64(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm7
+	LONG    $0x502dc2c4
+	BYTE    $0xfb
+	VMOVDQU 96(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm8
+	LONG       $0x503542c4
+	BYTE       $0xc2
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VPMOVZXBW  (R9), Y9
+	VPMOVZXBW  (R10), Y10
+	VPMOVZXBW  (R8), Y11
+	VPSLLW     $0x08, Y10, Y10
+	VPOR       Y10, Y9, Y9
+	VPUNPCKLWD Y11, Y9, Y10
+	VPUNPCKHWD Y11, Y9, Y9
+	VMOVDQU    (DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm5
+	LONG    $0x502dc2c4
+	BYTE    $0xeb
+	VMOVDQU 128(DI), Y11
+
+	// {vex} vpdpbusd %ymm11, %ymm10, %ymm7
+	LONG    $0x502dc2c4
+	BYTE    $0xfb
+	VMOVDQU 32(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm6
+	LONG    $0x5035c2c4
+	BYTE    $0xf2
+	VMOVDQU 160(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm8
+	LONG      $0x503542c4
+	BYTE      $0xc2
+	ADDQ      SI, R9
+	ADDQ      SI, R10
+	ADDQ      SI, R8
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y3, Y7, Y7
+	VCVTPS2DQ Y7, Y7
+	VCVTDQ2PS Y8, Y8
+	VMULPS    Y4, Y8, Y8
+	VCVTPS2DQ Y8, Y8
+	VPACKSSDW Y8, Y7, Y7
+	VPADDSW   Y0, Y7, Y7
+	VPACKUSWB Y7, Y7, Y7
+	VPERMQ    $0x08, Y7, Y7
+	VPMAXUB   Y1, Y7, Y7
+	VPMINUB   Y2, Y7, Y7
+	VMOVDQU   X7, (CX)
+	MOVQ      184(AX), DX
+	ADDQ      DX, CX
+	DECQ      BX
+	JZ        done
+	MOVQ      72(AX), DX
+	VMOVUPS   (DX), Y7
+	VMOVUPS   32(DX), Y8
+	JMP       pixel
 
 done:
 	VZEROUPPER
@@ -2475,6 +4296,420 @@ pixel:
 	VMOVUPS    64(DX), Y12
 	VMOVUPS    96(DX), Y13
 	JMP        pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func depthwiseS8Rolling2ShiftAVX2(a *depthwiseArgsS8)
+// Requires: AVX, AVX2
+TEXT ·depthwiseS8Rolling2ShiftAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	MOVQ         $0x00000001, DX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y3
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+	MOVQ         144(AX), SI
+	MOVQ         48(AX), DI
+	MOVQ         120(AX), R8
+	SHRQ         $0x01, SI
+	MOVQ         (R8), R9
+	ADDQ         DX, R9
+	MOVQ         8(R8), R10
+	ADDQ         DX, R10
+	MOVQ         16(R8), R8
+	ADDQ         DX, R8
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y5
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	VPMOVZXBW    (R9), Y8
+	VPMOVZXBW    (R10), Y10
+	VPUNPCKLWD   Y10, Y8, Y9
+	VPUNPCKHWD   Y10, Y8, Y8
+	VPMADDWD     (DI), Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     32(DI), Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	VPMOVZXBW    (R8), Y8
+	VPUNPCKLWD   Y8, Y8, Y9
+	VPUNPCKHWD   Y8, Y8, Y8
+	VPMADDWD     64(DI), Y9, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     96(DI), Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	ADDQ         SI, R9
+	ADDQ         SI, R10
+	ADDQ         SI, R8
+
+pixel:
+	VPMOVZXBW  (R9), Y8
+	VPMOVZXBW  (R10), Y10
+	VPUNPCKLWD Y10, Y8, Y9
+	VPUNPCKHWD Y10, Y8, Y8
+	VPMADDWD   128(DI), Y9, Y9
+	VPADDD     Y9, Y4, Y4
+	VPMADDWD   160(DI), Y8, Y8
+	VPADDD     Y8, Y5, Y5
+	VPMOVZXBW  (R8), Y8
+	VPUNPCKLWD Y8, Y8, Y9
+	VPUNPCKHWD Y8, Y8, Y8
+	VPMADDWD   192(DI), Y9, Y9
+	VPADDD     Y9, Y4, Y4
+	VPMADDWD   224(DI), Y8, Y8
+	VPADDD     Y8, Y5, Y5
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VPMOVZXBW  (R9), Y8
+	VPMOVZXBW  (R10), Y10
+	VPUNPCKLWD Y10, Y8, Y9
+	VPUNPCKHWD Y10, Y8, Y8
+	VPMADDWD   (DI), Y9, Y10
+	VPADDD     Y10, Y6, Y6
+	VPMADDWD   256(DI), Y9, Y9
+	VPADDD     Y9, Y4, Y4
+	VPMADDWD   32(DI), Y8, Y9
+	VPADDD     Y9, Y7, Y7
+	VPMADDWD   288(DI), Y8, Y8
+	VPADDD     Y8, Y5, Y5
+	VPMOVZXBW  (R8), Y8
+	VPUNPCKLWD Y8, Y8, Y9
+	VPUNPCKHWD Y8, Y8, Y8
+	VPMADDWD   64(DI), Y9, Y10
+	VPADDD     Y10, Y6, Y6
+	VPMADDWD   320(DI), Y9, Y9
+	VPADDD     Y9, Y4, Y4
+	VPMADDWD   96(DI), Y8, Y9
+	VPADDD     Y9, Y7, Y7
+	VPMADDWD   352(DI), Y8, Y8
+	VPADDD     Y8, Y5, Y5
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    468(AX), Y8
+	VPSUBD     Y3, Y8, Y9
+	VPMINSD    Y3, Y8, Y10
+	VPSRAVD    Y9, Y4, Y9
+	VPAND      Y10, Y9, Y9
+	VPSRAVD    Y8, Y4, Y4
+	VPADDD     Y9, Y4, Y4
+	VMOVUPS    500(AX), Y8
+	VPSUBD     Y3, Y8, Y9
+	VPMINSD    Y3, Y8, Y10
+	VPSRAVD    Y9, Y5, Y9
+	VPAND      Y10, Y9, Y9
+	VPSRAVD    Y8, Y5, Y5
+	VPADDD     Y9, Y5, Y5
+	VPACKSSDW  Y5, Y4, Y4
+	VPADDSW    Y0, Y4, Y4
+	VPACKUSWB  Y4, Y4, Y4
+	VPERMQ     $0x08, Y4, Y4
+	VPMAXUB    Y1, Y4, Y4
+	VPMINUB    Y2, Y4, Y4
+	VMOVDQU    X4, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y4
+	VMOVUPS    32(DX), Y5
+	VPMOVZXBW  (R9), Y8
+	VPMOVZXBW  (R10), Y10
+	VPUNPCKLWD Y10, Y8, Y9
+	VPUNPCKHWD Y10, Y8, Y8
+	VPMADDWD   128(DI), Y9, Y9
+	VPADDD     Y9, Y6, Y6
+	VPMADDWD   160(DI), Y8, Y8
+	VPADDD     Y8, Y7, Y7
+	VPMOVZXBW  (R8), Y8
+	VPUNPCKLWD Y8, Y8, Y9
+	VPUNPCKHWD Y8, Y8, Y8
+	VPMADDWD   192(DI), Y9, Y9
+	VPADDD     Y9, Y6, Y6
+	VPMADDWD   224(DI), Y8, Y8
+	VPADDD     Y8, Y7, Y7
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VPMOVZXBW  (R9), Y8
+	VPMOVZXBW  (R10), Y10
+	VPUNPCKLWD Y10, Y8, Y9
+	VPUNPCKHWD Y10, Y8, Y8
+	VPMADDWD   (DI), Y9, Y10
+	VPADDD     Y10, Y4, Y4
+	VPMADDWD   256(DI), Y9, Y9
+	VPADDD     Y9, Y6, Y6
+	VPMADDWD   32(DI), Y8, Y9
+	VPADDD     Y9, Y5, Y5
+	VPMADDWD   288(DI), Y8, Y8
+	VPADDD     Y8, Y7, Y7
+	VPMOVZXBW  (R8), Y8
+	VPUNPCKLWD Y8, Y8, Y9
+	VPUNPCKHWD Y8, Y8, Y8
+	VPMADDWD   64(DI), Y9, Y10
+	VPADDD     Y10, Y4, Y4
+	VPMADDWD   320(DI), Y9, Y9
+	VPADDD     Y9, Y6, Y6
+	VPMADDWD   96(DI), Y8, Y9
+	VPADDD     Y9, Y5, Y5
+	VPMADDWD   352(DI), Y8, Y8
+	VPADDD     Y8, Y7, Y7
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    468(AX), Y8
+	VPSUBD     Y3, Y8, Y9
+	VPMINSD    Y3, Y8, Y10
+	VPSRAVD    Y9, Y6, Y9
+	VPAND      Y10, Y9, Y9
+	VPSRAVD    Y8, Y6, Y6
+	VPADDD     Y9, Y6, Y6
+	VMOVUPS    500(AX), Y8
+	VPSUBD     Y3, Y8, Y9
+	VPMINSD    Y3, Y8, Y10
+	VPSRAVD    Y9, Y7, Y9
+	VPAND      Y10, Y9, Y9
+	VPSRAVD    Y8, Y7, Y7
+	VPADDD     Y9, Y7, Y7
+	VPACKSSDW  Y7, Y6, Y6
+	VPADDSW    Y0, Y6, Y6
+	VPACKUSWB  Y6, Y6, Y6
+	VPERMQ     $0x08, Y6, Y6
+	VPMAXUB    Y1, Y6, Y6
+	VPMINUB    Y2, Y6, Y6
+	VMOVDQU    X6, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y6
+	VMOVUPS    32(DX), Y7
+	JMP        pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func depthwiseS8Rolling2ShiftAVXVNNI(a *depthwiseArgsS8)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·depthwiseS8Rolling2ShiftAVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         96(AX), CX
+	MOVQ         160(AX), CX
+	VPBROADCASTW 200(AX), Y0
+	VPBROADCASTB 204(AX), Y1
+	VPBROADCASTB 208(AX), Y2
+	MOVQ         $0x00000001, DX
+	VMOVD        DX, X3
+	VPBROADCASTD X3, Y3
+	MOVQ         (AX), DX
+	MOVQ         152(AX), BX
+	MOVQ         144(AX), SI
+	MOVQ         24(AX), DI
+	MOVQ         120(AX), R8
+	SHRQ         $0x01, SI
+	MOVQ         (R8), R9
+	ADDQ         DX, R9
+	MOVQ         8(R8), R10
+	ADDQ         DX, R10
+	MOVQ         16(R8), R8
+	ADDQ         DX, R8
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y5
+	MOVQ         72(AX), DX
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	VPMOVZXBW    (R9), Y8
+	VPMOVZXBW    (R10), Y9
+	VPMOVZXBW    (R8), Y10
+	VPSLLW       $0x08, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPUNPCKLWD   Y10, Y8, Y9
+	VPUNPCKHWD   Y10, Y8, Y8
+	VMOVDQU      (DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm4
+	LONG    $0x5035c2c4
+	BYTE    $0xe2
+	VMOVDQU 32(DI), Y9
+
+	// {vex} vpdpbusd %ymm9, %ymm8, %ymm5
+	LONG $0x503dc2c4
+	BYTE $0xe9
+	ADDQ SI, R9
+	ADDQ SI, R10
+	ADDQ SI, R8
+
+pixel:
+	VPMOVZXBW  (R9), Y8
+	VPMOVZXBW  (R10), Y9
+	VPMOVZXBW  (R8), Y10
+	VPSLLW     $0x08, Y9, Y9
+	VPOR       Y9, Y8, Y8
+	VPUNPCKLWD Y10, Y8, Y9
+	VPUNPCKHWD Y10, Y8, Y8
+	VMOVDQU    64(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm4
+	LONG    $0x5035c2c4
+	BYTE    $0xe2
+	VMOVDQU 96(DI), Y9
+
+	// {vex} vpdpbusd %ymm9, %ymm8, %ymm5
+	LONG       $0x503dc2c4
+	BYTE       $0xe9
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VPMOVZXBW  (R9), Y8
+	VPMOVZXBW  (R10), Y9
+	VPMOVZXBW  (R8), Y10
+	VPSLLW     $0x08, Y9, Y9
+	VPOR       Y9, Y8, Y8
+	VPUNPCKLWD Y10, Y8, Y9
+	VPUNPCKHWD Y10, Y8, Y8
+	VMOVDQU    (DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm6
+	LONG    $0x5035c2c4
+	BYTE    $0xf2
+	VMOVDQU 128(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm4
+	LONG    $0x5035c2c4
+	BYTE    $0xe2
+	VMOVDQU 32(DI), Y9
+
+	// {vex} vpdpbusd %ymm9, %ymm8, %ymm7
+	LONG    $0x503dc2c4
+	BYTE    $0xf9
+	VMOVDQU 160(DI), Y9
+
+	// {vex} vpdpbusd %ymm9, %ymm8, %ymm5
+	LONG       $0x503dc2c4
+	BYTE       $0xe9
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VMOVUPS    468(AX), Y8
+	VPSUBD     Y3, Y8, Y9
+	VPMINSD    Y3, Y8, Y10
+	VPSRAVD    Y9, Y4, Y9
+	VPAND      Y10, Y9, Y9
+	VPSRAVD    Y8, Y4, Y4
+	VPADDD     Y9, Y4, Y4
+	VMOVUPS    500(AX), Y8
+	VPSUBD     Y3, Y8, Y9
+	VPMINSD    Y3, Y8, Y10
+	VPSRAVD    Y9, Y5, Y9
+	VPAND      Y10, Y9, Y9
+	VPSRAVD    Y8, Y5, Y5
+	VPADDD     Y9, Y5, Y5
+	VPACKSSDW  Y5, Y4, Y4
+	VPADDSW    Y0, Y4, Y4
+	VPACKUSWB  Y4, Y4, Y4
+	VPERMQ     $0x08, Y4, Y4
+	VPMAXUB    Y1, Y4, Y4
+	VPMINUB    Y2, Y4, Y4
+	VMOVDQU    X4, (CX)
+	MOVQ       184(AX), DX
+	ADDQ       DX, CX
+	DECQ       BX
+	JZ         done
+	MOVQ       72(AX), DX
+	VMOVUPS    (DX), Y4
+	VMOVUPS    32(DX), Y5
+	VPMOVZXBW  (R9), Y8
+	VPMOVZXBW  (R10), Y9
+	VPMOVZXBW  (R8), Y10
+	VPSLLW     $0x08, Y9, Y9
+	VPOR       Y9, Y8, Y8
+	VPUNPCKLWD Y10, Y8, Y9
+	VPUNPCKHWD Y10, Y8, Y8
+	VMOVDQU    64(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm6
+	LONG    $0x5035c2c4
+	BYTE    $0xf2
+	VMOVDQU 96(DI), Y9
+
+	// {vex} vpdpbusd %ymm9, %ymm8, %ymm7
+	LONG       $0x503dc2c4
+	BYTE       $0xf9
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+	ADDQ       SI, R8
+	VPMOVZXBW  (R9), Y8
+	VPMOVZXBW  (R10), Y9
+	VPMOVZXBW  (R8), Y10
+	VPSLLW     $0x08, Y9, Y9
+	VPOR       Y9, Y8, Y8
+	VPUNPCKLWD Y10, Y8, Y9
+	VPUNPCKHWD Y10, Y8, Y8
+	VMOVDQU    (DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm4
+	LONG    $0x5035c2c4
+	BYTE    $0xe2
+	VMOVDQU 128(DI), Y10
+
+	// {vex} vpdpbusd %ymm10, %ymm9, %ymm6
+	LONG    $0x5035c2c4
+	BYTE    $0xf2
+	VMOVDQU 32(DI), Y9
+
+	// {vex} vpdpbusd %ymm9, %ymm8, %ymm5
+	LONG    $0x503dc2c4
+	BYTE    $0xe9
+	VMOVDQU 160(DI), Y9
+
+	// {vex} vpdpbusd %ymm9, %ymm8, %ymm7
+	LONG      $0x503dc2c4
+	BYTE      $0xf9
+	ADDQ      SI, R9
+	ADDQ      SI, R10
+	ADDQ      SI, R8
+	VMOVUPS   468(AX), Y8
+	VPSUBD    Y3, Y8, Y9
+	VPMINSD   Y3, Y8, Y10
+	VPSRAVD   Y9, Y6, Y9
+	VPAND     Y10, Y9, Y9
+	VPSRAVD   Y8, Y6, Y6
+	VPADDD    Y9, Y6, Y6
+	VMOVUPS   500(AX), Y8
+	VPSUBD    Y3, Y8, Y9
+	VPMINSD   Y3, Y8, Y10
+	VPSRAVD   Y9, Y7, Y9
+	VPAND     Y10, Y9, Y9
+	VPSRAVD   Y8, Y7, Y7
+	VPADDD    Y9, Y7, Y7
+	VPACKSSDW Y7, Y6, Y6
+	VPADDSW   Y0, Y6, Y6
+	VPACKUSWB Y6, Y6, Y6
+	VPERMQ    $0x08, Y6, Y6
+	VPMAXUB   Y1, Y6, Y6
+	VPMINUB   Y2, Y6, Y6
+	VMOVDQU   X6, (CX)
+	MOVQ      184(AX), DX
+	ADDQ      DX, CX
+	DECQ      BX
+	JZ        done
+	MOVQ      72(AX), DX
+	VMOVUPS   (DX), Y6
+	VMOVUPS   32(DX), Y7
+	JMP       pixel
 
 done:
 	VZEROUPPER

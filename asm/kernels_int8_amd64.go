@@ -8,6 +8,7 @@ var int8AMD64 = []kernel{
 	{"convS8", AVXVNNI, 0, &tilesS8AVXVNNI},
 	{"convS8", AVX512VNNI, 0, &tilesS8AVX512},
 	{"depthwiseS8", AVX2, 0, &depthwiseS8AVX2},
+	{"depthwiseS8", AVXVNNI, 0, &depthwiseS8AVXVNNI},
 	{"depthwiseS8", AVX512VNNI, 0, &depthwiseS8AVX512},
 	{"requantize", AVX2, 0, &requantAVX2},
 	{"requantize", AVX512, 0, &requantKernels{requantFloatAVX512, requantMultiplierAVX512, requantShiftAVX512}},
@@ -122,6 +123,23 @@ var depthwiseS8AVX2 = depthwiseKernelS8{
 	fours: []int{0, 8, 4, 12},
 	sums:  depthwiseS8SumsAVX2,
 	bytes: [3]func(*depthwiseArgsS8){depthwiseS8FloatAVX2, depthwiseS8MultiplierAVX2, depthwiseS8ShiftAVX2},
+	rolls: [2][3]func(*depthwiseArgsS8){
+		{depthwiseS8Rolling1FloatAVX2, nil, depthwiseS8Rolling1ShiftAVX2},
+		{depthwiseS8Rolling2FloatAVX2, nil, depthwiseS8Rolling2ShiftAVX2},
+	},
+}
+
+var depthwiseS8AVXVNNI = depthwiseKernelS8{
+	width: 16,
+	group: 4,
+	whole: true,
+	fours: []int{0, 8, 4, 12},
+	sums:  depthwiseS8SumsAVXVNNI,
+	bytes: [3]func(*depthwiseArgsS8){depthwiseS8FloatAVXVNNI, depthwiseS8MultiplierAVXVNNI, depthwiseS8ShiftAVXVNNI},
+	rolls: [2][3]func(*depthwiseArgsS8){
+		{depthwiseS8Rolling1FloatAVXVNNI, nil, depthwiseS8Rolling1ShiftAVXVNNI},
+		{depthwiseS8Rolling2FloatAVXVNNI, nil, depthwiseS8Rolling2ShiftAVXVNNI},
+	},
 }
 
 var depthwiseS8AVX512 = depthwiseKernelS8{

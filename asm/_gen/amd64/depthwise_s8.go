@@ -36,7 +36,7 @@ func depthwiseS8s(c *Context) {
 	for _, k := range []struct {
 		simd
 		vecs int
-	}{{simd{c, 8, "AVX2"}, 2}, {simd{c, 8, "AVX512"}, 4}} {
+	}{{simd{c, 8, "AVX2"}, 2}, {simd{c, 8, "AVXVNNI"}, 2}, {simd{c, 8, "AVX512"}, 4}} {
 		d := newDepthwiseS8(k.simd, k.vecs, "depthwiseS8Sums", "makes sums (see depthwiseKernelS8).")
 		d.general(d.storeSums)
 		for _, m := range modes {
@@ -48,15 +48,27 @@ func depthwiseS8s(c *Context) {
 	for stride := 1; stride <= 2; stride++ {
 		for _, m := range modes {
 			name := fmt.Sprintf("depthwiseS8Rolling%d%s", stride, m.name)
-			d := newDepthwiseS8(simd{c, 8, "AVX512"}, 4, name, "makes bytes (see depthwiseKernelS8).")
-			d.prepare(m.prepare)
-			if m.name == "Float" {
-				d.keepScales()
+			tiers := []simd{{c, 8, "AVX2"}, {c, 8, "AVXVNNI"}, {c, 8, "AVX512"}}
+			if m.name == "Multiplier" { // takes too many registers
+				tiers = tiers[2:]
 			}
-			d.rolling(stride)
+			for _, s := range tiers {
+				d := newDepthwiseS8(s, 2, name, "makes bytes (see depthwiseKernelS8).")
+				if s.evex() {
+					d.vecs = 4
+				}
+				d.prepare(m.prepare)
+				if m.name == "Float" && d.dot() {
+					d.keepScales()
+				}
+				d.rolling(stride)
+			}
 		}
 	}
 }
+
+// dot reports whether there are instructions that add four products of bytes: weights are bytes then.
+func (d *depthwiseS8) dot() bool { return d.tier != "AVX2" }
 
 func newDepthwiseS8(s simd, vecs int, name, doc string) *depthwiseS8 {
 	s.declare(name, doc, "depthwiseArgsS8")
@@ -107,10 +119,7 @@ func (d *depthwiseS8) general(store func(acc []VecVirtual)) {
 	src, pixels := d.field(dwSrc), d.field(dwPixels)
 	d.Label("pixel")
 	acc := d.newSums()
-	weights := d.field(dwWeights)
-	if !d.evex() {
-		weights = d.field(dwWeights16)
-	}
+	weights := d.weights()
 	tap, count := d.field(dwTaps), d.field(dwTaps+sliceLen)
 	d.Label("taps")
 	var rows [4]Mem
@@ -119,15 +128,8 @@ func (d *depthwiseS8) general(store func(acc []VecVirtual)) {
 		d.MOVQ(Mem{Base: tap, Disp: 8 * i}, at)
 		rows[i] = Mem{Base: src, Index: at, Scale: 1}
 	}
-	if !d.evex() {
-		d.products256(acc, rows, weights)
-		d.ADDQ(Imm(128), weights)
-	} else {
-		for v, x := range d.interleave(rows[:]) {
-			d.VPDPBUSD(Mem{Base: weights, Disp: 32 * v}, x, acc[v])
-		}
-		d.ADDQ(U32(128), weights)
-	}
+	d.products(rows[:], weights, acc)
+	d.ADDQ(U32(uint32(d.fourTaps())), weights)
 	d.ADDQ(Imm(32), tap)
 	d.SUBQ(Imm(4), count)
 	d.JNZ(LabelRef("taps"))
@@ -139,9 +141,68 @@ func (d *depthwiseS8) general(store func(acc []VecVirtual)) {
 	d.RET()
 }
 
+// weights returns the address of the weights, of which those of four taps take so many bytes.
+func (d *depthwiseS8) weights() GPVirtual {
+	if d.dot() {
+		return d.field(dwWeights)
+	}
+	return d.field(dwWeights16)
+}
+
+func (d *depthwiseS8) fourTaps() int {
+	if d.dot() {
+		return 32 * d.vecs
+	}
+	return 64 * d.vecs
+}
+
+// products adds the products of three or four taps: with the first four of the weights to sums[0],
+// with the next four to sums[1], and so on, where they are not nil.
+func (d *depthwiseS8) products(rows []Mem, weights Register, sums ...[]VecVirtual) {
+	if !d.dot() {
+		d.products256(rows, weights, sums)
+		return
+	}
+	for v, x := range d.interleave(rows) {
+		for i, acc := range sums {
+			if acc == nil {
+				continue
+			}
+			at := Mem{Base: weights, Disp: d.fourTaps()*i + 32*v}
+			if d.evex() {
+				d.VPDPBUSD(at, x, acc[v])
+				continue
+			}
+			w := d.YMM()
+			d.VMOVDQU(at, w)
+			d.VPDPBUSD(w, x, acc[v])
+		}
+	}
+}
+
+// interleave16 is interleave for 16 channels.
+func (d *depthwiseS8) interleave16(rows []Mem) []VecVirtual {
+	x := make([]VecVirtual, len(rows))
+	for i := range x {
+		x[i] = d.YMM()
+		d.VPMOVZXBW(rows[i], x[i])
+	}
+	for i := 1; i < len(x); i += 2 {
+		d.VPSLLW(Imm(8), x[i], x[i])
+		d.VPOR(x[i], x[i-1], x[i-1])
+	}
+	low := d.YMM()
+	d.VPUNPCKLWD(x[2], x[0], low)
+	d.VPUNPCKHWD(x[2], x[0], x[0])
+	return []VecVirtual{low, x[0]}
+}
+
 // interleave loads 32 channels of three or four taps and returns, for each vector, the
-// taps' bytes of its channels side by side.
-func (d *depthwiseS8) interleave(rows []Mem) [4]VecVirtual {
+// taps' bytes of its channels side by side; or 16 channels in two vectors.
+func (d *depthwiseS8) interleave(rows []Mem) []VecVirtual {
+	if !d.evex() {
+		return d.interleave16(rows)
+	}
 	x := make([]VecVirtual, 4)
 	for i := range x {
 		x[i] = d.YMM()
@@ -157,7 +218,7 @@ func (d *depthwiseS8) interleave(rows []Mem) [4]VecVirtual {
 		d.VPUNPCKLBW(x[2*i+1], x[2*i], halves[i][0])
 		d.VPUNPCKHBW(x[2*i+1], x[2*i], halves[i][1])
 	}
-	var out [4]VecVirtual
+	out := make([]VecVirtual, 4)
 	for i := range 2 {
 		out[2*i], out[2*i+1] = d.YMM(), d.YMM()
 		d.VPUNPCKLWD(halves[1][i], halves[0][i], out[2*i])
@@ -166,18 +227,27 @@ func (d *depthwiseS8) interleave(rows []Mem) [4]VecVirtual {
 	return out
 }
 
-// products256 widens to 16 bits, interleaves two taps, and adds pairs of products.
-func (d *depthwiseS8) products256(acc []VecVirtual, rows [4]Mem, weights Register) {
-	for i := 0; i < 4; i += 2 {
-		x, y := d.YMM(), d.YMM()
+// products256 widens to 16 bits, interleaves two taps, and adds pairs of products. The third of three taps
+// makes a pair with itself: the second weight is zero.
+func (d *depthwiseS8) products256(rows []Mem, weights Register, sums [][]VecVirtual) {
+	for i := 0; i < len(rows); i += 2 {
+		x, low, high := d.YMM(), d.YMM(), d.YMM()
 		d.VPMOVZXBW(rows[i], x)
-		d.VPMOVZXBW(rows[i+1], y)
-		low := d.YMM()
+		y := x
+		if i+1 < len(rows) {
+			y = d.YMM()
+			d.VPMOVZXBW(rows[i+1], y)
+		}
 		d.VPUNPCKLWD(y, x, low)
-		d.VPUNPCKHWD(y, x, x)
-		for v, pairs := range []VecVirtual{low, x} {
-			d.VPMADDWD(Mem{Base: weights, Disp: 32*i + 32*v}, pairs, pairs)
-			d.VPADDD(pairs, acc[v], acc[v])
+		d.VPUNPCKHWD(y, x, high)
+		for v, pairs := range []VecVirtual{low, high} {
+			for j, acc := range sums {
+				if acc != nil {
+					product := d.YMM()
+					d.VPMADDWD(Mem{Base: weights, Disp: d.fourTaps()*j + 32*i + 32*v}, pairs, product)
+					d.VPADDD(product, acc[v], acc[v])
+				}
+			}
 		}
 	}
 }
@@ -186,7 +256,7 @@ func (d *depthwiseS8) products256(acc []VecVirtual, rows [4]Mem, weights Registe
 // adds to all the pixels that see it.
 func (d *depthwiseS8) rolling(stride int) {
 	src, pixels, step := d.field(dwSrc), d.field(dwPixels), d.field(dwSrcStep)
-	weights, taps := d.field(dwWeights), d.field(dwTaps)
+	weights, taps := d.weights(), d.field(dwTaps)
 	if stride == 2 {
 		d.SHRQ(Imm(1), step)
 	}
@@ -199,13 +269,7 @@ func (d *depthwiseS8) rolling(stride int) {
 	}
 	// column adds the next column to accumulators: as kernel column i to sums[i].
 	column := func(sums ...[]VecVirtual) {
-		for v, x := range d.interleave(rows) {
-			for i, acc := range sums {
-				if acc != nil {
-					d.VPDPBUSD(Mem{Base: weights, Disp: 128*i + 32*v}, x, acc[v])
-				}
-			}
-		}
+		d.products(rows, weights, sums...)
 		for _, r := range rows {
 			d.ADDQ(step, r.Base)
 		}
