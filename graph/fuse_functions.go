@@ -115,9 +115,19 @@ var activations = []struct {
 // hardGate is clip(x+3, 0, 6)/6.
 func hardGate(x poly) poly { return x.plus(constantPoly(3)).clip(0, 6).times(1.0 / 6) }
 
-func activation(x *Value, atom, y poly, _ int) *function {
+// activationForms are the normal forms of the activations: those of all values are alike.
+var activationForms = func() []poly {
+	_, atom := newExpression(nil)
+	var all []poly
 	for _, a := range activations {
-		if y.equal(a.of(atom)) {
+		all = append(all, a.of(atom))
+	}
+	return all
+}()
+
+func activation(x *Value, _, y poly, _ int) *function {
+	for i, a := range activations {
+		if y.equal(activationForms[i]) {
 			return &function{operator: a.operator, attrs: a.attrs, x: x}
 		}
 	}
