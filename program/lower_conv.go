@@ -36,7 +36,21 @@ func windowOf(n *graph.Node, in, out, kernel []int) (Geometry, bool) {
 	} else {
 		w.Pad = Sides{Top: pads[0], Left: pads[1], Bottom: pads[2], Right: pads[3]}
 	}
-	return w, true
+	return w, w.borderFits(in[2:])
+}
+
+// maxBorder is how many times an image with its border may be larger than it is, past a small size: a file may ask
+// for a border of any width, which the reference kernels need not lay out.
+const maxBorder = 16
+
+// borderFits reports whether an image of that size can lie in memory with the border around it.
+func (g *Geometry) borderFits(size []int) bool {
+	h, w := 1, size[len(size)-1]
+	if len(size) == 2 {
+		h = size[0]
+	}
+	all, ok := tensor.CheckedVolume([]int{h + g.Pad.Top + g.Pad.Bottom, w + g.Pad.Left + g.Pad.Right})
+	return ok && all <= 1<<16+maxBorder*h*w
 }
 
 // padsOf returns the padding before each dimension, then that behind each.
