@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/onnx"
@@ -196,6 +197,28 @@ func TestShiftOfMeans(t *testing.T) {
 	}
 	if means != 1 {
 		t.Errorf("%d means were found", means)
+	}
+}
+
+// TestShiftOfFaintChannels: sums are shifted by at most 31 bits, however little weight a channel has.
+func TestShiftOfFaintChannels(t *testing.T) {
+	g := residualNet()
+	for _, n := range g.Nodes {
+		if w := n.In(1); n.Op == "Conv" && w.Const.Shape()[0] == 8 {
+			for i := range w.Const.Len() / 8 {
+				w.Const.F32()[i] *= 1e-9
+			}
+			n.In(2).Const.F32()[0] = 0
+		}
+	}
+	g = mustQuantize(t, g, images(t, 16, 3, 8, 8), WithShift(true), WithEqualize(false)).Graph
+	checkShifts(t, g)
+	net, err := engine.Compile(g, engine.WithRequant(engine.RequantShift))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := net.Run(context.Background(), tensor.New(tensor.Float32, 1, 3, 8, 8)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -175,3 +175,16 @@ func (s *shiftGroup) at(scale float64) Levels {
 	}
 	return l
 }
+
+// maxShift is how far sums are shifted at most: any further, and 32 bits leave nothing of them.
+const maxShift = 31
+
+// limitShifts raises the scales of channels with so little weight that their sums would be shifted further than
+// maxShift, where ratio is the scale of x to that of y.
+func (w *weights) limitShifts(ratio float64) {
+	for c, s := range w.scaling.Scale {
+		if least := math.Ldexp(1, -maxShift) / ratio; float64(s) < least {
+			w.scaling.Scale[c] = nextPower(float32(least))
+		}
+	}
+}

@@ -35,6 +35,9 @@ func normalizeParameters(g *graph.Graph, perChannel, shift, safe bool) (raised [
 		s.Paired, s.Powers = safe, shift
 		if shift {
 			w.toPowers()
+			if y := behind.output(n); y != nil {
+				w.limitShifts(float64(scalingOf(n.Inputs[0].Node).Scale[0]) / float64(scalingOf(y).Scale[0]))
+			}
 		}
 		if len(s.Scale) > 1 {
 			s.Axis = w.axis

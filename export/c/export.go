@@ -19,10 +19,11 @@ type Options struct {
 
 // Project is a network as C.
 type Project struct {
-	Files []File
-	Plan  *Plan
-	Flash int // bytes of constants; the code comes on top
-	MACs  int // multiplications of weights by elements for one inference
+	Files   []File
+	Plan    *Plan
+	Flash   int // bytes of constants; the code comes on top
+	Weights int // weights of the network, a byte each or half of one
+	MACs    int // multiplications of weights by elements for one inference
 }
 
 // File is one file of a project.
@@ -93,6 +94,7 @@ func (n *Network) Export(o Options) (*Project, error) {
 	}
 	for _, s := range n.net.steps {
 		if l := n.layers[s]; l != nil {
+			p.Weights += len(l.weights)
 			p.MACs += l.out.H * l.out.W * len(l.weights)
 		}
 	}
@@ -185,6 +187,11 @@ func (w *source) kernel(b *strings.Builder, file string) error {
 		b.WriteString("\t(void)kernel;\n")
 	}
 	fmt.Fprintf(b, "\treturn %s(%s);\n}\n\n", used[0].name, params)
+	pair := "#define IN_PAIRS (-1) /* no kernel takes two windows at once */\n#define dot_pair(acc, x, y, rows, step, length, w, is_signed) (w)\n\n"
+	if slices.Contains(used, portable) {
+		pair = "#define IN_PAIRS DOT4 /* the kernel that takes two windows at once */\n#define dot_pair dot4_pair\n\n"
+	}
+	b.WriteString(pair)
 	return nil
 }
 

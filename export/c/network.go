@@ -107,7 +107,7 @@ func (n *network) input(p *program.Program, in *program.Port, outer map[*program
 		}
 	}
 	if !at.tensor.Bytewide() {
-		return fmt.Errorf("export: input %q is not quantized, %w: quantize the network, the first node too", in.Name, ErrNotInteger)
+		return fmt.Errorf("export: input %q is not quantized, %w: quantize with --places all or --shift", in.Name, ErrNotInteger)
 	}
 	if at.tensor.View != nil || !at.tensor.Gapless() {
 		return fmt.Errorf("export: input %q does not lie in memory as one piece", in.Name)
@@ -215,6 +215,6 @@ func integer(s *program.Step) error {
 	for _, n := range s.Nodes {
 		nodes = append(nodes, n.String())
 	}
-	return fmt.Errorf("export: %s is computed in float (%s), %w: leave it out of the network and compute it on the caller's side, "+
-		"or quantize what is before and behind it (narrow inspect says what stays float and why)", strings.Join(nodes, ", "), why, ErrNotInteger)
+	return fmt.Errorf("export: %s is computed in float (%s), %w: quantize with --places all or --shift, "+
+		"or end the network before it (narrow inspect says what stays float and why)", strings.Join(nodes, ", "), why, ErrNotInteger)
 }

@@ -295,5 +295,8 @@ func (l *layer) scratch() int {
 	case l.depthwise():
 		return l.length * l.in.C
 	}
+	if l.kernel == portable && l.out.W > 1 {
+		return 2 * l.patch
+	}
 	return l.patch
 }

@@ -13,42 +13,68 @@ struct conv {
 	struct requant requant;
 };
 
-/* Computes all filters of one group for one window. */
-INLINE void conv_window(const struct conv *c, const struct sum *s, int group, const uint8_t *x, int rows, int row_step, int length, const uint8_t *residual, uint8_t *y)
+/* Where the rows of a window are, and how far apart: in the input, or copied to patch. */
+INLINE const uint8_t *window_rows(const struct conv *c, const uint8_t *in, int y, int x, uint8_t *patch, int *step)
 {
-	int padded = (c->filters + 3) / 4 * 4, size = c->requant.how == AS_SUM ? 4 : 1;
-	const int8_t *w = c->weights + group * c->group_weights;
-	const int32_t *bias = c->bias + group * padded;
-	for (int f = 0; f < c->filters; f += 4) {
-		int32_t acc[4] = {bias[f], bias[f + 1], bias[f + 2], bias[f + 3]};
-		w = dot(c->kernel, acc, x, rows, row_step, length, w, c->is_signed);
-		put4(&c->requant, s, acc, group * c->filters + f, c->filters - f, residual == NULL ? NULL : residual + f, y + f * size);
+	const struct window *g = &c->at;
+	*step = c->direct ? g->kernel_w * g->channels : c->patch;
+	if (!inside(g, y, x)) {
+		copy_window(g, in, y, x, g->channels, c->padding, patch);
+		return patch;
+	}
+	if (c->direct) {
+		*step = g->row * g->dilation_h;
+		return in + (y * g->row + x * g->pixel);
+	}
+	if (!c->together) {
+		copy_window(g, in, y, x, g->channels, c->padding, patch);
+		return patch;
+	}
+	for (int i = 0, n = g->kernel_w * g->channels; i < g->kernel_h; i++)
+		memcpy(patch + i * n, in + ((y + i * g->dilation_h) * g->row + x * g->pixel), (size_t)n);
+	return patch;
+}
+
+/* Computes all filters for one pixel of the result, or for two next to each other. */
+INLINE void conv_pixels(const struct conv *c, int pixels, int oy, int ox, const uint8_t *in, const struct sum *s, const uint8_t *residual, int residual_pixel, uint8_t *out, uint8_t *patch)
+{
+	const struct window *g = &c->at;
+	int rows = c->direct ? g->kernel_h : 1, length = c->patch / rows, size = c->requant.how == AS_SUM ? 4 : 1;
+	int padded = (c->filters + 3) / 4 * 4;
+	for (int group = 0; group < c->groups; group++) {
+		const uint8_t *x[2];
+		int step[2];
+		for (int i = 0; i < pixels; i++)
+			x[i] = window_rows(c, in + group * g->channels, oy * g->stride_h - g->pad_top, (ox + i) * g->stride_w - g->pad_left, patch + i * c->patch, &step[i]);
+		const int8_t *w = c->weights + group * c->group_weights;
+		for (int f = 0; f < c->filters; f += 4) {
+			const int32_t *b = c->bias + (group * padded + f);
+			int32_t acc[8] = {b[0], b[1], b[2], b[3], b[0], b[1], b[2], b[3]};
+			int first = group * c->filters + f;
+			if (pixels == 2)
+				w = dot_pair(acc, x[0], x[1], rows, step, length, w, c->is_signed);
+			else
+				w = dot(c->kernel, acc, x[0], rows, step[0], length, w, c->is_signed);
+			for (int i = 0; i < pixels; i++)
+				put4(&c->requant, s, acc + 4 * i, first, c->filters - f, residual == NULL ? NULL : residual + (i * residual_pixel + first), out + (i * g->out_pixel + first) * size);
+		}
 	}
 }
 
 INLINE void conv(const struct conv *c, const uint8_t *in, const struct sum *s, const uint8_t *residual, int residual_row, int residual_pixel, uint8_t *out, uint8_t *patch)
 {
 	const struct window *g = &c->at;
-	int rows = c->direct ? g->kernel_h : 1, length = c->patch / rows, size = c->requant.how == AS_SUM ? 4 : 1;
+	const int size = c->requant.how == AS_SUM ? 4 : 1;
 	for (int oy = 0; oy < g->out_height; oy++) {
-		int y = oy * g->stride_h - g->pad_top;
-		for (int ox = 0; ox < g->out_width; ox++) {
-			int x = ox * g->stride_w - g->pad_left;
-			for (int group = 0; group < c->groups; group++) {
-				int first = group * c->filters, row_step = length;
-				const uint8_t *from = patch, *r = NULL;
-				if (residual != NULL)
-					r = residual + (oy * residual_row + ox * residual_pixel + first);
-				if (c->direct && inside(g, y, x)) {
-					from = in + (y * g->row + x * g->pixel + group * g->channels);
-					row_step = g->row * g->dilation_h;
-				} else if (c->together && inside(g, y, x)) {
-					for (int i = 0, n = g->kernel_w * g->channels; i < g->kernel_h; i++)
-						memcpy(patch + i * n, in + ((y + i * g->dilation_h) * g->row + x * g->pixel + group * g->channels), (size_t)n);
-				} else {
-					copy_window(g, in + group * g->channels, y, x, g->channels, c->padding, patch);
-				}
-				conv_window(c, s, group, from, rows, row_step, length, r, out + (oy * g->out_row + ox * g->out_pixel + first) * size);
+		for (int ox = 0; ox < g->out_width;) {
+			uint8_t *to = out + (oy * g->out_row + ox * g->out_pixel) * size;
+			const uint8_t *r = residual == NULL ? NULL : residual + (oy * residual_row + ox * residual_pixel);
+			if (c->kernel == IN_PAIRS && ox + 1 < g->out_width) {
+				conv_pixels(c, 2, oy, ox, in, s, r, residual_pixel, to, patch);
+				ox += 2;
+			} else {
+				conv_pixels(c, 1, oy, ox, in, s, r, residual_pixel, to, patch);
+				ox++;
 			}
 		}
 	}

@@ -1,0 +1,79 @@
+package export
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// cmsis has the instructions of CMSIS-NN (July 2026, -O3) for one inference, in millions, by network and board.
+var cmsis = map[string]map[string]float64{
+	"resnet8": {"cortex-m3": 41.8, "cortex-m4": 29.8, "cortex-m55": 4.80},
+	"dscnn":   {"cortex-m3": 10.5, "cortex-m4": 7.84, "cortex-m55": 1.78},
+}
+
+// goals are the largest shares of CMSIS-NN's instructions that networks of shifts may take.
+var goals = map[string]float64{"cortex-m3": 0.8, "cortex-m4": 0.8, "cortex-m55": 0.9}
+
+// TestInstructions holds the networks of shifts to the goals, and their flash to that of the weights.
+func TestInstructions(t *testing.T) {
+	toolchains(t)
+	for _, n := range networks[:2] {
+		g, _ := n.quantized(t, form{true, true}, 1)
+		for _, b := range boards {
+			if goals[b.name] == 0 {
+				continue
+			}
+			dir, p := export(t, g, b.cpu, nil)
+			millions := b.instructions(t, dir) / 1e6
+			if share := millions / cmsis[n.name][b.name]; share > goals[b.name] {
+				t.Errorf("%s on %s: %.2f million instructions, %.2f of CMSIS-NN's", n.name, b.name, millions, share)
+			}
+			if size, most := b.code(t, dir), p.Weights+p.Weights*15/100+12<<10; size > most {
+				t.Errorf("%s on %s: %d bytes of flash, more than %d", n.name, b.name, size, most)
+			}
+		}
+	}
+}
+
+// TestTable writes bench/results/export.md to NARROW_EXPORT_TABLE.
+func TestTable(t *testing.T) {
+	toolchains(t)
+	path := os.Getenv("NARROW_EXPORT_TABLE")
+	if path == "" {
+		t.Skip("NARROW_EXPORT_TABLE is not set: make bench-export sets it")
+	}
+	var b strings.Builder
+	b.WriteString(`# Networks as C
+
+` + "`make bench-export`" + ` writes this page: what ` + "`narrow export`" + ` gives, compiled with -O3 by Debian's gcc 12.2 and counted by qemu
+(` + "`-icount shift=0`" + `, SysTick or mcycle), per channel. Instructions are not cycles: a load from slow flash takes several.
+CMSIS-NN (July 2026, -O3, the same compiler and count) has its own quantization of the same networks. Flash is code and constants of the
+network, RAM its arena; "least" is what its steps need in any plan: the most that is alive at one step, in-place results counted once.
+
+| network | board | million instructions, shifts | CMSIS-NN | share | million instructions, multipliers | flash | weights | RAM | least |
+|---|---|---|---|---|---|---|---|---|---|
+`)
+	for _, n := range networks {
+		shifts, _ := n.quantized(t, form{true, true}, 1)
+		multipliers, _ := n.quantized(t, form{false, true}, 1)
+		for _, board := range boards {
+			if board.name == "cortex-m7" || board.name == "cortex-m33" {
+				continue // the C of cortex-m4
+			}
+			dir, p := export(t, shifts, board.cpu, nil)
+			other, _ := export(t, multipliers, board.cpu, nil)
+			millions := board.instructions(t, dir) / 1e6
+			peer, share := "", ""
+			if v := cmsis[n.name][board.name]; v > 0 {
+				peer, share = fmt.Sprintf("%.2f", v), fmt.Sprintf("%.2f", millions/v)
+			}
+			fmt.Fprintf(&b, "| %s | %s | %.2f | %s | %s | %.2f | %d | %d | %d | %d |\n", n.name, board.name, millions, peer, share,
+				board.instructions(t, other)/1e6, board.code(t, dir), p.Weights, p.Plan.Arena, p.Plan.Lower)
+		}
+	}
+	if err := os.WriteFile(path, []byte(b.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
