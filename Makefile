@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help schema test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -49,6 +49,11 @@ test-race: ## the same under the race detector
 
 gen: ## write the generated code
 	cd asm/_gen && $(GO) run ./amd64 -dir .. && $(GO) run ./arm64 -dir ..
+
+schema: $(PYTHON) ## write graph/op/schema.txt, what every operator takes, from the installed onnx and ONNX Runtime
+	mkdir -p build
+	$(GO) test -run OperatorNames -v ./graph/op | sed -n 's/^operator //p' > build/operators.txt
+	$(PYTHON) test/ort/schema.py build/operators.txt graph/op/schema.txt
 
 gen-proto: ## write the messages of the ONNX format (needs protoc)
 	GOBIN=$(CURDIR)/build/bin $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go

@@ -368,7 +368,7 @@ func (w *walk) node(n *Node) error {
 		c.Types[i], c.In[i] = w.typeOf(v), w.valueOf(v)
 		known = known && c.In[i] != nil
 	}
-	if n.Op == "Shape" && n.Domain == "" && c.Types[0].Static() {
+	if n.Op == "Shape" && n.Domain == "" && len(c.Types) == 1 && c.Types[0].Static() {
 		w.setShape(n, c.Types[0].Shape)
 		return nil
 	}

@@ -77,6 +77,9 @@ func read(b []byte, dir string) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNodes(g, r.opset); err != nil {
+		return nil, err
+	}
 	for _, e := range m.MetadataProps {
 		if g.Meta == nil {
 			g.Meta = make(map[string]string)
@@ -84,6 +87,21 @@ func read(b []byte, dir string) (*graph.Graph, error) {
 		g.Meta[e.Key] = e.Value
 	}
 	return g, nil
+}
+
+// checkNodes compares every node with what its operator set says of its operator.
+func checkNodes(g *graph.Graph, opset map[string]int) error {
+	for _, n := range g.Nodes {
+		if err := op.CheckNode(n.Domain, n.Op, opset[n.Domain], n.Attrs); err != nil {
+			return fmt.Errorf("%s: %w", n, err)
+		}
+		for _, sub := range n.Subgraphs() {
+			if err := checkNodes(sub, opset); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // domain gives the two names of the default domain as one.

@@ -73,7 +73,7 @@ func newCut(start, end, step, n int) cut {
 		}
 		return cut{start, step, (end-start-1)/step + 1}
 	}
-	start, end = limit(start, n, -1, n-1), limit(end, n, -1, n-1)
+	start, end = limit(start, n, 0, n-1), limit(end, n, -1, n-1)
 	if start <= end {
 		return cut{0, 1, 0}
 	}

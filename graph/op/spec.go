@@ -69,6 +69,9 @@ func (s *spec) checkedInfer(c *Call) (err error) {
 	if err := s.checkCounts(len(c.Types), len(c.OutType)); err != nil {
 		return err
 	}
+	if err := s.checkTypes(c); err != nil {
+		return err
+	}
 	full := *c
 	full.In = slices.Clone(c.In)
 	for len(full.In) < len(full.Types) {
@@ -101,6 +104,9 @@ func (s *spec) runOn(c *Call) error {
 			own.Types[i] = TypeOf(t)
 		}
 	}
+	if err := s.checkTypes(&own); err != nil {
+		return err
+	}
 	if err := s.infer(&own); err != nil {
 		return err
 	}
@@ -111,6 +117,16 @@ func (s *spec) runOn(c *Call) error {
 		return s.run(&own)
 	}
 	return runWidened(s.run, &own)
+}
+
+// checkTypes compares the inputs' types with the schema. What is between numbers
+// and integers is left to its rule: a quantized network is made for a newer operator set only when it is written.
+func (s *spec) checkTypes(c *Call) error {
+	schema := schemaOf(s.domain, s.name, c.Version)
+	if schema == nil || s.traits.Coding {
+		return nil
+	}
+	return schema.checkTypes(s.name, c.Types)
 }
 
 // runWidened runs with float16 and bfloat16 inputs as float32 and rounds the
