@@ -8,6 +8,7 @@ import (
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/tensor"
 )
 
 // Statistics are what calibration saw: a histogram of every tensor that is to
@@ -38,47 +39,107 @@ func (s *Statistics) Merge(o *Statistics) {
 	}
 }
 
-// observe runs the plan's float network over data, in batches, on the given number of
-// threads (0 for all processors), and gathers the statistics of every place, whether it is on
-// or not. Its memory does not grow with the number of inputs, and the
-// result is the same for any batch size and number of threads. progress, if not
-// nil, is told how many inputs are done after each batch.
-func (p *Plan) observe(ctx context.Context, data dataset.Source, batch, threads int, progress func(done int)) (*Statistics, error) {
+// observe runs the plan's float network over data, in batches, and gathers the statistics of every place, whether it is on
+// or not: of all inputs, and of those alone that are not held back (the same if none is). Its memory does not grow with the
+// number of inputs, and the result is the same for any batch size and number of threads.
+func (p *Plan) observe(ctx context.Context, data dataset.Source, held *holdout, c *config) (all, seen *Statistics, err error) {
+	o, err := p.newObserver(c.threads)
+	if err != nil {
+		return nil, nil, err
+	}
+	at := 0
+	for batch, err := range data.Batches(c.batch) {
+		if err != nil {
+			return nil, nil, fmt.Errorf("ptq: calibration data: %w", err)
+		}
+		size := dataset.Count(data, batch)
+		if x := held.split(batch, at, size); x != nil {
+			if _, err := o.run(ctx, x); err != nil {
+				return nil, nil, err
+			}
+		}
+		if at += size; c.progress != nil {
+			c.progress(at)
+		}
+	}
+	if at == 0 {
+		return nil, nil, fmt.Errorf("ptq: calibration data: %w", dataset.ErrEmpty)
+	}
+	seen = o.statistics(at - held.counts.held)
+	if held.counts.held == 0 {
+		return seen, seen, nil
+	}
+	o.clear()
+	held.group()
+	for _, x := range held.held {
+		y, err := o.run(ctx, x)
+		if err != nil {
+			return nil, nil, err
+		}
+		held.want = append(held.want, y)
+	}
+	all = o.statistics(held.counts.held)
+	all.Merge(seen)
+	return all, seen, nil
+}
+
+// observer gives each worker a histogram of its own for every place that is computed.
+type observer struct {
+	plan   *Plan
+	net    *engine.Net
+	places []*Place
+	seen   [][]Histogram // by worker and place
+	mu     sync.Mutex
+	broken []error // by place
+}
+
+func (p *Plan) newObserver(threads int) (*observer, error) {
+	o := &observer{plan: p}
 	var values []*graph.Value
 	for _, pl := range p.Places {
 		if pl.reader == nil {
-			values = append(values, pl.Value)
+			o.places, values = append(o.places, pl), append(values, pl.Value)
 		}
 	}
-	o := &observer{broken: make([]error, len(values))}
-	net, err := engine.Compile(p.Graph, engine.WithThreads(threads), engine.WithObserver(o, values))
+	var err error
+	o.net, err = engine.Compile(p.Graph, engine.WithThreads(threads), engine.WithObserver(o, values))
 	if err != nil {
 		return nil, err
 	}
-	for range net.Threads() {
-		o.seen = append(o.seen, make([]Histogram, len(values)))
+	o.broken = make([]error, len(values))
+	o.clear()
+	return o, nil
+}
+
+// clear forgets what was seen, but not what was broken.
+func (o *observer) clear() {
+	o.seen = nil
+	for range o.net.Threads() {
+		o.seen = append(o.seen, make([]Histogram, len(o.places)))
 	}
-	inputs := 0
-	for x, err := range data.Batches(batch) {
-		if err != nil {
-			return nil, fmt.Errorf("ptq: calibration data: %w", err)
-		}
-		if _, err := net.Run(ctx, x...); err != nil {
-			return nil, err
-		}
-		if err := p.brokenPlace(o, values); err != nil {
-			return nil, err
-		}
-		inputs += dataset.Count(data, x)
-		if progress != nil {
-			progress(inputs)
+}
+
+// run runs the network on a batch. A tensor that is to become integers must be finite; one that stays in float
+// need not.
+func (o *observer) run(ctx context.Context, x []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	y, err := o.net.Run(ctx, x...)
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, err := range o.broken {
+		if err != nil && o.places[i].On {
+			return nil, fmt.Errorf("ptq: tensor %q during calibration: %w", o.places[i].Value.Name, err)
 		}
 	}
-	if inputs == 0 {
-		return nil, fmt.Errorf("ptq: calibration data: %w", dataset.ErrEmpty)
-	}
-	stats := &Statistics{Tensors: make(map[string]*Histogram), Inputs: inputs, Network: p.network}
-	for i, v := range values {
+	return y, nil
+}
+
+// statistics puts together what the workers have seen of so many inputs.
+func (o *observer) statistics(inputs int) *Statistics {
+	stats := &Statistics{Tensors: make(map[string]*Histogram), Inputs: inputs, Network: o.plan.network}
+	for i, pl := range o.places {
 		if o.broken[i] != nil {
 			continue
 		}
@@ -86,36 +147,16 @@ func (p *Plan) observe(ctx context.Context, data dataset.Source, batch, threads 
 		for _, seen := range o.seen[1:] {
 			h.Merge(&seen[i])
 		}
-		stats.Tensors[v.Name] = h
+		stats.Tensors[pl.Value.Name] = h
 	}
-	return stats, nil
-}
-
-// brokenPlace returns an error if a tensor that is to become integers was seen not to be finite. One
-// that stays in float may be.
-func (p *Plan) brokenPlace(o *observer, values []*graph.Value) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for i, err := range o.broken {
-		if err != nil && p.byValue[values[i]].On {
-			return fmt.Errorf("ptq: tensor %q during calibration: %w", values[i].Name, err)
-		}
-	}
-	return nil
-}
-
-// observer gives each worker a histogram of its own for every value.
-type observer struct {
-	seen   [][]Histogram // by worker and value
-	mu     sync.Mutex
-	broken []error // by value
+	return stats
 }
 
 // Observe implements [engine.Observer].
-func (o *observer) Observe(worker, value int, x []float32) {
-	if err := o.seen[worker][value].Add(x); err != nil {
+func (o *observer) Observe(worker, place int, x []float32) {
+	if err := o.seen[worker][place].Add(x); err != nil {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.broken[value] = err
+		o.broken[place] = err
 	}
 }

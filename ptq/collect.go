@@ -47,11 +47,13 @@ func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *St
 		if save != nil {
 			part = rest{data, first, min(saveEvery, data.Len()-first)}
 		}
-		s, err := p.observe(ctx, part, c.batch, c.threads, func(done int) {
+		at := *c
+		at.progress = func(done int) {
 			if c.progress != nil {
 				c.progress(first + done)
 			}
-		})
+		}
+		s, _, err := p.observe(ctx, part, newHoldout(p.Graph, 0), &at)
 		if err != nil {
 			return nil, err
 		}

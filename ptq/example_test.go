@@ -108,8 +108,10 @@ func ExampleJob() {
 	// normalize parameters
 	// describe
 	// round weights
+	// hold back
 	// check sums
 	// lower to qdq
+	// measure
 	// 10 nodes
 }
 

@@ -28,6 +28,10 @@ type config struct {
 	exclude        []string
 	excludeOps     []string
 	minSQNR        float64 // in dB, under which a node is left in float
+	holdout        float64 // share of the inputs that are held back
+	measure        bool
+	leastSQNR      float64 // of the outputs, in dB
+	leastAgreement float64 // of classes, in percent
 	batch, threads int
 	progress       func(done int)
 	stats          *Statistics
@@ -40,7 +44,7 @@ type bitsRule struct {
 }
 
 func newConfig(options []Option) (*config, error) {
-	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, safe: true, batch: 16, minSQNR: math.Inf(-1)}
+	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, safe: true, batch: 16, minSQNR: math.Inf(-1), holdout: 0.1, measure: true, leastSQNR: math.Inf(-1)}
 	for _, o := range options {
 		if o != nil {
 			o(c)
@@ -150,6 +154,22 @@ func WithExcludeOp(operators ...string) Option {
 // many dB.
 func WithAutoExclude(db float64) Option { return func(c *config) { c.minSQNR = db } }
 
+// WithHoldout sets the share of the inputs, by default a tenth and of the first 32 a quarter, that the result
+// is measured on, with ranges that have not seen them; at most 64 inputs. With 0 it is measured on the first inputs. The
+// network that is returned has the ranges of all inputs.
+func WithHoldout(share float64) Option { return func(c *config) { c.holdout = share } }
+
+// WithMeasure chooses whether the result is measured: by default it is.
+func WithMeasure(on bool) Option { return func(c *config) { c.measure = on } }
+
+// WithMinSQNR makes it an error, [ErrBelow], if an output or a part of one comes under so many dB.
+func WithMinSQNR(db float64) Option { return func(c *config) { c.leastSQNR = db } }
+
+// WithMinAgreement makes it an error if less than so many percent of the classes are those of the float network.
+func WithMinAgreement(percent float64) Option {
+	return func(c *config) { c.leastAgreement = percent }
+}
+
 // WithBatch sets how many inputs calibration runs at once: by default 16.
 func WithBatch(n int) Option { return func(c *config) { c.batch = n } }
 
@@ -175,6 +195,9 @@ func (c *config) check() error {
 		if b[0] < 2 || b[0] > 8 || (b[1] < 4 || b[1] > 8) && b[1] != 16 {
 			return fmt.Errorf("ptq: %d-bit weights with %d-bit activations: weights have 2 to 8 bits, activations 4 to 8 or 16", b[0], b[1])
 		}
+	}
+	if !(c.holdout >= 0 && c.holdout <= 0.5) {
+		return fmt.Errorf("ptq: a share of %g to hold back: it is from 0 to 0.5", c.holdout)
 	}
 	if c.batch < 1 {
 		return fmt.Errorf("ptq: batch of %d inputs", c.batch)

@@ -36,7 +36,7 @@ func Quantize(ctx context.Context, g *graph.Graph, data dataset.Source, options 
 	if err != nil {
 		return nil, err
 	}
-	if err := j.Run(ctx, Lowered); err != nil {
+	if err := j.Run(ctx); err != nil {
 		return nil, err
 	}
 	return j.Result()

@@ -83,7 +83,7 @@ func (s inBatches) Batches(int) iter.Seq2[[]*tensor.Tensor, error] { return s.So
 func TestQuantizerFixedBatch(t *testing.T) {
 	fixed := residualNet()
 	fixed.Inputs[0].Type.Shape[0] = 48
-	data := images(t, 10*48, 3, 8, 8)
+	data := images(t, 12*48, 3, 8, 8)
 	want := modelBytes(t, mustQuantize(t, fixed, inBatches{data, 48}).Graph)
 	q := NewQuantizer(context.Background(), fixed)
 	defer q.Close()

@@ -30,6 +30,7 @@ const (
 	Unrounded                   // nothing is rounded
 	RangesDiffer                // what it joins would share a scale that is far too coarse for a part of it
 	BetweenLayers               // it is between weighted layers: in float, and rounded once
+	Infinite                    // rounded, it makes an infinity or a NaN
 	NothingToDo                 // nothing around it is quantized
 )
 
@@ -50,6 +51,7 @@ var reasonTexts = map[ReasonCode]string{
 	Unrounded:        "nothing is rounded",
 	RangesDiffer:     "its parts have ranges too different for one scale",
 	BetweenLayers:    "between weighted layers it computes in float",
+	Infinite:         "rounding %q would make an infinity or a NaN",
 	NothingToDo:      "nothing around it is quantized",
 }
 

@@ -11,6 +11,10 @@ type Report struct {
 	Equalization *Equalization
 	Nearest      []string // nodes whose weights were rounded to nearest although compensation was asked for
 	Raised       []string // nodes whose weights' scale was raised for the bias to fit
+
+	Measured *Measured // nil without data
+	Mends    []Mend    // what would help most, where it is poor
+	Warnings []string  // signs of wrong use, each a sentence
 }
 
 // TensorReport tells how an activation became integers.

@@ -74,7 +74,7 @@ func TestCollectGoesOn(t *testing.T) {
 func TestQuantizeFromStatistics(t *testing.T) {
 	data := images(t, 60, 3, 8, 8)
 	var direct, fromFile bytes.Buffer
-	q := mustQuantize(t, residualNet(), data, WithEqualize(false))
+	q := mustQuantize(t, residualNet(), data, WithEqualize(false), WithHoldout(0))
 	if err := onnx.Write(&direct, q.Graph); err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,12 @@ type Job struct {
 
 	c      *config
 	data   dataset.Source
-	net    *network // the plan's network with scaling nodes
+	held   *holdout    // nil before calibration
+	seen   *Statistics // without the inputs held back; nil if nothing was calibrated
+	unseen *network    // the network with ranges that have not seen the inputs held back; nil if there are none
+	sample *sample     // what is measured on; nil before
+	norm   *trained    // of the first BatchNormalization; nil if there is none
+	net    *network    // the plan's network with scaling nodes
 	report *Report
 	done   Facts
 }
@@ -86,7 +91,11 @@ func NewJob(g *graph.Graph, data dataset.Source, options ...Option) (*Job, error
 	if err != nil {
 		return nil, err
 	}
-	return c.newJob(p, data)
+	j, err := c.newJob(p, data)
+	if err == nil {
+		j.norm = p.firstNorm(g)
+	}
+	return j, err
 }
 
 func (c *config) newJob(p *Plan, data dataset.Source) (*Job, error) {
@@ -124,12 +133,18 @@ func (j *Job) Steps() []Step {
 		steps = append(steps, excludeCostlyStep)
 	}
 	steps = append(steps, describeStep)
-	return append(steps, j.lowering()...)
+	if steps = append(steps, j.lowering()...); j.data != nil && j.c.measure {
+		steps = append(steps, measureStep)
+	}
+	return steps
 }
 
-// scaling returns the steps that lay the grids.
-func (j *Job) scaling() []Step {
-	steps := []Step{separateStep, insertStep}
+// scaling returns the steps that end the plan with what calibration saw, and lay the grids.
+func (j *Job) scaling() []Step { return append([]Step{separateStep}, j.grids()...) }
+
+// grids returns the steps that lay the grids for the plan as it is.
+func (j *Job) grids() []Step {
+	steps := []Step{insertStep}
 	if j.c.signs {
 		steps = append(steps, signStep)
 	}
@@ -151,18 +166,31 @@ func (j *Job) lowering() []Step {
 	case j.c.correctBias && j.data != nil:
 		steps = []Step{correctStep}
 	}
+	if j.data != nil && j.c.measure {
+		steps = append(steps, unseenStep)
+	}
 	if steps = append(steps, sumsStep); j.c.qoperator {
 		return append(steps, qoperatorStep)
 	}
 	return append(steps, qdqStep)
 }
 
-// Run takes the steps of the job up to the one that gives a fact: [Ranges] calibrates, [Lowered] takes them all.
-func (j *Job) Run(ctx context.Context, until Facts) error {
+// Calibrate takes the steps of the job up to the one that sees what values the tensors take.
+func (j *Job) Calibrate(ctx context.Context) error {
 	for _, s := range j.Steps() {
-		if j.done&until != 0 {
+		if j.done&Ranges != 0 {
 			return nil
 		}
+		if err := s.Run(ctx, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run takes all steps of the job.
+func (j *Job) Run(ctx context.Context) error {
+	for _, s := range j.Steps() {
 		if err := s.Run(ctx, j); err != nil {
 			return err
 		}
@@ -188,7 +216,7 @@ func (j *Job) Fork(options ...Option) (*Job, error) {
 	c.stats = j.Stats
 	fork, err := c.newJob(p, j.data)
 	if err == nil {
-		fork.report.Equalization = j.report.Equalization
+		fork.report.Equalization, fork.held, fork.seen, fork.sample = j.report.Equalization, j.held, j.seen, j.sample
 	}
 	return fork, err
 }
@@ -213,7 +241,7 @@ func (j *Job) Result() (*Result, error) {
 
 // trial returns a job on the same plan, with the same statistics, for steps whose result is not kept.
 func (j *Job) trial() *Job {
-	return &Job{Plan: j.Plan, Stats: j.Stats, c: j.c, data: j.data, report: new(Report), done: Ranges}
+	return &Job{Plan: j.Plan, Stats: j.Stats, c: j.c, data: j.data, held: j.held, sample: j.sample, report: new(Report), done: Ranges}
 }
 
 // The steps.
@@ -226,8 +254,12 @@ var (
 	}}
 	// calibrateStep sees what values the tensors take.
 	calibrateStep = Step{Name: "calibrate", Data: true, Gives: Ranges, run: func(ctx context.Context, j *Job) (err error) {
-		j.Stats, err = j.Plan.observe(ctx, j.data, j.c.batch, j.c.threads, j.c.progress)
-		return err
+		j.held = newHoldout(j.Plan.Graph, j.c.holdout)
+		if j.Stats, j.seen, err = j.Plan.observe(ctx, j.data, j.held, j.c); err != nil {
+			return err
+		}
+		j.warn()
+		return nil
 	}}
 	// separateStep leaves parts that need scales of their own apart.
 	separateStep = Step{Name: "separate", Needs: Ranges, run: func(_ context.Context, j *Job) error {

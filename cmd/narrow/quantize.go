@@ -21,11 +21,12 @@ import (
 
 // quantizeResult is what `narrow quantize --json` prints.
 type quantizeResult struct {
-	Output         string  `json:"output"`
-	NodesQuantized int     `json:"nodes_quantized"`
-	NodesFloat     int     `json:"nodes_float"`
-	Seconds        float64 `json:"seconds"`
-	PeakRSS        int64   `json:"peak_rss_bytes"`
+	Output         string `json:"output"`
+	NodesQuantized int    `json:"nodes_quantized"`
+	NodesFloat     int    `json:"nodes_float"`
+	*quality
+	Seconds float64 `json:"seconds"`
+	PeakRSS int64   `json:"peak_rss_bytes"`
 }
 
 type quantizeFlags struct {
@@ -129,7 +130,8 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	if err := writeNetwork(cmd, f.output, q.Graph); err != nil {
 		return err
 	}
-	r := quantizeResult{f.output, q.Nodes, len(q.Float), time.Since(start).Seconds(), peakRSS()}
+	warn(cmd, path, q)
+	r := quantizeResult{f.output, q.Nodes, len(q.Float), qualityOf(q), time.Since(start).Seconds(), peakRSS()}
 	if f.report != "" {
 		if err := f.writeReport(cmd, path, g, q, r); err != nil {
 			return fmt.Errorf("%s: report: %w", path, err)
@@ -155,6 +157,9 @@ func printQuantized(w io.Writer, path string, r quantizeResult, q *ptq.Result) e
 	t.add("written", r.Output)
 	t.add("nodes", fmt.Sprintf("%d on integers, %d in float", r.NodesQuantized, r.NodesFloat))
 	t.add("size", fmt.Sprintf("%s, from %s", bytesText(fileSize(r.Output)), bytesText(fileSize(path))))
+	if q.Measured != nil {
+		addQuality(t, q.Measured)
+	}
 	t.add("time", fmt.Sprintf("%.2f s", r.Seconds))
 	t.add("memory", bytesText(r.PeakRSS))
 	for _, name := range slices.Sorted(maps.Keys(q.Float)) {
@@ -177,6 +182,9 @@ type optionFlags struct {
 	exclude, excludeOp  []string
 	opBits              []string
 	autoExclude         float64
+	holdout             float64
+	minSQNR             float64
+	minAgreement        float64
 	format              string
 }
 
@@ -200,6 +208,9 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.StringVar(&o.asymmetric, "asymmetric", "auto", "`WHICH` signed activations get a zero point: auto (the network's input, and those whose noise it lessens by 30 %), true (all) or false (the input alone; so does auto with --shift or --signs=false)")
 	f.Lookup("asymmetric").NoOptDefVal = "true"
 	f.Float64Var(&o.autoExclude, "auto-exclude", 0, "leave nodes in float whose own signal-to-noise ratio would be under so many `DB`")
+	f.Float64Var(&o.holdout, "holdout", 10, "`PERCENT` of the inputs that are held back from the ranges for the result to be measured on (of the first 32 a quarter, of all 64 at most); 0 measures on inputs that were seen")
+	f.Float64Var(&o.minSQNR, "min-sqnr", 0, "fail, and write nothing, if an output or a part of one comes under so many `DB`")
+	f.Float64Var(&o.minAgreement, "min-agreement", 0, "fail, and write nothing, if less than `PERCENT` of the classes are those of the float network")
 	f.StringVar(&o.format, "format", "qdq", "`FORMAT` is qdq (QuantizeLinear and DequantizeLinear around operators) or qoperator (QLinearConv, ...)")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave this node in float, as inspect names it; * stands for what has no slash, ** for anything; may be repeated (`NODE`)")
 	f.StringArrayVar(&o.excludeOp, "exclude-op", nil, "leave all nodes of this operator in float; may be repeated (`OPERATOR`)")
@@ -241,6 +252,13 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		opts = append(opts, ptq.WithAsymmetric(o.asymmetric == "true"))
 	default:
 		return nil, usagef("--asymmetric=%s: it is auto, true or false", o.asymmetric)
+	}
+	if !(o.holdout >= 0 && o.holdout <= 50) {
+		return nil, usagef("--holdout %g: it is from 0 to 50 percent", o.holdout)
+	}
+	opts = append(opts, ptq.WithHoldout(o.holdout/100), ptq.WithMinAgreement(o.minAgreement))
+	if o.minSQNR != 0 {
+		opts = append(opts, ptq.WithMinSQNR(o.minSQNR))
 	}
 	if o.autoExclude != 0 {
 		opts = append(opts, ptq.WithAutoExclude(o.autoExclude))

@@ -165,7 +165,7 @@ func (f *quantizeFlags) newBase(ctx context.Context, g *graph.Graph, calib datas
 	if err != nil {
 		return nil, err
 	}
-	return job, job.Run(ctx, ptq.Ranges)
+	return job, job.Calibrate(ctx)
 }
 
 // measureFork quantizes the base by o and compares the result with the float network g.
@@ -174,11 +174,11 @@ func measureFork(ctx context.Context, base *ptq.Job, g *graph.Graph, sample data
 	if err != nil {
 		return measured{}, err
 	}
-	job, err := base.Fork(append(opts, ptq.WithBatch(run.batch), ptq.WithThreads(run.threads))...)
+	job, err := base.Fork(append(opts, ptq.WithMeasure(false), ptq.WithBatch(run.batch), ptq.WithThreads(run.threads))...)
 	if err != nil {
 		return measured{}, err
 	}
-	if err := job.Run(ctx, ptq.Lowered); err != nil {
+	if err := job.Run(ctx); err != nil {
 		return measured{}, err
 	}
 	q, err := job.Result()

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/narrow-ml/narrow/ptq"
+)
+
+// quality is what `narrow quantize --json` prints of how good the network is.
+type quality struct {
+	SQNR      *float64      `json:"sqnr_db"`   // least of any output or part of one; null if they are equal
+	Agreement *float64      `json:"agreement"` // percent; null without classes
+	Measured  int           `json:"measured_inputs"`
+	HeldBack  bool          `json:"held_back"`
+	Verdict   string        `json:"verdict"`
+	Outputs   []outputEntry `json:"outputs"`
+	Mends     []ptq.Mend    `json:"mends,omitempty"`
+	Warnings  []string      `json:"warnings,omitempty"`
+}
+
+// outputEntry is one output, or a part of one.
+type outputEntry struct {
+	Name string   `json:"name"`
+	SQNR *float64 `json:"sqnr_db"`
+}
+
+// qualityOf returns nil if nothing was measured.
+func qualityOf(q *ptq.Result) *quality {
+	m := q.Measured
+	if m == nil {
+		return nil
+	}
+	r := &quality{
+		SQNR: number(m.Least), Agreement: number(m.Agreement), Measured: m.Inputs, HeldBack: m.HeldBack, Verdict: m.Verdict(),
+		Mends: q.Mends, Warnings: q.Warnings,
+	}
+	for _, o := range m.Outputs {
+		r.Outputs = append(r.Outputs, outputEntry{o.Name, number(o.SQNR)})
+		for _, p := range o.Parts {
+			r.Outputs = append(r.Outputs, outputEntry{partName(o.Name, p), number(p.SQNR)})
+		}
+	}
+	return r
+}
+
+// number returns what JSON has for v: null for what is no finite number.
+func number(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+// partName writes a part as y[:,4:6].
+func partName(output string, p ptq.Part) string {
+	return fmt.Sprintf("%s[%s%d:%d]", output, strings.Repeat(":,", p.Axis), p.From, p.To)
+}
+
+// addQuality adds how good the network is to what is printed.
+func addQuality(t *table, m *ptq.Measured) {
+	on := "inputs held back"
+	if !m.HeldBack {
+		on = "inputs that it was calibrated on"
+	}
+	t.add("quality", fmt.Sprintf("%s: %s", decibels(m.Least), m.Verdict()))
+	t.add("measured", fmt.Sprintf("on %d %s", m.Inputs, on))
+	if !math.IsNaN(m.Agreement) {
+		t.add("agreement", fmt.Sprintf("%.1f %%", m.Agreement))
+	}
+	for _, o := range m.Outputs {
+		if len(m.Outputs) > 1 {
+			t.add("output", fmt.Sprintf("%s: %s", shorten(o.Name, 48), decibels(o.SQNR)))
+		}
+		for _, p := range o.Parts {
+			t.add("part", fmt.Sprintf("%s: %s", partName(shorten(o.Name, 48), p), decibels(p.SQNR)))
+		}
+	}
+}
+
+func decibels(v float64) string {
+	switch {
+	case math.IsInf(v, 1):
+		return "identical"
+	case math.IsNaN(v):
+		return "nothing but zeros"
+	}
+	return fmt.Sprintf("%.1f dB", v)
+}
+
+// warn says on standard error what is wrong with a network that was made.
+func warn(cmd *cobra.Command, path string, q *ptq.Result) {
+	for _, w := range q.Warnings {
+		fmt.Fprintf(cmd.ErrOrStderr(), "narrow: warning: %s: %s\n", path, oneLine(fmt.Errorf("%s", w)))
+	}
+	m := q.Measured
+	if m == nil || m.Least >= ptq.Poor {
+		return
+	}
+	if len(q.Mends) == 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "narrow: warning: %s: %.1f dB, %s\n", path, m.Least, m.Verdict())
+		return
+	}
+	var costs []string
+	line := commandLine(cmd, path)
+	for _, mend := range q.Mends {
+		costs = append(costs, fmt.Sprintf("%q (%+.1f dB without)", mend.Node, mend.Gain))
+		line += fmt.Sprintf(" --exclude=%s", mend.Node)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "narrow: warning: %s: %.1f dB, %s; what costs most, one after the other: %s; to leave it in float: %s\n", path, m.Least, m.Verdict(), strings.Join(costs, ", "), line)
+}
