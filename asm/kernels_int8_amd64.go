@@ -101,6 +101,7 @@ var tilesS8AVX2 = tileKernelS8{
 		input: winogradInputS8AVX2,
 		sums:  winogradSumsS8AVX2,
 		bytes: [ByShift + 1]func(*winogradArgsS8){ByFloat: winogradFloatS8AVX2, ByShift: winogradShiftS8AVX2},
+		group: 2,
 		tiles: &tileKernelS8{
 			wide:    true,
 			widths:  []int{16, 8},

@@ -19,6 +19,16 @@ var tilesS8NEON = tileKernelS8{
 	wide:    true,
 	widths:  []int{8},
 	kernels: [][]func(*tileArgsS8){{nil, tileS8M1NEON, tileS8M2NEON, tileS8M3NEON, tileS8M4NEON}},
+	winograd: &winogradKernelsS8{
+		input: winogradInputS8NEON,
+		sums:  winogradSumsS8NEON,
+		group: 1,
+		tiles: &tileKernelS8{
+			wide:    true,
+			widths:  []int{16},
+			kernels: [][]func(*tileArgsS8){{nil, tileS16M1NEON, tileS16M2NEON, tileS16M3NEON, tileS16M4NEON, tileS16M5NEON, tileS16M6NEON}},
+		},
+	},
 }
 
 // SDOT multiplies signed bytes: the kernels flip the top bit of the source.

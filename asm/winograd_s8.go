@@ -14,7 +14,8 @@ type winogradKernelsS8 struct {
 	input func(*winogradArgsS8)              // an image to planes, 16 channels at a time
 	sums  func(*winogradArgsS8)              // planes of products to sums
 	bytes [ByShift + 1]func(*winogradArgsS8) // the same to bytes, by mode, 16 channels at a time; may be nil
-	tiles *tileKernelS8                      // products of planes; a tap's four bytes are two int16
+	group int                                // channels whose weights for one output lie side by side: 2, as tileArgsS8 says, or 1
+	tiles *tileKernelS8                      // products of planes: one tap, of which four bytes are two int16, and no bias
 }
 
 // winogradArgsS8 describes a row of tiles. A tile is 4x4 pixels of bytes, the next one is two pixels on; or
@@ -75,7 +76,7 @@ func (p *packerS8) winograd(k *winogradKernelsS8, m int) []panelS8 {
 		for n := range panel.channels {
 			for c := range p.inner {
 				for j, v := range winogradWeightsS8(p.w[((panel.first+n)*p.inner+c)*9:][:9]) {
-					panel.weights16[j*plane+(c/2*panel.width+n)*2+c%2] = v
+					panel.weights16[j*plane+(c/k.group*panel.width+n)*k.group+c%k.group] = v
 				}
 			}
 		}
@@ -107,8 +108,6 @@ type winogradScratch struct {
 	prods         []int32
 	sums          []int32
 	edge          []uint8 // of a source that is smaller than a tile
-	zeros         [16]int32
-	taps          [1]int
 }
 
 // grown returns x or, if it is shorter than n, a new slice.
@@ -216,7 +215,7 @@ func (f *ConvS8) winogradInput(s *s8Scratch, src Image[uint8], y, w, at int) {
 // winogradProducts multiplies the first tiles of all planes by the panel's weights.
 func (f *ConvS8) winogradProducts(s *s8Scratch, p *panelS8, tiles int) {
 	a := &s.tile
-	*a = tileArgsS8{bias: s.wino.zeros[:], taps: s.wino.taps[:], srcStep: 2 * f.c, quads: p.quads, width: p.width}
+	*a = tileArgsS8{srcStep: 2 * f.c, quads: p.quads, width: p.width}
 	planes := unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(s.wino.planes))), 2*len(s.wino.planes))
 	weights := len(p.weights16) / 16
 	for k := range 16 {

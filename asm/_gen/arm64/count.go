@@ -19,6 +19,7 @@ var products = []product{
 	{"tileS8M5DotProd", "integer GEMM and convolution, 5 pixels x 16 channels", []string{"sdot"}},
 	{"tileS8M5I8MM", "the same with mixed signs", []string{"sudot"}},
 	{"tileS8M4NEON", "the same without dot product, 4 pixels x 8 channels", []string{"smlal", "smlal2"}},
+	{"tileS16M6NEON", "the products of 3x3 convolutions by F(2x2, 3x3), 6 tiles x 16 channels", []string{"smlal", "smlal2"}},
 	{"depthwiseS8NEON", "integer depthwise, 16 channels", []string{"smlal", "smlal2"}},
 	{"tileF32M8N8NEON", "float GEMM and convolution, 8 pixels x 8 channels", []string{"fmla"}},
 }

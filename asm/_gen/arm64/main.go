@@ -32,6 +32,7 @@ var files = []struct {
 	{"pool_f32", poolF32},
 	{"reduce_f32", reduceF32},
 	{"tile_s8", tileS8},
+	{"winograd_s8", winogradS8},
 	{"requant", requant},
 	{"elementwise_u8", elementwiseU8},
 }
