@@ -62,6 +62,9 @@ func (b *binder) action(s *program.Step) (*step, error) {
 	case *program.MatMulFloat:
 		return b.matMulFloat(s, a)
 	case *program.Product:
+		if a.Requant != nil {
+			return bindProductS8(a)
+		}
 		return bindProduct(a), nil
 	case *program.Add:
 		return bindAdd(a)

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"sync"
+
 	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/program"
 )
@@ -99,4 +101,38 @@ func bindProduct(a *program.Product) *step {
 			return nil
 		},
 	}
+}
+
+// bindProductS8 is cut by matrices. Workers take turns with the memory for packed ones.
+func bindProductS8(a *program.Product) (*step, error) {
+	count, rows, inner, cols := a.Count, a.Rows, a.Inner, a.Cols
+	if _, err := asm.NewProductS8(inner, cols); err != nil {
+		return nil, err
+	}
+	pool := sync.Pool{New: func() any {
+		p, err := asm.NewProductS8(inner, cols)
+		if err != nil {
+			panic(err) // it was possible a moment ago
+		}
+		return p
+	}}
+	req, err := requantOf(a.Requant.Repeated(cols))
+	if err != nil {
+		return nil, err
+	}
+	dst, left, right, zero := viewOf(a.Out), viewOf(a.A), viewOf(a.B), stored(a.ZeroA, a.A.DType)
+	return &step{
+		units: func(samples int) int { return dst.count(samples) * count },
+		run: func(c *call, w *worker, lo, hi int) error {
+			g := pool.Get().(*asm.ProductS8)
+			defer pool.Put(g)
+			for i := lo; i < hi; i++ {
+				s, m := i/count, i%count
+				g.Set(right.u8(c, s).Data[m*inner*cols:][:inner*cols], cols, zero)
+				image := asm.Rows(left.u8(c, s).Data[m*rows*inner:][:rows*inner+slack], rows, inner, inner)
+				g.Run(asm.Rows(dst.u8(c, s).Data[m*rows*cols:][:rows*cols], rows, cols, cols), image, req)
+			}
+			return nil
+		},
+	}, nil
 }

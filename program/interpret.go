@@ -173,6 +173,11 @@ func (m *Memory) run(s *Step) error {
 			return ErrInterpret
 		}
 		m.averagePool(a)
+	case *Product:
+		if a.Requant == nil {
+			return ErrInterpret
+		}
+		m.product(a)
 	case *Table:
 		m.each(a.Out, func(_, s, y, x, c int) {
 			m.setBits(a.Out, s, y, x, c, uint32(a.Table[uint8(m.int(a.In, s, y, x, c))]))
@@ -279,6 +284,19 @@ func (m *Memory) mul(a *Mul) {
 		}
 		v := (m.int(a.A, s, y, x, c) - a.ZeroA) * (m.int(a.B, s, by, bx, c) - a.ZeroB)
 		m.setBits(a.Out, s, y, x, c, uint32(a.Requant.Apply(int32(v), 0)))
+	})
+}
+
+func (m *Memory) product(a *Product) {
+	at := func(t *Tensor, s, i int) int { return m.int(t, s, 0, i/t.C, i%t.C) }
+	m.each(a.Out, func(i, s, y, x, c int) {
+		i -= s * a.Out.elements()
+		matrix, row, col := i/(a.Rows*a.Cols), i/a.Cols%a.Rows, i%a.Cols
+		var sum int32
+		for k := range a.Inner {
+			sum += int32((at(a.A, s, (matrix*a.Rows+row)*a.Inner+k) - a.ZeroA) * at(a.B, s, (matrix*a.Inner+k)*a.Cols+col))
+		}
+		m.setBits(a.Out, s, y, x, c, uint32(a.Requant.Apply(sum, 0)))
 	})
 }
 

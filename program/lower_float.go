@@ -59,22 +59,80 @@ func lowerMatMul(b *builder, n *graph.Node) bool {
 		b.isConst(x) || b.isConst(z) || b.typeOf(x).DType != tensor.Float32 || b.typeOf(z).DType != tensor.Float32 {
 		return false
 	}
-	if b.quantOf(x) != nil || b.quantOf(z) != nil {
-		b.why = "products of two activations are computed in float"
-	}
 	xs, zs := b.shape(x), b.shape(z)
 	if !slices.Equal(xs[:rank-2], zs[:rank-2]) {
 		return false
 	}
-	a := &Product{A: b.matrices(x), B: b.matrices(z), Count: tensor.Volume(xs[1 : rank-2]), Rows: xs[rank-2], Inner: xs[rank-1], Cols: zs[rank-1]}
+	a := &Product{Count: tensor.Volume(xs[1 : rank-2]), Rows: xs[rank-2], Inner: xs[rank-1], Cols: zs[rank-1]}
+	if b.quantizedMatMul(n, a) {
+		return true
+	}
+	a.A, a.B = b.matrices(b.float(x, Plain)), b.matrices(b.float(z, Plain))
 	a.Out = b.pin(b.floatResult(y, Plain))
-	b.step(n.Op, Float, a).of(n).Ops = 2 * a.Count * a.Rows * a.Inner * a.Cols
+	b.step(n.Op, Float, a).of(n).Ops = a.operations()
 	return true
 }
 
-// matrices returns v in plain layout without gaps.
-func (b *builder) matrices(v *graph.Value) *Tensor {
-	src := b.float(v, Plain)
+// operations returns how many a sample takes.
+func (a *Product) operations() int { return 2 * a.Count * a.Rows * a.Inner * a.Cols }
+
+// quantizedMatMul lowers a product of two quantized tensors, the second one signed and without a zero point,
+// whose result is quantized, maybe after a multiplication or division by a number.
+func (b *builder) quantizedMatMul(n *graph.Node, a *Product) bool {
+	x, z := b.quantOf(n.In(0)), b.quantOf(n.In(1))
+	if x == nil || z == nil {
+		b.why = "not all its inputs are quantized"
+		return false
+	}
+	if !z.signed() || z.Zero != 0 || a.Inner > maxSumLength {
+		b.why = "its second input is not signed bytes without a zero point"
+		return false
+	}
+	v, factor, scaled := b.scaledBy(n.Outputs[0])
+	t, ok := b.targetOf(v)
+	if !ok {
+		return false
+	}
+	scale := ratio(x.Scale, z.Scale, t.Scale)
+	if scaled != nil {
+		scale = float32(float64(x.Scale) * float64(z.Scale) * factor / float64(t.Scale))
+	}
+	if _, bad := shiftsOf([]float32{scale}); bad >= 0 && b.requant == ModeShift || !(scale > 0) {
+		b.why = "its rescaling is no power of two"
+		return false
+	}
+	a.A, a.B, a.ZeroA = b.matrices(b.form(n.In(0), x.forms, Plain)), b.matrices(b.form(n.In(1), z.forms, Plain)), x.Zero
+	a.Requant = b.rescale(n, []float32{scale}, t)
+	a.Out = b.pin(b.coded(b.tensor(t.Type, b.shape(t.out), Plain), t.out, t.Coding))
+	b.value(t.out).in[Plain] = a.Out
+	s := b.step(n.Op, Integer, a).of(n)
+	if scaled != nil {
+		b.done[scaled] = true
+		s.of(scaled)
+	}
+	b.claimTarget(t)
+	s.of(t.nodes...).labelled().Ops = a.operations()
+	return true
+}
+
+// scaledBy returns what the only reader of v, if it multiplies by a positive number or divides by one, makes of it, and by what.
+func (b *builder) scaledBy(v *graph.Value) (out *graph.Value, factor float64, by *graph.Node) {
+	n := b.single(v)
+	if n == nil || b.done[n] || n.Op != "Mul" && (n.Op != "Div" || n.In(0) != v) || len(n.Inputs) != 2 {
+		return v, 1, nil
+	}
+	k := b.constant(other(n, v))
+	if k == nil || k.Len() != 1 || k.DType() != tensor.Float32 || !slices.Equal(b.shape(n.Outputs[0]), b.shape(v)) || !(k.F32()[0] > 0) {
+		return v, 1, nil
+	}
+	if factor = float64(k.F32()[0]); n.Op == "Div" {
+		factor = 1 / factor
+	}
+	return n.Outputs[0], factor, n
+}
+
+// matrices returns src, in plain layout, without gaps.
+func (b *builder) matrices(src *Tensor) *Tensor {
 	if !src.Gapless() {
 		src = b.copied(src, Sides{}, 0)
 	}

@@ -56,6 +56,13 @@ type Requant struct {
 	Zero, Lo, Hi int
 }
 
+// Repeated returns a rescaling of one channel as one of n.
+func (r *Requant) Repeated(n int) *Requant {
+	out := *r
+	out.Scale, out.Mul, out.Shift = slices.Repeat(r.Scale, n), slices.Repeat(r.Mul, n), slices.Repeat(r.Shift, n)
+	return &out
+}
+
 // Apply returns the integer for sum v of channel o.
 func (r *Requant) Apply(v int32, o int) int {
 	var q int

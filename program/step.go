@@ -185,11 +185,14 @@ type MatMulFloat struct {
 	Lo, Hi  float32
 }
 
-// Product multiplies two tensors of floats in plain layout: Count matrices of
-// a sample, Rows by Inner and Inner by Cols.
+// Product multiplies two tensors in plain layout: Count matrices of a sample,
+// Rows by Inner and Inner by Cols. They are floats, or bytes: then the result is Requant, of one
+// channel, of the int32 sum of (a-ZeroA)*b, B being Int8 without a zero point.
 type Product struct {
 	A, B, Out                *Tensor
 	Count, Rows, Inner, Cols int
+	ZeroA                    int
+	Requant                  *Requant // nil: floats
 }
 
 // Func names a function of one number.

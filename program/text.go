@@ -120,7 +120,11 @@ func floatText(a Action) string {
 	case *MatMulFloat:
 		return "; " + a.Weights.text() + biasText(a.Bias) + clampText(a.Lo, a.Hi)
 	case *Product:
-		return fmt.Sprintf("; %d of %dx%d by %dx%d", a.Count, a.Rows, a.Inner, a.Inner, a.Cols)
+		s := fmt.Sprintf("; %d of %dx%d by %dx%d", a.Count, a.Rows, a.Inner, a.Inner, a.Cols)
+		if a.Requant != nil {
+			s += fmt.Sprintf("; zero %d; %s", a.ZeroA, a.Requant.text())
+		}
+		return s
 	case *Map:
 		return fmt.Sprintf("; %s %g %g", a.Func, a.A, a.B)
 	case *Binary:

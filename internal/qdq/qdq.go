@@ -89,6 +89,12 @@ func (q *Builder) Done(v *graph.Value) *graph.Graph {
 	return q.Graph
 }
 
+// product multiplies x by itself transposed, as signed bytes.
+func (q *Builder) product(x *graph.Value) *graph.Value {
+	q.Signed = true
+	return q.Node("MatMul", nil, x, q.Quantized(q.Node("Transpose", op.Attrs{"perm": []int64{0, 1, 3, 2}}, x)))
+}
+
 // RandomInput makes numbers from -8/3 to 8/3 that depend on the seed alone.
 func RandomInput(seed uint64, shape ...int) *tensor.Tensor {
 	r := rand.New(rand.NewPCG(seed, 2))
@@ -157,7 +163,11 @@ var Cases = map[string]func(q *Builder, x *graph.Value) *graph.Value{
 		flat := q.Node("Flatten", nil, x)
 		return q.Node("Gemm", op.Attrs{"transB": int64(1)}, flat, q.Weights(0, 10, 8*9*7), q.Constant(tensor.From(make([]float32, 10), 10)))
 	},
-	"MatMul": func(q *Builder, x *graph.Value) *graph.Value { return q.Node("MatMul", nil, x, q.Weights(1, 7, 12)) },
+	"MatMul":                func(q *Builder, x *graph.Value) *graph.Value { return q.Node("MatMul", nil, x, q.Weights(1, 7, 12)) },
+	"MatMul of activations": func(q *Builder, x *graph.Value) *graph.Value { return q.product(x) },
+	"MatMul of activations and Div": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.Node("Relu", nil, q.Node("Div", nil, q.product(x), q.Constant(tensor.Scalar(float32(3)))))
+	},
 }
 
 // ShiftNetwork is a residual network all of whose scales are powers of two.
