@@ -77,6 +77,9 @@ func read(b []byte, dir string) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := expandContrib(g); err != nil {
+		return nil, err
+	}
 	if err := checkNodes(g, r.opset); err != nil {
 		return nil, err
 	}

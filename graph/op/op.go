@@ -110,5 +110,8 @@ func Lookup(domain, name string) (*Op, error) {
 	if domain != "" {
 		name = domain + "." + name
 	}
+	if strings.HasPrefix(domain, microsoft) || strings.HasPrefix(domain, "com.ms.internal") {
+		return nil, fmt.Errorf("%s: %w; ONNX Runtime's optimizer writes such operators: use the file from before it ran", name, ErrUnknown)
+	}
 	return nil, fmt.Errorf("%s: %w", name, ErrUnknown)
 }
