@@ -223,10 +223,29 @@ func expandSkipNorm(e *expander, n *graph.Node) error {
 		n.Outputs[3].Node, last.Outputs = last, []*graph.Value{n.Outputs[3]}
 		sum = n.Outputs[3]
 	}
-	in := []*graph.Value{sum, n.In(2)}
-	if shift := n.In(3); shift != nil {
-		in = append(in, shift)
-	}
-	become(n, "LayerNormalization", op.Attrs{"axis": int64(-1), "epsilon": n.Attrs.Float("epsilon", 1e-12)}, in...)
+	e.layerNorm(n, sum, n.In(2), n.In(3), n.Attrs.Float("epsilon", 1e-12))
 	return nil
+}
+
+// layerNorm ends n with a LayerNormalization over the last axis, in its parts before operator set 17 had it.
+func (e *expander) layerNorm(n *graph.Node, x, scale, shift *graph.Value, epsilon float32) {
+	if e.g.Opset[""] >= 17 {
+		in := []*graph.Value{x, scale}
+		if shift != nil {
+			in = append(in, shift)
+		}
+		become(n, "LayerNormalization", op.Attrs{"axis": int64(-1), "epsilon": epsilon}, in...)
+		return
+	}
+	mean := func(v *graph.Value) *graph.Value {
+		return e.node(n, "ReduceMean", op.Attrs{"axes": []int64{-1}}, v)
+	}
+	d := e.node(n, "Sub", nil, x, mean(x))
+	deviation := e.node(n, "Sqrt", nil, e.node(n, "Add", nil, mean(e.node(n, "Mul", nil, d, d)), e.number(n, epsilon)))
+	y := e.node(n, "Div", nil, d, deviation)
+	if shift == nil {
+		become(n, "Mul", nil, y, scale)
+		return
+	}
+	become(n, "Add", nil, e.node(n, "Mul", nil, y, scale), shift)
 }
