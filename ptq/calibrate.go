@@ -40,22 +40,22 @@ func (s *Statistics) Merge(o *Statistics) {
 }
 
 // observe runs the plan's float network over data, in batches, and gathers the statistics of every place, whether it is on
-// or not: of all inputs, and of those alone that are not held back (the same if none is). Its memory does not grow with the
+// or not, without the inputs that are held back. Its memory does not grow with the
 // number of inputs, and the result is the same for any batch size and number of threads.
-func (p *Plan) observe(ctx context.Context, data dataset.Source, held *holdout, c *config) (all, seen *Statistics, err error) {
+func (p *Plan) observe(ctx context.Context, data dataset.Source, held *holdout, c *config) (*Statistics, error) {
 	o, err := p.newObserver(c.threads)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	at := 0
 	for batch, err := range data.Batches(c.batch) {
 		if err != nil {
-			return nil, nil, fmt.Errorf("ptq: calibration data: %w", err)
+			return nil, fmt.Errorf("ptq: calibration data: %w", err)
 		}
 		size := dataset.Count(data, batch)
 		if x := held.split(batch, at, size); x != nil {
 			if _, err := o.run(ctx, x); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		}
 		if at += size; c.progress != nil {
@@ -63,24 +63,19 @@ func (p *Plan) observe(ctx context.Context, data dataset.Source, held *holdout, 
 		}
 	}
 	if at == 0 {
-		return nil, nil, fmt.Errorf("ptq: calibration data: %w", dataset.ErrEmpty)
+		return nil, fmt.Errorf("ptq: calibration data: %w", dataset.ErrEmpty)
 	}
-	seen = o.statistics(at - held.counts.held)
-	if held.counts.held == 0 {
-		return seen, seen, nil
-	}
-	o.clear()
+	stats := o.statistics(at - held.counts.held)
 	held.group()
+	o.done = true
 	for _, x := range held.held {
 		y, err := o.run(ctx, x)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		held.want = append(held.want, y)
 	}
-	all = o.statistics(held.counts.held)
-	all.Merge(seen)
-	return all, seen, nil
+	return stats, nil
 }
 
 // observer gives each worker a histogram of its own for every place that is computed.
@@ -91,6 +86,7 @@ type observer struct {
 	seen   [][]Histogram // by worker and place
 	mu     sync.Mutex
 	broken []error // by place
+	done   bool    // what runs now is not to be counted
 }
 
 func (p *Plan) newObserver(threads int) (*observer, error) {
@@ -107,16 +103,10 @@ func (p *Plan) newObserver(threads int) (*observer, error) {
 		return nil, err
 	}
 	o.broken = make([]error, len(values))
-	o.clear()
-	return o, nil
-}
-
-// clear forgets what was seen, but not what was broken.
-func (o *observer) clear() {
-	o.seen = nil
 	for range o.net.Threads() {
 		o.seen = append(o.seen, make([]Histogram, len(o.places)))
 	}
+	return o, nil
 }
 
 // run runs the network on a batch. A tensor that is to become integers must be finite; one that stays in float
@@ -154,6 +144,9 @@ func (o *observer) statistics(inputs int) *Statistics {
 
 // Observe implements [engine.Observer].
 func (o *observer) Observe(worker, place int, x []float32) {
+	if o.done {
+		return
+	}
 	if err := o.seen[worker][place].Add(x); err != nil {
 		o.mu.Lock()
 		defer o.mu.Unlock()

@@ -53,7 +53,7 @@ func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *St
 				c.progress(first + done)
 			}
 		}
-		s, _, err := p.observe(ctx, part, newHoldout(p.Graph, 0), &at)
+		s, err := p.observe(ctx, part, newHoldout(p.Graph, 0), &at)
 		if err != nil {
 			return nil, err
 		}

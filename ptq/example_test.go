@@ -108,7 +108,6 @@ func ExampleJob() {
 	// normalize parameters
 	// describe
 	// round weights
-	// hold back
 	// check sums
 	// lower to qdq
 	// measure

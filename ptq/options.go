@@ -154,9 +154,8 @@ func WithExcludeOp(operators ...string) Option {
 // many dB.
 func WithAutoExclude(db float64) Option { return func(c *config) { c.minSQNR = db } }
 
-// WithHoldout sets the share of the inputs, by default a tenth and of the first 32 a quarter, that the result
-// is measured on, with ranges that have not seen them; at most 64 inputs. With 0 it is measured on the first inputs. The
-// network that is returned has the ranges of all inputs.
+// WithHoldout sets the share of the inputs, by default a tenth and of the first 32 a quarter, that is held back from the
+// ranges for the result to be measured on; at most 64 inputs. With 0 it is measured on the first inputs.
 func WithHoldout(share float64) Option { return func(c *config) { c.holdout = share } }
 
 // WithMeasure chooses whether the result is measured: by default it is.

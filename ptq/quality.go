@@ -24,31 +24,6 @@ const (
 	infiniteRounds = 3 // how often nodes are left in float for the infinities that they make
 )
 
-// unseenStep makes a second network to be measured: with the weights of the one that is written, and the scales that the
-// ranges give without the inputs held back.
-var unseenStep = Step{Name: "hold back", Needs: Rounded, run: func(ctx context.Context, j *Job) error {
-	if j.unseen = nil; j.seen == nil || j.seen == j.Stats {
-		return nil
-	}
-	t := j.trial()
-	t.Stats = j.seen
-	if err := t.take(ctx, t.grids()...); err != nil {
-		return err
-	}
-	for i, n := range t.net.Nodes {
-		if !isAffine(n) {
-			continue
-		}
-		for k, v := range n.Inputs[1:] {
-			if v != nil {
-				v.Node.Inputs[0] = j.net.Nodes[i].Inputs[k+1].Node.Inputs[0]
-			}
-		}
-	}
-	j.unseen = t.net
-	return t.upgrade()
-}}
-
 // measureStep compares what was made with the float network.
 var measureStep = Step{Name: "measure", Data: true, Needs: Lowered, run: measure}
 
@@ -70,14 +45,6 @@ func measure(ctx context.Context, j *Job) (err error) {
 	}
 	if err != nil {
 		return err
-	}
-	if j.unseen != nil {
-		if err := lowerQDQ(j.unseen.Graph); err != nil {
-			return err
-		}
-		if m, err = j.sample.measure(ctx, j.unseen.Graph, j.c.threads); err != nil {
-			return err
-		}
 	}
 	j.report.Measured = m
 	if err := j.c.enough(m); err != nil {

@@ -71,12 +71,10 @@ type Job struct {
 
 	c      *config
 	data   dataset.Source
-	held   *holdout    // nil before calibration
-	seen   *Statistics // without the inputs held back; nil if nothing was calibrated
-	unseen *network    // the network with ranges that have not seen the inputs held back; nil if there are none
-	sample *sample     // what is measured on; nil before
-	norm   *trained    // of the first BatchNormalization; nil if there is none
-	net    *network    // the plan's network with scaling nodes
+	held   *holdout // nil before calibration
+	sample *sample  // what is measured on; nil before
+	norm   *trained // of the first BatchNormalization; nil if there is none
+	net    *network // the plan's network with scaling nodes
 	report *Report
 	done   Facts
 }
@@ -166,9 +164,6 @@ func (j *Job) lowering() []Step {
 	case j.c.correctBias && j.data != nil:
 		steps = []Step{correctStep}
 	}
-	if j.data != nil && j.c.measure {
-		steps = append(steps, unseenStep)
-	}
 	if steps = append(steps, sumsStep); j.c.qoperator {
 		return append(steps, qoperatorStep)
 	}
@@ -216,7 +211,7 @@ func (j *Job) Fork(options ...Option) (*Job, error) {
 	c.stats = j.Stats
 	fork, err := c.newJob(p, j.data)
 	if err == nil {
-		fork.report.Equalization, fork.held, fork.seen, fork.sample = j.report.Equalization, j.held, j.seen, j.sample
+		fork.report.Equalization, fork.held, fork.sample = j.report.Equalization, j.held, j.sample
 	}
 	return fork, err
 }
@@ -255,7 +250,7 @@ var (
 	// calibrateStep sees what values the tensors take.
 	calibrateStep = Step{Name: "calibrate", Data: true, Gives: Ranges, run: func(ctx context.Context, j *Job) (err error) {
 		j.held = newHoldout(j.Plan.Graph, j.c.holdout)
-		if j.Stats, j.seen, err = j.Plan.observe(ctx, j.data, j.held, j.c); err != nil {
+		if j.Stats, err = j.Plan.observe(ctx, j.data, j.held, j.c); err != nil {
 			return err
 		}
 		j.warn()
