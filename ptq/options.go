@@ -22,6 +22,7 @@ type config struct {
 	compensate     bool
 	correctBias    bool
 	shift          bool
+	powers         bool // with shift: scales are powers of two themselves
 	qoperator      bool
 	safe           bool
 	zeros          ZeroPoints
@@ -96,6 +97,10 @@ func WithBiasCorrection(on bool) Option { return func(c *config) { c.correctBias
 
 // WithShift makes every rescaling in the network a shift of bits.
 func WithShift(on bool) Option { return func(c *config) { c.shift = on } }
+
+// WithPowers makes every scale a power of two, as some accelerators need it, and with that every rescaling
+// a shift of bits; [WithShift] alone lets all scales have one mantissa and loses less.
+func WithPowers(on bool) Option { return func(c *config) { c.shift, c.powers = c.shift || on, on } }
 
 // WithCompensation chooses between weights rounded so that their errors cancel,
 // which is the default, and weights rounded to nearest, which takes less time.

@@ -174,6 +174,26 @@ func isPower(x, tolerance float64) bool {
 	return frac-0.5 <= tolerance || 1-frac <= tolerance
 }
 
+// TestPowers: every scale is a power of two.
+func TestPowers(t *testing.T) {
+	q := mustQuantize(t, residualNet(), images(t, 16, 3, 8, 8), WithPowers(true)).Graph
+	checkShifts(t, q)
+	found := 0
+	for _, n := range q.Nodes {
+		if n.Op != "QuantizeLinear" && n.Op != "DequantizeLinear" {
+			continue
+		}
+		for _, s := range n.In(1).Const.F32() {
+			if found++; !isPower(float64(s), 0) {
+				t.Errorf("%s has scale %g", n, s)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d scales were found", found)
+	}
+}
+
 // TestShiftOfMeans: a mean of 5*7 elements in front of the end is a shift, and the end has one scale.
 func TestShiftOfMeans(t *testing.T) {
 	n, x := newNet(3, 5, 7)

@@ -22,13 +22,18 @@ const mantissas = 32
 // that of clipping together; the m with the least error over all tensors and weights is
 // taken, relative to each tensor's own size. The mantissa that the network's input would
 // choose for itself is among them, as inputs are often 8-bit data already.
-func singleShift(net *network, stats *Statistics) error {
-	s := &shifter{net: net}
+//
+// With powers, m is 1 for all.
+func singleShift(net *network, stats *Statistics, powers bool) error {
+	s := &shifter{net: net, powers: powers}
 	for _, gr := range net.groups() {
 		gr.widen()
 		m, err := newShiftGroup(gr, stats)
 		if err != nil {
 			return err
+		}
+		if powers {
+			m.ratio = 1
 		}
 		s.groups = append(s.groups, m)
 	}
@@ -48,10 +53,14 @@ func singleShift(net *network, stats *Statistics) error {
 type shifter struct {
 	net    *network
 	groups []*shiftGroup
+	powers bool
 }
 
 // candidates returns the mantissas to try, in [1/2, 1).
 func (s *shifter) candidates() []float64 {
+	if s.powers {
+		return []float64{0.5}
+	}
 	for _, n := range s.net.Nodes {
 		if k := s.net.kind(n); k == op.Bounded || k != op.FloatOnly && traitsOf(n).Scale == op.Bilinear {
 			return []float64{0.5}

@@ -283,7 +283,7 @@ var (
 	}}
 	// shiftStep does the same for a network without multiplications.
 	shiftStep = Step{Name: "single shift", Needs: Ranges | Integers, Gives: Scales, run: func(_ context.Context, j *Job) error {
-		return singleShift(j.net, j.Stats)
+		return singleShift(j.net, j.Stats, j.c.powers)
 	}}
 	// parametersStep chooses the scales of weights and biases.
 	parametersStep = Step{Name: "normalize parameters", Needs: Scales, Gives: Parameters, run: func(_ context.Context, j *Job) (err error) {

@@ -176,6 +176,7 @@ type optionFlags struct {
 	perChannel, signs   bool
 	places, asymmetric  string
 	equalize, shift     bool
+	powers              bool // --shift=scales
 	safe                bool
 	compensate, noRound bool
 	correctBias         bool
@@ -203,7 +204,8 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.BoolVar(&o.compensate, "compensate", true, "round weights so that their errors cancel; false rounds to nearest, in less time")
 	f.BoolVar(&o.correctBias, "bias-correction", false, "take the mean error of rounding to nearest out of the biases; compensation does so anyway")
 	f.BoolVar(&o.safe, "saturation-safe", true, "neighbouring weights of at most 128 together: the file means the same on processors that add two products in 16 bits (x86 without VNNI)")
-	f.BoolVar(&o.shift, "shift", false, "make every rescaling a shift of bits")
+	f.Var((*shiftFlag)(o), "shift", "make every rescaling a shift of bits; with --shift=scales every scale is a power of two as well")
+	f.Lookup("shift").NoOptDefVal = "true"
 	f.BoolVar(&o.noRound, "no-round", false, "leave out rounding and clipping: the same network in other units, to check the pipeline")
 	f.StringVar(&o.asymmetric, "asymmetric", "auto", "`WHICH` signed activations get a zero point: auto (the network's input, and those whose noise it lessens by 30 %), true (all) or false (the input alone; so does auto with --shift or --signs=false)")
 	f.Lookup("asymmetric").NoOptDefVal = "true"
@@ -241,6 +243,7 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		ptq.WithCompensation(o.compensate),
 		ptq.WithBiasCorrection(o.correctBias),
 		ptq.WithShift(o.shift),
+		ptq.WithPowers(o.powers),
 		ptq.WithSaturationSafe(o.safe),
 		ptq.WithNoRound(o.noRound),
 		ptq.WithExclude(o.exclude...),
@@ -292,4 +295,30 @@ func parseNodeBits(text string) (node string, weights, activations int, err erro
 		activations, err = strconv.Atoi(a)
 	}
 	return text[:i], weights, activations, err
+}
+
+// shiftFlag is --shift: true, false or scales.
+type shiftFlag optionFlags
+
+func (f *shiftFlag) String() string {
+	if f.powers {
+		return "scales"
+	}
+	return strconv.FormatBool(f.shift)
+}
+
+func (f *shiftFlag) Type() string { return "bool" }
+
+// Set implements [pflag.Value].
+func (f *shiftFlag) Set(text string) error {
+	if f.powers = text == "scales"; f.powers {
+		f.shift = true
+		return nil
+	}
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		return fmt.Errorf("%q is none of true, false, scales", text)
+	}
+	f.shift = on
+	return nil
 }

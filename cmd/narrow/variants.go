@@ -63,6 +63,10 @@ type step struct {
 // stepsTo returns the steps that can lead to o, in the order in which a report turns them on:
 // the pipeline's, but for what leaves integers or makes scales coarser, which comes last.
 func stepsTo(o optionFlags) []step {
+	shift := "--shift"
+	if o.powers {
+		shift = "--shift=scales"
+	}
 	return []step{
 		{"--signs", "unsigned integers where a tensor is never negative", func(to *optionFlags, from optionFlags) { to.signs = from.signs }},
 		{"--clip " + o.clip, "ranges of activations cut by the rule", func(to *optionFlags, from optionFlags) { to.clip = from.clip }},
@@ -76,7 +80,7 @@ func stepsTo(o optionFlags) []step {
 		{"--bias-correction", "the mean error of rounding taken out of the biases", func(to *optionFlags, from optionFlags) { to.correctBias = from.correctBias || from.compensate }},
 		{"--compensate", "weights rounded so that their errors cancel", func(to *optionFlags, from optionFlags) { to.compensate = from.compensate }},
 		{fmt.Sprintf("--auto-exclude %g", o.autoExclude), "nodes that lose much left in float", func(to *optionFlags, from optionFlags) { to.autoExclude = from.autoExclude }},
-		{"--shift", "every rescaling a shift of bits", func(to *optionFlags, from optionFlags) { to.shift = from.shift }},
+		{shift, "every rescaling a shift of bits", func(to *optionFlags, from optionFlags) { to.shift, to.powers = from.shift, from.powers }},
 	}
 }
 

@@ -13,10 +13,14 @@ func (v *Vector) Numbers(n *Network) []float32 {
 		return nil
 	}
 	t := p.tensor
-	var last []byte
-	for i, s := range n.net.steps {
-		if w := s.Action.Writes()[0]; w == t || w.Root() == t.Root() {
-			last = v.Steps[i]
+	root, size := t.Root(), elementSize(t)
+	memory := make([]byte, root.Size()*size)
+	for i, s := range n.net.steps { // a Concat is written by parts
+		if w := s.Action.Writes()[0]; w.Root() == root {
+			for k := range w.H * w.W {
+				at := (w.Offset - root.Offset + k/w.W*w.RowStride + k%w.W*w.PixStride) * size
+				copy(memory[at:], v.Steps[i][k*w.C*size:][:w.C*size])
+			}
 		}
 	}
 	out := make([]float32, t.H*t.W*t.C)
@@ -25,10 +29,11 @@ func (v *Vector) Numbers(n *Network) []float32 {
 		if t.Layout == program.Last {
 			at = i%t.C*t.H*t.W + i/t.C
 		}
+		from := (t.Offset - root.Offset + i/t.C/t.W*t.RowStride + i/t.C%t.W*t.PixStride + i%t.C) * size
 		if p.scales != nil {
-			out[at] = float32(int32(binary.LittleEndian.Uint32(last[4*i:]))) * p.scales[i%t.C]
+			out[at] = float32(int32(binary.LittleEndian.Uint32(memory[from:]))) * p.scales[i%t.C]
 		} else {
-			out[at] = p.coding.Number(number(last[i], p.ctype() == "int8_t"))
+			out[at] = p.coding.Number(number(memory[from], p.ctype() == "int8_t"))
 		}
 	}
 	return out
