@@ -48,6 +48,7 @@ func (p *Plan) observe(ctx context.Context, data dataset.Source, held *holdout, 
 		return nil, err
 	}
 	at := 0
+	data, _ = o.net.Separate(data)
 	for batch, err := range data.Batches(c.batch) {
 		if err != nil {
 			return nil, fmt.Errorf("ptq: calibration data: %w", err)

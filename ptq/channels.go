@@ -31,6 +31,7 @@ func sampleTensors(ctx context.Context, g *graph.Graph, values []*graph.Value, d
 	}
 	var outputs []*tensor.Tensor
 	done := 0
+	data, _ = net.Separate(data)
 	for inputs, err := range data.Batches(sampleBatch) {
 		if err != nil {
 			return fmt.Errorf("ptq: calibration data: %w", err)

@@ -42,6 +42,7 @@ func Compare(ctx context.Context, reference, quantized *graph.Graph, data datase
 		return nil, err
 	}
 	sums := make([]difference, len(names))
+	data, _ = a.Separate(data)
 	for inputs, err := range data.Batches(batch) {
 		if err != nil {
 			return nil, err

@@ -67,7 +67,7 @@ func (f *evalFlags) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	e := evaluation{net: net, source: source, batch: f.run.batch}
+	e := evaluation{net: net, source: separated(cmd, net, source), batch: f.run.batch}
 	if f.labels != "" {
 		if e.labels, err = readLabels(f.labels, source); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
@@ -108,6 +109,9 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 			return err
 		}
 		calib, count = set, set.Len()
+		if net, err := engine.Compile(g); err == nil {
+			separated(cmd, net, set) // what is said holds for calibration too
+		}
 	}
 	if f.stats != "" {
 		s, err := readStatistics(f.stats)

@@ -89,7 +89,7 @@ func (f *runCommand) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := runInto(cmd.Context(), arrays, net, source, f.run.batch, func(n int) { bar.Add(n) }); err != nil {
+	if err := runInto(cmd.Context(), arrays, net, separated(cmd, net, source), f.run.batch, func(n int) { bar.Add(n) }); err != nil {
 		return err
 	}
 	return writeOutput(cmd, f.output, func(w io.Writer) error {
@@ -157,6 +157,15 @@ func scratch(arrays []*outputArray, output string) (remove func(), err error) {
 		a.file, all = f, append(all, close)
 	}
 	return remove, nil
+}
+
+// separated returns source for net, and says so where that is one input at a time.
+func separated(cmd *cobra.Command, net *engine.Net, source dataset.Source) dataset.Source {
+	s, why := net.Separate(source)
+	if why != "" && source.Len() > 1 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "inputs run one at a time: %s\n", why)
+	}
+	return s
 }
 
 // runInto runs net over source and puts the outputs of every batch behind those before.

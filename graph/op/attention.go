@@ -11,7 +11,7 @@ var _ = register(
 	spec{name: "Attention", min: 3, max: 7, outs: 4, infer: inferAttention, run: runAttention, anyType: true}.
 		is(plain, inputs(Data, Data, Data, Param, Data, Data, Index), tensors, channels(-1), macs(attentionMACs), batch(attentionSamples)),
 	spec{name: "RotaryEmbedding", min: 3, max: 4, infer: inferRotary, run: runRotary, anyType: true}.
-		is(plain, inputs(Data, Param, Param, Index), tensors, tensorScale, batch(firstInput)),
+		is(plain, inputs(Data, Param, Param, Index), tensors, tensorScale, batch(rotarySamples)),
 )
 
 // attention is what the shapes and attributes of a call say. Its tensors are
@@ -331,6 +331,14 @@ func attentionSamples(s *Samples) bool {
 		}
 	}
 	return true
+}
+
+// rotarySamples: the angles are given by sample, or chosen by the positions of each.
+func rotarySamples(s *Samples) bool {
+	if s.has(3) {
+		return s.isBatched(0) && !s.isBatched(1) && !s.isBatched(2) && (s.isBatched(3) || s.repeats(3))
+	}
+	return s.isBatched(0) && (s.isBatched(1) || s.repeats(1)) && (s.isBatched(2) || s.repeats(2))
 }
 
 func inferRotary(c *Call) error {

@@ -319,3 +319,80 @@ func einsumSamples(s *Samples) bool {
 }
 
 func normSamples(s *Samples) bool { return firstInput(s) && s.offBatch(-1) }
+
+// transposedBatch, and those that follow, say where the batch goes.
+func transposedBatch(s *Samples, axis int) int {
+	perm := s.Attrs.Ints("perm")
+	if perm == nil {
+		return s.rank(0) - 1 - axis
+	}
+	return slices.Index(perm, axis)
+}
+
+// gatheredBatch: dimensions before the axis stay, those behind move by what the
+// indices' rank is not 1.
+func gatheredBatch(s *Samples, axis int) int {
+	at, err := normAxis(s.Attrs.Int("axis", 0), s.rank(0))
+	switch {
+	case err != nil || at == axis || s.isBatched(1):
+		return -1
+	case axis > at:
+		return axis - 1 + s.rank(1)
+	}
+	return axis
+}
+
+func splitBatch(s *Samples, axis int) int {
+	if at, err := normAxis(s.Attrs.Int("axis", 0), s.rank(0)); err != nil || at == axis {
+		return -1
+	}
+	return axis
+}
+
+func slicedBatch(s *Samples, axis int) int {
+	axes, known := s.list(3, "")
+	if axes, err := normAxes(axes, s.rank(0)); err != nil || !known || len(axes) == 0 || slices.Contains(axes, axis) {
+		return -1
+	}
+	return axis
+}
+
+func squeezedBatch(s *Samples, axis int) int {
+	axes, known := s.list(1, "axes")
+	axes, err := normAxes(axes, s.rank(0))
+	if err != nil || !known || len(axes) == 0 || slices.Contains(axes, axis) {
+		return -1
+	}
+	for _, a := range axes {
+		if a < axis {
+			axis--
+		}
+	}
+	return axis
+}
+
+func unsqueezedBatch(s *Samples, axis int) int {
+	axes, known := s.list(1, "axes")
+	axes, err := normAxes(axes, len(s.OutType[0].Shape))
+	if err != nil || !known {
+		return -1
+	}
+	slices.Sort(axes)
+	for _, a := range axes {
+		if a <= axis {
+			axis++
+		}
+	}
+	return axis
+}
+
+// elementwiseBatch: constants of as many dimensions must not differ along the batch.
+func elementwiseBatch(s *Samples, axis int) int {
+	rank := len(s.OutType[0].Shape)
+	for i, t := range s.Types[1:] {
+		if s.has(i+1) && (s.isBatched(i+1) || len(t.Shape) > rank || len(t.Shape) >= rank-axis && t.Shape[len(t.Shape)-rank+axis] != 1) {
+			return -1
+		}
+	}
+	return axis
+}

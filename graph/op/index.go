@@ -9,9 +9,9 @@ import (
 var _ = register(
 	spec{name: "GatherElements", min: 2, infer: inferGatherElements, run: runGatherElements, anyType: true}.is(moving, floatMove, tensors, batch(elementSamples)),
 	spec{name: "GatherND", min: 2, infer: inferGatherND, run: runGatherND, anyType: true}.is(moving, floatMove, tensors, batch(never)),
-	spec{name: "ScatterElements", min: 3, infer: inferScatterElements, run: runScatterElements, anyType: true}.is(plain, floatMove, inputs(Data, Index, Data), tensors, keepsSign, tensorScale, batch(elementSamples)),
-	spec{name: "Scatter", min: 3, infer: inferScatterElements, run: runScatterElements, anyType: true}.is(plain, floatMove, inputs(Data, Index, Data), tensors, keepsSign, tensorScale, batch(elementSamples)),
-	spec{name: "ScatterND", min: 3, infer: inferScatterND, run: runScatterND, anyType: true}.is(plain, floatMove, inputs(Data, Index, Data), tensors, keepsSign, tensorScale, batch(never)),
+	spec{name: "ScatterElements", min: 3, infer: inferScatterElements, run: runScatterElements, anyType: true}.is(plain, floatMove, inputs(Data, Index, Data), tensors, keepsSign, tensorScale, batch(elementSamples)).where(scatterFlow),
+	spec{name: "Scatter", min: 3, infer: inferScatterElements, run: runScatterElements, anyType: true}.is(plain, floatMove, inputs(Data, Index, Data), tensors, keepsSign, tensorScale, batch(elementSamples)).where(scatterFlow),
+	spec{name: "ScatterND", min: 3, infer: inferScatterND, run: runScatterND, anyType: true}.is(plain, floatMove, inputs(Data, Index, Data), tensors, keepsSign, tensorScale, batch(never)).where(scatterFlow),
 	spec{name: "OneHot", min: 3, infer: inferOneHot, run: runOneHot, anyType: true}.is(plain, inputs(Index, Index, Param), batch(oneHotSamples)),
 	spec{name: "NonZero", min: 1, infer: inferNonZero, run: runNonZero, anyType: true}.is(plain, inputs(Data), batch(never)),
 	spec{name: "Compress", min: 2, infer: inferCompress, run: runCompress, anyType: true}.is(moving, floatMove, tensors, batch(never)),
@@ -464,4 +464,15 @@ func runEyeLike(c *Call) error {
 	}
 	setFloats(dst, values)
 	return nil
+}
+
+// scatterFlow: with a reduction it computes.
+func scatterFlow(c *Call, t *Traits) {
+	switch c.Attrs.String("reduction", "none") {
+	case "none":
+	case "mul":
+		t.Flow, t.Sign, t.Scale = FloatOnly, NonNegative, NoScale
+	default:
+		t.Flow = FloatOnly
+	}
 }

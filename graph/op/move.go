@@ -7,9 +7,9 @@ import (
 )
 
 var _ = register(
-	spec{name: "Transpose", min: 1, infer: inferTranspose, run: runTranspose, anyType: true}.is(moving, permutes, batch(transposeSamples)),
+	spec{name: "Transpose", min: 1, infer: inferTranspose, run: runTranspose, anyType: true}.is(moving, batchAxis(transposedBatch), permutes, batch(transposeSamples)),
 	spec{name: "Concat", min: 1, max: variadic, infer: inferConcat, run: runConcat, anyType: true}.is(plain, inputs(Data), tensors, flow(Concat, inQ(QConcat, microsoft, "QLinearConcat", false)), keepsSign, tensorScale, batch(concatSamples)),
-	spec{name: "Split", min: 1, max: 2, outs: variadic, infer: inferSplit, run: runSplit, anyType: true}.is(moving, tensors, batch(byAxis(0))),
+	spec{name: "Split", min: 1, max: 2, outs: variadic, infer: inferSplit, run: runSplit, anyType: true}.is(moving, batchAxis(splitBatch), tensors, batch(byAxis(0))),
 	spec{name: "Expand", min: 2, infer: inferExpand, run: runExpand, anyType: true}.is(moving, inputs(Data, Shape), batch(expandSamples)),
 	spec{name: "Tile", min: 2, max: 3, infer: inferTile, run: runTile, anyType: true}.is(moving, batch(tileSamples)),
 	spec{name: "DepthToSpace", min: 1, infer: inferDepthToSpace, run: runDepthToSpace, anyType: true}.is(moving, permutes, tensors, batch(firstInput)),

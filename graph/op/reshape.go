@@ -12,8 +12,8 @@ var _ = register(
 	spec{name: "Dropout", min: 1, max: 3, outs: 2, infer: inferDropout, run: runDropout, anyType: true}.is(perElement, inputs(Data, Param), keepsSign, channelScale).where(dropoutTraits),
 	spec{name: "Reshape", min: 1, max: 2, infer: inferReshape, run: runView, anyType: true}.is(moving, inputs(Data, Shape), reshapes, batch(firstInput)),
 	spec{name: "Flatten", min: 1, infer: inferFlatten, run: runView, anyType: true}.is(moving, inputs(Data), reshapes, batch(firstInput)),
-	spec{name: "Squeeze", min: 1, max: 2, infer: inferSqueeze, run: runView, anyType: true}.is(moving, reshapes, batch(squeezeSamples)),
-	spec{name: "Unsqueeze", min: 1, max: 2, infer: inferUnsqueeze, run: runView, anyType: true}.is(moving, reshapes, batch(firstInput)),
+	spec{name: "Squeeze", min: 1, max: 2, infer: inferSqueeze, run: runView, anyType: true}.is(moving, batchAxis(squeezedBatch), reshapes, batch(squeezeSamples)),
+	spec{name: "Unsqueeze", min: 1, max: 2, infer: inferUnsqueeze, run: runView, anyType: true}.is(moving, batchAxis(unsqueezedBatch), reshapes, batch(firstInput)),
 )
 
 // runView gives output 0 the data of input 0 in the inferred shape.

@@ -7,9 +7,9 @@ import (
 )
 
 var _ = register(
-	spec{name: "Slice", min: 1, max: 5, infer: inferSlice, run: runSlice, anyType: true}.is(moving, tensors, batch(sliceSamples)),
+	spec{name: "Slice", min: 1, max: 5, infer: inferSlice, run: runSlice, anyType: true}.is(moving, batchAxis(slicedBatch), tensors, batch(sliceSamples)),
 	spec{name: "Pad", min: 1, max: 4, infer: inferPad, run: runPad, anyType: true}.is(moving, noQ, inputs(Data, Index, Param, Index), batch(padSamples)).where(padFlow),
-	spec{name: "Gather", min: 2, infer: inferGather, run: runGather, anyType: true}.is(moving, tensors, batch(gatherSamples), weightAxes(gatherWeightAxes)),
+	spec{name: "Gather", min: 2, infer: inferGather, run: runGather, anyType: true}.is(moving, batchAxis(gatheredBatch), tensors, batch(gatherSamples), weightAxes(gatherWeightAxes)),
 )
 
 // cut is a slice along one dimension: size elements from start, step apart.

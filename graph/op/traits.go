@@ -22,6 +22,11 @@ type Traits struct {
 	Clamp    func(c *Call) (lo, hi float64, ok bool) // bounds, if all that it does is to clamp by constants; nil for others
 	Products *Products                               // where weights are and how their products are summed; nil for operators that are no sums of products with weights
 
+	// BatchAxis returns where the outputs have the batch if the first input has it on
+	// the given axis, -1 for nowhere; nil for operators that want it on axis 0. The
+	// other inputs are constants.
+	BatchAxis func(s *Samples, axis int) int
+
 	// MACs returns the multiply-accumulates of one call, whose types are known; nil for
 	// operators that are no sums of products.
 	MACs func(c *Call) int64
@@ -205,10 +210,11 @@ func clamps(f func(c *Call) (lo, hi float64, ok bool)) trait { return func(t *Tr
 func products(weights, zero int, sums func(a Attrs, shape []int) Sums) trait {
 	return func(t *Traits) { t.Products = &Products{weights, zero, sums} }
 }
-func mean(f func(c *Call) int) trait   { return func(t *Traits) { t.Mean = f } }
-func macs(f func(c *Call) int64) trait { return func(t *Traits) { t.MACs = f } }
-func channels(axis int) trait          { return func(t *Traits) { t.Channels = axis } }
-func batch(r BatchRule) trait          { return func(t *Traits) { t.Batch = r } }
+func mean(f func(c *Call) int) trait                   { return func(t *Traits) { t.Mean = f } }
+func macs(f func(c *Call) int64) trait                 { return func(t *Traits) { t.MACs = f } }
+func batchAxis(f func(s *Samples, axis int) int) trait { return func(t *Traits) { t.BatchAxis = f } }
+func channels(axis int) trait                          { return func(t *Traits) { t.Channels = axis } }
+func batch(r BatchRule) trait                          { return func(t *Traits) { t.Batch = r } }
 func flow(f Flow, q ...trait) trait {
 	return func(t *Traits) {
 		t.Flow, t.Integer = f, OnIntegers
@@ -254,11 +260,11 @@ var (
 	// plain is what most operators are; their rows say where they differ.
 	plain = all(inFloat, unbounded, anySign, noScale, scalars, empties)
 	// perElement is an operator on every element of one tensor.
-	perElement = all(plain, inputs(Data, Param), batch(elementwise))
+	perElement = all(plain, inputs(Data, Param), batch(elementwise), batchAxis(elementwiseBatch))
 	// function is a function of one number, applied to every element.
 	function = all(perElement, func(t *Traits) { t.Function = true })
 	// operation is a function of several numbers.
-	operation = all(plain, inputs(Data), batch(elementwise))
+	operation = all(plain, inputs(Data), batch(elementwise), batchAxis(elementwiseBatch))
 	// spatial is an operator on [batch, channels, space...].
 	spatial = all(plain, tensors, channels(1), batch(firstInput))
 	// moving is an operator that moves values.
