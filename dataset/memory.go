@@ -15,7 +15,7 @@ type memory struct{ columns []*tensor.Tensor }
 // share their data.
 func FromTensors(columns ...*tensor.Tensor) (Source, error) {
 	for i, c := range columns {
-		if c.Rank() == 0 || c.Len() == 0 {
+		if c.Rank() == 0 || c.Shape()[0] == 0 {
 			return nil, fmt.Errorf("dataset: tensor %d %w: shape %v", i, ErrEmpty, c.Shape())
 		}
 		if c.Shape()[0] != columns[0].Shape()[0] {

@@ -22,8 +22,9 @@ const (
 // every one in period, so that it is known of an input when it comes. What cannot be cut into inputs, or
 // is too few, is not held back; the first inputs are remembered then.
 type holdout struct {
-	period int // 0 for none
-	fixed  int // the batch that the network is fixed to; 1 if it is free
+	period int  // 0 for none
+	fixed  int  // the batch that the network is fixed to; 1 if it is free
+	alone  bool // it is fixed, if only to 1
 	held   [][]*tensor.Tensor
 	want   [][]*tensor.Tensor // what the float network makes of those
 	first  [][]*tensor.Tensor // a few that were not held back
@@ -37,8 +38,8 @@ func newHoldout(g *graph.Graph, share float64) *holdout {
 		h.period = max(2, int(1/share+0.5))
 	}
 	for _, v := range g.Inputs {
-		if s := v.Type.Shape; v.Type.Known && len(s) > 0 && s[0] > 1 {
-			h.fixed = s[0]
+		if s := v.Type.Shape; v.Type.Known && len(s) > 0 && s[0] > 0 {
+			h.fixed, h.alone = s[0], true
 		}
 	}
 	return h
@@ -110,7 +111,7 @@ func (h *holdout) keep(unit []*tensor.Tensor, count int) {
 
 // group puts neighbouring inputs of one shape together, a few in each batch: that runs faster.
 func (h *holdout) group() {
-	if h.fixed > 1 {
+	if h.alone {
 		return
 	}
 	var groups [][]*tensor.Tensor

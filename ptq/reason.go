@@ -31,6 +31,7 @@ const (
 	RangesDiffer                // what it joins would share a scale that is far too coarse for a part of it
 	BetweenLayers               // it is between weighted layers: in float, and rounded once
 	Infinite                    // rounded, it makes an infinity or a NaN
+	Unseen                      // calibration saw no element of what it reads
 	NothingToDo                 // nothing around it is quantized
 )
 
@@ -52,6 +53,7 @@ var reasonTexts = map[ReasonCode]string{
 	RangesDiffer:     "its parts have ranges too different for one scale",
 	BetweenLayers:    "between weighted layers it computes in float",
 	Infinite:         "rounding %q would make an infinity or a NaN",
+	Unseen:           "calibration saw no element of %q",
 	NothingToDo:      "nothing around it is quantized",
 }
 

@@ -269,6 +269,7 @@ var (
 	}}
 	// insertStep marks where tensors become integers.
 	insertStep = Step{Name: "insert scaling", Needs: Ranges, Gives: Integers, run: func(_ context.Context, j *Job) (err error) {
+		j.leaveUnseen()
 		j.net, err = j.Plan.insertScaling()
 		return err
 	}}
