@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/internal/suggest"
 )
 
@@ -43,6 +44,27 @@ func newPattern(text string) *pattern {
 // matches reports whether a name is meant.
 func (p *pattern) matches(name string) bool {
 	return name == p.text || p.wild != nil && p.wild.MatchString(name)
+}
+
+// named returns the nodes of g that names and patterns mean. One that means none is an error.
+func named(g *graph.Graph, texts []string) (map[*graph.Node]bool, error) {
+	found := make(map[*graph.Node]bool)
+	for _, text := range texts {
+		p, before := newPattern(text), len(found)
+		var names []string
+		again := false
+		for _, n := range g.Nodes {
+			names = append(names, n.Name)
+			if p.matches(n.Name) {
+				again = again || found[n]
+				found[n] = true
+			}
+		}
+		if len(found) == before && !again {
+			return nil, unknown("node", text, names)
+		}
+	}
+	return found, nil
 }
 
 // unknown is the error for a name that nothing has: it suggests those that come near.

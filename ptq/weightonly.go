@@ -47,6 +47,9 @@ type WeightsResult struct {
 	SQNR      float64           // of all quantized weights, dB; +Inf if nothing was lost
 }
 
+// ErrNoWeights reports a network without weights that are worth quantizing.
+var ErrNoWeights = fmt.Errorf("ptq: the network has no weights to quantize: no constant of %d elements or more that is multiplied, looked up or fed back", leastWeights)
+
 // leastWeights is the number of elements from which a tensor is worth quantizing: of smaller ones the scales and the
 // node that undoes it would take more than is saved.
 const leastWeights = 512
@@ -55,7 +58,7 @@ const leastWeights = 512
 // It needs no data and does not change g. Weights that several nodes read stay one tensor.
 func QuantizeWeights(ctx context.Context, g *graph.Graph, o WeightOptions) (*WeightsResult, error) {
 	if g == nil {
-		return nil, errors.New("ptq: no network")
+		return nil, ErrNoGraph
 	}
 	if err := o.check(g); err != nil {
 		return nil, err
@@ -66,6 +69,10 @@ func QuantizeWeights(ctx context.Context, g *graph.Graph, o WeightOptions) (*Wei
 	}
 	nameNodes(g)
 	q := &weightQuantizer{WeightOptions: o, lowering: newLowering(g), result: &WeightsResult{Graph: g, Float: make(map[string]string)}}
+	var err error
+	if q.excluded, err = named(g, o.Exclude); err != nil {
+		return nil, err
+	}
 	for _, w := range weightTensors(g) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -79,7 +86,7 @@ func QuantizeWeights(ctx context.Context, g *graph.Graph, o WeightOptions) (*Wei
 		}
 	}
 	if q.result.Quantized == 0 {
-		return nil, errors.New("ptq: the network has no weights to quantize: no constant that a Conv, Gemm, MatMul, Gather or recurrent node reads is of 512 elements or more")
+		return nil, ErrNoWeights
 	}
 	q.lowering.finish()
 	q.result.SQNR = 10 * math.Log10(q.signal/q.noise)
@@ -116,13 +123,14 @@ type weightQuantizer struct {
 	WeightOptions
 	lowering      *lowering
 	result        *WeightsResult
+	excluded      map[*graph.Node]bool
 	signal, noise float64 // of all weights so far
 }
 
 // reason returns why a tensor of weights stays in float, "" if it does not.
 func (q *weightQuantizer) reason(w *weightTensor) string {
 	for _, n := range w.readers {
-		if slices.Contains(q.Exclude, n.Name) {
+		if q.excluded[n] {
 			return "it was excluded"
 		}
 	}

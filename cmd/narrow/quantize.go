@@ -56,7 +56,7 @@ see are enough.
   narrow quantize decoder.onnx --weights-only --weight-bits 4 --block 32 -o int4.onnx`,
 		Args: exactArgs("MODEL.onnx"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.stats == "" && !f.weights.only {
+			if f.stats == "" && !f.weights.without() {
 				if err := required(cmd, "calib"); err != nil {
 					return err
 				}
@@ -64,7 +64,7 @@ see are enough.
 			if err := required(cmd, "output"); err != nil {
 				return err
 			}
-			if f.weights.only {
+			if f.weights.without() {
 				return f.weights.execute(cmd, args[0], &f)
 			}
 			return f.execute(cmd, args[0])

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
 )
@@ -15,6 +17,7 @@ import (
 // weightFlags are those of `narrow quantize --weights-only`.
 type weightFlags struct {
 	only      bool
+	dynamic   bool
 	block     string
 	symmetric bool
 	scales    string
@@ -35,6 +38,7 @@ type weightsResult struct {
 func (w *weightFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&w.only, "weights-only", false, "quantize the weights alone, without any data: activations stay in float (--weight-bits 8, 4, 3 or 2; --format qdq or matmulnbits)")
+	f.BoolVar(&w.dynamic, "dynamic", false, "8-bit weights, and activations quantized when the network runs, each by its own range: no data is needed")
 	f.StringVar(&w.block, "block", "channel", "with --weights-only: how many neighbouring weights of a sum share a scale: `N` is a power of two from 16 up, or channel")
 	f.BoolVar(&w.symmetric, "symmetric", false, "with --weights-only: no zero points")
 	f.StringVar(&w.scales, "scales", "mse", "with --weights-only: `RULE` is mse (searched for the least squared error) or nearest (from the range)")
@@ -65,18 +69,38 @@ func (w *weightFlags) options(o *optionFlags, threads int) (ptq.WeightOptions, e
 	return options, nil
 }
 
+// quantizer returns what the flags ask for.
+func (w *weightFlags) quantizer(o *optionFlags, threads int) (func(context.Context, *graph.Graph) (*ptq.WeightsResult, error), error) {
+	if !w.dynamic {
+		options, err := w.options(o, threads)
+		return func(ctx context.Context, g *graph.Graph) (*ptq.WeightsResult, error) {
+			return ptq.QuantizeWeights(ctx, g, options)
+		}, err
+	}
+	if w.only || o.weightBits != 8 || o.format != "qdq" {
+		return nil, usagef("--dynamic has 8-bit weights in a form of its own: leave --weights-only, --weight-bits and --format away")
+	}
+	options := ptq.DynamicOptions{Exclude: o.exclude, Safe: o.safe, Threads: threads}
+	return func(ctx context.Context, g *graph.Graph) (*ptq.WeightsResult, error) {
+		return ptq.QuantizeDynamic(ctx, g, options)
+	}, nil
+}
+
+// without reports whether what is asked for needs no data.
+func (w *weightFlags) without() bool { return w.only || w.dynamic }
+
 // execute quantizes the weights of the network at path.
 func (w *weightFlags) execute(cmd *cobra.Command, path string, f *quantizeFlags) error {
 	start := time.Now()
 	if err := f.run.check(); err != nil {
 		return err
 	}
-	options, err := w.options(&f.options, f.run.threads)
+	quantize, err := w.quantizer(&f.options, f.run.threads)
 	if err != nil {
 		return err
 	}
 	if len(f.data.paths) > 0 || f.stats != "" || f.report != "" {
-		return usagef("--weights-only looks at no data: leave --calib, --stats and --report away")
+		return usagef("--weights-only and --dynamic look at no data: leave --calib, --stats and --report away")
 	}
 	if err := checkOutputs([]string{f.output}, path); err != nil {
 		return err
@@ -85,7 +109,7 @@ func (w *weightFlags) execute(cmd *cobra.Command, path string, f *quantizeFlags)
 	if err != nil {
 		return err
 	}
-	q, err := ptq.QuantizeWeights(cmd.Context(), g, options)
+	q, err := quantize(cmd.Context(), g)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -101,7 +125,7 @@ func (w *weightFlags) execute(cmd *cobra.Command, path string, f *quantizeFlags)
 	}
 	t := &table{}
 	t.add("written", r.Output)
-	t.add("weights", fmt.Sprintf("%d tensors on integers, %d in float, %.1f dB", r.Quantized, r.Float, q.SQNR))
+	t.add("weights", fmt.Sprintf("%d tensors on integers, %d in float", r.Quantized, r.Float))
 	t.add("size", fmt.Sprintf("%s, from %s", bytesText(r.Bytes), bytesText(fileSize(path))))
 	t.add("time", fmt.Sprintf("%.2f s", r.Seconds))
 	t.add("memory", bytesText(r.PeakRSS))

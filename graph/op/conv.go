@@ -7,7 +7,7 @@ import (
 )
 
 var _ = register(
-	spec{name: "Conv", min: 2, max: 3, infer: inferConv, run: runConv}.is(spatial, inputs(Data, Weights, Bias), flow(Affine, inQ(QOperands, "", "QLinearConv", false)), tensorScale, products(1, 0, convSums), weightAxes(convWeightAxes), macs(convMACs(1))),
+	spec{name: "Conv", min: 2, max: 3, infer: inferConv, run: runConv}.is(spatial, inputs(Data, Weights, Bias), flow(Affine, inQ(QOperands, "", "QLinearConv", false)), tensorScale, products(1, 0, convSums), weightAxes(convWeightAxes), dynamicAs("ConvInteger"), macs(convMACs(1))),
 )
 
 // convShape checks a convolution's attributes and types, and returns its

@@ -9,9 +9,9 @@ import (
 
 var _ = register(
 	spec{name: "MatMul", min: 2, infer: inferMatMul, run: byNumber{f32: runMatMul[float32], f64: runMatMul[float64],
-		i32: runMatMul[int32], u32: runMatMul[uint32], i64: runMatMul[int64], u64: runMatMul[uint64]}.run}.is(plain, inputs(Data, Weights), tensors, batch(matMulSamples(0, 1)), flow(Affine, inQ(QOperands, "", "QLinearMatMul", false)), tensorScale, floatSums, channels(-1), products(1, 0, matMulSums), weightAxes(matMulWeightAxes), macs(matMulMACs(1))).where(matMulFlow),
+		i32: runMatMul[int32], u32: runMatMul[uint32], i64: runMatMul[int64], u64: runMatMul[uint64]}.run}.is(plain, inputs(Data, Weights), tensors, batch(matMulSamples(0, 1)), flow(Affine, inQ(QOperands, "", "QLinearMatMul", false)), tensorScale, floatSums, channels(-1), products(1, 0, matMulSums), weightAxes(matMulWeightAxes), dynamicAs("MatMulInteger"), macs(matMulMACs(1))).where(matMulFlow),
 	spec{name: "Gemm", min: 2, max: 3, infer: inferGemm, run: byNumber{f32: runGemm[float32], f64: runGemm[float64],
-		i32: runGemm[int32], u32: runGemm[uint32], i64: runGemm[int64], u64: runGemm[uint64]}.run}.is(plain, inputs(Data, Weights, Bias), tensors, batch(gemmSamples), flow(Affine, inQ(QMatrix, microsoft, "QGemm", false)), tensorScale, floatSums, channels(-1), products(1, 0, gemmSums), weightAxes(gemmWeightAxes), macs(gemmMACs(1))).where(gemmFlow),
+		i32: runGemm[int32], u32: runGemm[uint32], i64: runGemm[int64], u64: runGemm[uint64]}.run}.is(plain, inputs(Data, Weights, Bias), tensors, batch(gemmSamples), flow(Affine, inQ(QMatrix, microsoft, "QGemm", false)), tensorScale, floatSums, channels(-1), products(1, 0, gemmSums), weightAxes(gemmWeightAxes), dynamicAs("MatMulInteger"), macs(gemmMACs(1))).where(gemmFlow),
 )
 
 // matmulShape returns the shape of NumPy's matmul, and the shapes of both

@@ -35,6 +35,8 @@ type Traits struct {
 	// one number; nil for operators that are no means. Types are known.
 	Mean func(c *Call) int
 
+	Dynamic string // operator that computes its sums on integers whose scale is known only when it runs; "" for none
+
 	WeightAxes WeightAxes // constants worth storing on fewer bits; nil for none
 
 	// Channels is the axis of the results' channels: 1, -1 for the last, 0 where

@@ -7,6 +7,8 @@ type WeightAxes func(c *Call, i, rank int) (output, sum int, ok bool)
 
 func weightAxes(f WeightAxes) trait { return func(t *Traits) { t.WeightAxes = f } }
 
+func dynamicAs(operator string) trait { return func(t *Traits) { t.Dynamic = operator } }
+
 func convWeightAxes(_ *Call, i, rank int) (output, sum int, ok bool) {
 	return 0, 1, i == 1 && rank >= 3
 }
