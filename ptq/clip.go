@@ -27,6 +27,7 @@ const (
 	clipSigma
 	clipPercentile
 	clipAuto
+	clipShare // of the range, p of 1 of it
 )
 
 // The rules without a parameter.
@@ -115,6 +116,8 @@ func (c Clip) String() string {
 		return "auto"
 	case c.kind == clipSigma:
 		return fmt.Sprintf("sigma%g", c.p)
+	case c.kind == clipShare:
+		return fmt.Sprintf("share:%g", c.p)
 	case c.kind == clipPercentile:
 		return fmt.Sprintf("percentile:%g", c.p)
 	}
@@ -165,6 +168,8 @@ func (c Clip) threshold(d *distribution, full float64, grid Grid) float64 {
 	case clipSigma:
 		mean, variance := d.meanVariance()
 		return math.Abs(mean) + c.p*math.Sqrt(variance)
+	case clipShare:
+		return full * c.p
 	case clipPercentile:
 		return d.quantile(c.p / 100)
 	}
@@ -201,6 +206,9 @@ func (c Clip) interval(h *Histogram, bits int, t float64) (lo, hi float64) {
 	lo, hi = math.Min(lo, 0), math.Max(hi, 0)
 	if lo == hi || c.kind == clipMax {
 		return lo, hi
+	}
+	if c.kind == clipShare {
+		return lo * c.p, hi * c.p
 	}
 	grid := Grid{Bits: bits}
 	if c.kind != clipLp {

@@ -99,6 +99,7 @@ func ExampleJob() {
 	// node second Gemm affine 8/8 bits
 	// place x 8 bits, scale 0
 	// place hidden 8 bits, scale 1
+	// channel factors
 	// equalize
 	// calibrate
 	// separate
@@ -109,6 +110,7 @@ func ExampleJob() {
 	// describe
 	// round weights
 	// check sums
+	// store weights
 	// lower to qdq
 	// measure
 	// 10 nodes

@@ -32,7 +32,8 @@ type Plan struct {
 	Places []*Place     // where tensors may become integers, in the order of the graph
 
 	places  Places
-	network uint32 // its fingerprint
+	shares  map[*graph.Value]float64 // of the range of what layers read behind a chain in float, that is best kept
+	network uint32                   // its fingerprint
 	byNode  map[*graph.Node]*NodePlan
 	byValue map[*graph.Value]*Place // of computed values
 	byInput map[operand]*Place      // of constant operands

@@ -119,7 +119,7 @@ func (j *Job) Steps() []Step {
 	var steps []Step
 	if j.done&Ranges == 0 {
 		if j.c.equalize {
-			steps = append(steps, equalizeStep)
+			steps = append(steps, factorsStep, equalizeStep)
 		}
 		steps = append(steps, calibrateStep)
 	}
@@ -164,7 +164,7 @@ func (j *Job) lowering() []Step {
 	case j.c.correctBias && j.data != nil:
 		steps = []Step{correctStep}
 	}
-	if steps = append(steps, sumsStep); j.c.qoperator {
+	if steps = append(steps, sumsStep, storeStep); j.c.qoperator {
 		return append(steps, qoperatorStep)
 	}
 	return append(steps, qdqStep)
@@ -212,6 +212,7 @@ func (j *Job) Fork(options ...Option) (*Job, error) {
 	fork, err := c.newJob(p, j.data)
 	if err == nil {
 		fork.report.Equalization, fork.held, fork.sample = j.report.Equalization, j.held, j.sample
+		p.keepShares(j.Plan.shares, c)
 	}
 	return fork, err
 }
@@ -247,6 +248,8 @@ var (
 		j.report.Equalization, err = equalize(ctx, j.Plan.Graph, j.data, scheme, j.c.threads)
 		return err
 	}}
+	// factorsStep balances the channels of what layers read behind chains in float.
+	factorsStep = Step{Name: "channel factors", Data: true, run: scaleChannels}
 	// calibrateStep sees what values the tensors take.
 	calibrateStep = Step{Name: "calibrate", Data: true, Gives: Ranges, run: func(ctx context.Context, j *Job) (err error) {
 		j.held = newHoldout(j.Plan.Graph, j.c.holdout)
@@ -317,6 +320,8 @@ var (
 	sumsStep = Step{Name: "check sums", Needs: Rounded, run: func(_ context.Context, j *Job) error {
 		return checkSums(j.net.Graph)
 	}}
+	// storeStep writes the weights of what has no integer form on 8 bits.
+	storeStep = Step{Name: "store weights", Needs: Rounded, run: storeWeights}
 	// qdqStep writes the scaling nodes as QuantizeLinear and DequantizeLinear.
 	qdqStep = Step{Name: "lower to qdq", Needs: Rounded, Gives: Lowered, run: func(_ context.Context, j *Job) error {
 		if err := j.upgrade(); err != nil {

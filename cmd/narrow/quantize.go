@@ -204,7 +204,7 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.BoolVar(&o.perChannel, "per-channel", true, "one scale for each output channel of the weights")
 	f.StringVar(&o.places, "places", "auto", "`WHICH` tensors become integers: auto (what weighted layers read, and sums and pools in plain convolutional networks), weighted (these in float too) or all (everything that can, for hardware without floats)")
 	f.BoolVar(&o.signs, "signs", true, "unsigned integers where a tensor is never negative")
-	f.BoolVar(&o.equalize, "equalize", true, "balance the ranges of channels between neighbouring layers where that lessens the noise")
+	f.BoolVar(&o.equalize, "equalize", true, "balance the ranges of channels between neighbouring layers, and by a factor for each channel behind what computes in float, where that lessens the noise")
 	f.BoolVar(&o.compensate, "compensate", true, "round weights so that their errors cancel; false rounds to nearest, in less time")
 	f.BoolVar(&o.correctBias, "bias-correction", false, "take the mean error of rounding to nearest out of the biases; compensation does so anyway")
 	f.BoolVar(&o.safe, "saturation-safe", true, "neighbouring weights of at most 128 together: the file means the same on processors that add two products in 16 bits (x86 without VNNI)")
