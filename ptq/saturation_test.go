@@ -2,6 +2,7 @@ package ptq
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -107,5 +108,29 @@ func TestSaturationOfOthers(t *testing.T) {
 	want := PairSums{Pairs: 4, Above: 1, Largest: 236} // columns: 100+0, 28+72; 29+0, 108+128
 	if got := fmt.Sprint(pairs); got != fmt.Sprint(map[*graph.Node]PairSums{g.Nodes[1]: want}) {
 		t.Errorf("%s, want %v", got, want)
+	}
+}
+
+// TestSaturating compares what sums lose with machine arithmetic written out, in both formats: pairs of
+// products in 16 bits.
+func TestSaturating(t *testing.T) {
+	for name, options := range map[string][]Option{"qdq": nil, "qoperator": {WithQOperator(true)}} {
+		n, x := newNet(4)
+		w := tensor.From([]float32{1, 1, -1, -1, 1, -1, 0.25, 0.25}, 2, 4) // 127 127 -127 -127; 127 -127 32 32
+		g := n.done(n.New("matrix", "Gemm", op.Attrs{"transB": int64(1)}, x, graph.NewConst("w", w)))
+		data := samples{tensor.From([]float32{1, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1}, 4, 4)} // 0 or 255 as integers
+		q := mustQuantize(t, g, data, append(options, WithSaturationSafe(false))...)
+		s, unknown, err := Saturating(q.Graph)
+		if err != nil || len(unknown) > 0 {
+			t.Fatal(unknown, err)
+		}
+		got := outputs(t, s, data)
+		unit := 1.0 / 127 / 255
+		want := []float64{32767 * unit, 0, -32768 * unit, 0.5, 1, 1, -1 * unit, 0.5}
+		for i, v := range want {
+			if math.Abs(got[i]-v) > 0.01 {
+				t.Errorf("%s: result %d is %g, want %g", name, i, got[i], v)
+			}
+		}
 	}
 }

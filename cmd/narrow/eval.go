@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/onnx"
+	"github.com/narrow-ml/narrow/ptq"
 )
 
 // evalResult is what `narrow eval --json` prints. Percentages are 0..100.
@@ -18,6 +20,7 @@ type evalResult struct {
 	Agreement       *float64 `json:"agreement,omitempty"`
 	SQNR            *float64 `json:"sqnr_db,omitempty"` // absent if the outputs are identical
 	Identical       bool     `json:"identical,omitempty"`
+	Safe            *bool    `json:"saturation_safe,omitempty"` // of a network with 8-bit weights
 	ImagesPerSecond float64  `json:"images_per_second"`
 	Count           int      `json:"count"`
 	Seconds         float64  `json:"seconds"`
@@ -29,7 +32,9 @@ type evalFlags struct {
 	run     runFlags
 	labels  string
 	against string
-	json    bool
+
+	saturating bool
+	json       bool
 }
 
 func newEval() *cobra.Command {
@@ -53,6 +58,7 @@ the classes and the SQNR (signal to quantization noise, over all outputs) with a
 	inGroup(cmd, "Inputs", func() { f.data.register(cmd, "data", "inputs to run; may be repeated (`PATH`)") })
 	cmd.Flags().StringVar(&f.labels, "labels", "", "the class of each input, a .npy of whole numbers (`PATH`)")
 	cmd.Flags().StringVar(&f.against, "against", "", "network to compare the outputs with (`MODEL`)")
+	cmd.Flags().BoolVar(&f.saturating, "saturating", false, "compute what a processor makes of the network that adds two products in 16 bits (x86 without VNNI, in ONNX Runtime or OpenVINO)")
 	inGroup(cmd, "Running", func() { f.run.register(cmd) })
 	inGroup(cmd, "Running", func() { f.run.registerEngine(cmd) })
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object and nothing else")
@@ -63,7 +69,7 @@ func (f *evalFlags) execute(cmd *cobra.Command, path string) error {
 	if err := f.run.check(); err != nil {
 		return err
 	}
-	net, source, err := f.open(path)
+	net, source, safe, err := f.open(cmd, path)
 	if err != nil {
 		return err
 	}
@@ -90,28 +96,42 @@ func (f *evalFlags) execute(cmd *cobra.Command, path string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	r := score.result()
+	r.Safe = safe
 	if f.json {
 		return printJSON(cmd.OutOrStdout(), r)
 	}
 	return r.table().write(cmd.OutOrStdout())
 }
 
-// open compiles the network at path and opens the data for it.
-func (f *evalFlags) open(path string) (*engine.Net, *dataset.Set, error) {
+// open compiles the network at path, opens the data for it and tells whether it is saturation-safe.
+func (f *evalFlags) open(cmd *cobra.Command, path string) (*engine.Net, *dataset.Set, *bool, error) {
 	g, err := onnx.ReadFile(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	options, err := f.run.options()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
+	}
+	source, err := f.data.open(g)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	pairs, err := ptq.Saturation(g)
+	if err == nil && f.saturating {
+		var unknown []string
+		if g, unknown, err = ptq.Saturating(g); len(unknown) > 0 {
+			fmt.Fprintf(cmd.ErrOrStderr(), "narrow: it is not known what %s lose by saturation: they are computed exactly\n", strings.Join(unknown, ", "))
+		}
+	}
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	net, err := engine.Compile(g, options...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	source, err := f.data.open(g)
-	return net, source, err
+	return net, source, saturationSafe(pairs), nil
 }
 
 // readLabels reads one label for each input of source.

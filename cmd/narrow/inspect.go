@@ -267,7 +267,7 @@ func (info *networkInfo) saturation() string {
 			pairs += n.Pairs.Pairs
 		}
 	}
-	return fmt.Sprintf("not saturation-safe: %d of %d pairs of neighbouring weights, in %d nodes, sum to more than %d; on processors that add two products in 16 bits (x86 without VNNI) results may differ\n",
+	return fmt.Sprintf("not saturation-safe: %d of %d pairs of neighbouring weights, in %d nodes, sum to more than %d; on processors that add two products in 16 bits (x86 without VNNI) results may differ: see narrow eval --saturating\n",
 		above, pairs, nodes, op.PairLimit)
 }
 

@@ -131,6 +131,11 @@ func (r evalResult) table() *table {
 	if r.Identical {
 		t.add("outputs", "identical")
 	}
+	if r.Safe != nil && *r.Safe {
+		t.add("weights", "saturation-safe")
+	} else if r.Safe != nil {
+		t.add("weights", "not saturation-safe (see narrow inspect, --saturating)")
+	}
 	t.add("inputs", r.Count)
 	t.add("speed", fmt.Sprintf("%.0f inputs/s", r.ImagesPerSecond))
 	t.add("memory", bytesText(r.PeakRSS))
