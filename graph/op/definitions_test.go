@@ -3,6 +3,7 @@ package op
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/narrow-ml/narrow/tensor"
@@ -92,6 +93,9 @@ func TestSchema(t *testing.T) {
 // TestSchemaOfEveryRow: a row without a schema would take anything.
 func TestSchemaOfEveryRow(t *testing.T) {
 	for _, name := range Names() {
+		if strings.HasPrefix(name, Narrow+".") {
+			continue // these are in no file
+		}
 		if schemas, _ := schemas(); len(schemas[name]) == 0 {
 			t.Errorf("schema.txt has nothing of %s: make schema writes it anew", name)
 		}

@@ -1,6 +1,10 @@
 package op
 
-import "github.com/narrow-ml/narrow/tensor"
+import (
+	"slices"
+
+	"github.com/narrow-ml/narrow/tensor"
+)
 
 // Narrow is the domain of operators of this project's own, which are in no file: networks have them while something is
 // being found out about them.
@@ -21,11 +25,14 @@ func inferSaturationLoss(c *Call) error {
 	}
 	x, w := c.Types[0], c.Types[2]
 	if w.Known && len(w.Shape) == 2 {
-		if !x.Known || len(x.Shape) == 0 {
+		if !x.Known {
 			return nil
 		}
-		shape := append(append([]int(nil), x.Shape[:len(x.Shape)-1]...), w.Shape[0])
-		c.setType(tensor.Float32, shape)
+		last := len(x.Shape) - 1
+		if last < 0 || x.Shape[last] >= 0 && w.Shape[1] >= 0 && x.Shape[last] != w.Shape[1] {
+			return badInput("activations of shape %v for weights of shape %v", x.Shape, w.Shape)
+		}
+		c.setType(tensor.Float32, append(slices.Clone(x.Shape[:last]), w.Shape[0]))
 		return nil
 	}
 	return convType(c, tensor.Float32, x, w)

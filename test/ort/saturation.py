@@ -85,7 +85,7 @@ class Check:
         """Whether it is safe, and the SQNR in ONNX Runtime, OpenVINO, OpenVINO without VNNI and, foreseen for that, by narrow."""
         calib, test, ready, out = (f"{self.folder}/{n}" for n in ("calib.npy", "test.npy", "ready.npy", "out.npy"))
         np.save(calib, pictures(self.shared, data, "calib", calibration, preprocessing)[0])
-        x, network = pictures(self.shared, data, "test", 500, preprocessing)
+        x, network = pictures(self.shared, data, "test", 2000, preprocessing)
         np.save(test, x)
         np.save(ready, network)
         float_path, path = f"{self.shared}/models/{model}.onnx", f"{self.folder}/int8.onnx"
