@@ -161,6 +161,7 @@ build/bench-venv/bin/python: bench/requirements.txt
 bench-peers: build lib $(BENCH_PYTHON) ## narrow beside other libraries: bench/results; BENCH_TORCH=1 adds torch (large)
 	$(GO) test -c -o build/asm.test ./asm
 	$(BENCH_PYTHON) bench/kernels.py build/asm.test bench/results/kernels.md
+	$(BENCH_PYTHON) bench/int8.py build/asm.test bench/results/int8.md
 	$(BENCH_PYTHON) bench/python.py build/asm.test $(LIB)/libnarrow.so bench/results/python.md
 	$(BENCH_PYTHON) bench/quantize.py build/narrow bench/results/quantize.md $(NARROW_SHARED)
 	$(BENCH_PYTHON) bench/inference.py build/narrow bench/results/inference.md

@@ -66,7 +66,7 @@ type tileArgsS8 struct {
 	width, pixels int // the kernel's, for the generic one
 
 	// What follows is for kernels that make requantized bytes at once, dst[p*dstStep+n],
-	// where bytes is ByFloat+1 or ByShift+1.
+	// where bytes is ByFloat+1, ByShift+1 or plainBytes.
 	bytes        int
 	dst          []uint8
 	dstStep      int

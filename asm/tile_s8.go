@@ -31,10 +31,17 @@ func (f *ConvS8) runTiles(s *s8Scratch, dst, src Image[uint8], p *panelS8, r *Re
 	}
 }
 
+// plainBytes stands for ByFloat with zero point 0 and the whole range, as behind most Relus:
+// saturation is all that has to be done.
+const plainBytes = 4
+
 // setBytes fills in the rescaling of a panel's channels.
 func (a *tileArgsS8) setBytes(r *Requant, p *panelS8, dstStep int) {
 	a.mask = 1<<p.channels - 1
 	a.bytes, a.dstStep = int(r.mode)+1, dstStep
+	if r.mode == ByFloat && r.zero == 0 && r.lo == 0 && r.hi == 255 {
+		a.bytes = plainBytes
+	}
 	for i := range a.lo {
 		a.lo[i], a.hi[i] = uint8(r.lo), uint8(r.hi)
 	}

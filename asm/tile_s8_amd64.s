@@ -114,6 +114,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -138,6 +140,27 @@ quad:
 	ADDQ         DX, CX
 	MOVQ         CX, 16(SP)
 	JMP          next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	KMOVD     928(AX), K1
+	VMOVDQU32 tileS8Order<>+0(SB), Z2
+	VCVTDQ2PS Z0, Z0
+	VMULPS    224(AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VCVTDQ2PS Z1, Z1
+	VMULPS    288(AX), Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VPACKSSDW Z1, Z0, Z0
+	VPACKUSWB Z0, Z0, Z0
+	VPERMD    Z0, Z2, Z0
+	VMOVDQU8  Y0, K1, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
 
 shift:
 	MOVQ      a+0(FP), AX
@@ -237,6 +260,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -264,6 +289,37 @@ quad:
 	VPACKUSWB     Z2, Z0, Z0
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z4, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z4
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
 	VPERMD        Z0, Z4, Z0
 	VMOVDQU8      Y0, K1, (CX)
 	ADDQ          DX, CX
@@ -391,6 +447,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -435,6 +493,48 @@ quad:
 	VPACKUSWB     Z4, Z4, Z4
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z6, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z6
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
 	VPERMD        Z4, Z6, Z4
 	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
@@ -583,6 +683,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -635,6 +737,58 @@ quad:
 	VPACKUSWB     Z6, Z4, Z4
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z8, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z8, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
 	VPERMD        Z4, Z8, Z4
 	VMOVDQU8      Y4, K1, (CX)
 	ADDQ          DX, CX
@@ -806,6 +960,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -875,6 +1031,69 @@ quad:
 	VPACKUSWB     Z8, Z8, Z8
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z10, Z8
+	VMOVDQU8      Y8, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z10
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z10, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z10, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
 	VPERMD        Z8, Z10, Z8
 	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
@@ -1069,6 +1288,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -1146,6 +1367,79 @@ quad:
 	VPACKUSWB     Z10, Z8, Z8
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z12, Z8
+	VMOVDQU8      Y8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z12
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z12, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
 	VPERMD        Z8, Z12, Z8
 	VMOVDQU8      Y8, K1, (CX)
 	ADDQ          DX, CX
@@ -1363,6 +1657,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -1457,6 +1753,90 @@ quad:
 	VPACKUSWB     Z12, Z12, Z12
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z14, Z12
+	VMOVDQU8      Y12, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z14
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z14, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z14, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z14, Z8
+	VMOVDQU8      Y8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
 	VPERMD        Z12, Z14, Z12
 	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
@@ -1694,6 +2074,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -1796,6 +2178,100 @@ quad:
 	VPACKUSWB     Z14, Z12, Z12
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z16, Z12
+	VMOVDQU8      Y12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z16
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z16, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z16, Z8
+	VMOVDQU8      Y8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
 	VPERMD        Z12, Z16, Z12
 	VMOVDQU8      Y12, K1, (CX)
 	ADDQ          DX, CX
@@ -2056,6 +2532,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -2175,6 +2653,111 @@ quad:
 	VPACKUSWB     Z16, Z16, Z16
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z18, Z16
+	VMOVDQU8      Y16, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z18
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z18, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z18, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z18, Z8
+	VMOVDQU8      Y8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z18, Z12
+	VMOVDQU8      Y12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
 	VPERMD        Z16, Z18, Z16
 	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
@@ -2455,6 +3038,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -2582,6 +3167,121 @@ quad:
 	VPACKUSWB     Z18, Z16, Z16
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z20, Z16
+	VMOVDQU8      Y16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z20
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z20, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z20, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z20, Z8
+	VMOVDQU8      Y8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z20, Z12
+	VMOVDQU8      Y12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        288(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
 	VPERMD        Z16, Z20, Z16
 	VMOVDQU8      Y16, K1, (CX)
 	ADDQ          DX, CX
@@ -2888,6 +3588,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -3032,6 +3734,132 @@ quad:
 	VPACKUSWB     Z20, Z20, Z20
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z22, Z20
+	VMOVDQU8      Y20, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z22
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z22, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z22, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z22, Z8
+	VMOVDQU8      Y8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z22, Z12
+	VMOVDQU8      Y12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        288(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z22, Z16
+	VMOVDQU8      Y16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        288(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
 	VPERMD        Z20, Z22, Z20
 	VMOVDQU8      Y20, K1, (CX)
 	ADDQ          DX, CX
@@ -3358,6 +4186,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -3510,6 +4340,142 @@ quad:
 	VPACKUSWB     Z22, Z20, Z20
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z24, Z20
+	VMOVDQU8      Y20, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z20, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z24
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z24, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z24, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z24, Z8
+	VMOVDQU8      Y8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z24, Z12
+	VMOVDQU8      Y12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        288(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z24, Z16
+	VMOVDQU8      Y16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        288(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        288(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
 	VPERMD        Z20, Z24, Z20
 	VMOVDQU8      Y20, K1, (CX)
 	ADDQ          DX, CX
@@ -3859,6 +4825,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -4028,6 +4996,153 @@ quad:
 	VPACKUSWB     Z24, Z24, Z24
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z26, Z24
+	VMOVDQU8      Y24, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z26
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z26, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z26, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z26, Z8
+	VMOVDQU8      Y8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z26, Z12
+	VMOVDQU8      Y12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        288(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z26, Z16
+	VMOVDQU8      Y16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        288(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        288(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPERMD        Z20, Z26, Z20
+	VMOVDQU8      Y20, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z20, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        288(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VPACKSSDW     Z25, Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
 	VPERMD        Z24, Z26, Z24
 	VMOVDQU8      Y24, K1, (CX)
 	ADDQ          DX, CX
@@ -4397,6 +5512,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -4574,6 +5691,163 @@ quad:
 	VPACKUSWB     Z26, Z24, Z24
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z28, Z24
+	VMOVDQU8      Y24, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z24, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z28
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        288(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        288(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z28, Z0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        288(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        288(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z28, Z4
+	VMOVDQU8      Y4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        288(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        288(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z28, Z8
+	VMOVDQU8      Y8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z8, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        288(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        288(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z28, Z12
+	VMOVDQU8      Y12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z12, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        288(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        288(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z28, Z16
+	VMOVDQU8      Y16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z16, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        288(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        288(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPERMD        Z20, Z28, Z20
+	VMOVDQU8      Y20, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI64X4 $0x01, Z20, Y0
+	VMOVDQU8      Y0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        288(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VCVTDQ2PS     Z26, Z26
+	VMULPS        224(AX), Z26, Z26
+	VCVTPS2DQ     Z26, Z26
+	VCVTDQ2PS     Z27, Z27
+	VMULPS        288(AX), Z27, Z27
+	VCVTPS2DQ     Z27, Z27
+	VPACKSSDW     Z25, Z24, Z24
+	VPACKSSDW     Z27, Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
 	VPERMD        Z24, Z28, Z24
 	VMOVDQU8      Y24, K1, (CX)
 	ADDQ          DX, CX
@@ -4886,6 +6160,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -4907,6 +6183,24 @@ quad:
 	ADDQ         DX, CX
 	MOVQ         CX, 16(SP)
 	JMP          next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	KMOVD     928(AX), K1
+	VMOVDQU32 tileS8Order<>+0(SB), Z1
+	VCVTDQ2PS Z0, Z0
+	VMULPS    224(AX), Z0, Z0
+	VCVTPS2DQ Z0, Z0
+	VPACKSSDW Z0, Z0, Z0
+	VPACKUSWB Z0, Z0, Z0
+	VPERMD    Z0, Z1, Z0
+	VMOVDQU8  X0, K1, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
 
 shift:
 	MOVQ      a+0(FP), AX
@@ -4996,6 +6290,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -5015,6 +6311,30 @@ quad:
 	VPACKUSWB     Z0, Z0, Z0
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z2, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z2
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKUSWB     Z0, Z0, Z0
 	VPERMD        Z0, Z2, Z0
 	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
@@ -5123,6 +6443,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -5147,6 +6469,37 @@ quad:
 	VPACKUSWB     Z2, Z0, Z0
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z3, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z3
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z2, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
 	VPERMD        Z0, Z3, Z0
 	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
@@ -5272,6 +6625,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -5299,6 +6654,43 @@ quad:
 	VPACKUSWB     Z2, Z0, Z0
 	VPMAXUB       800(AX), Z0, Z0
 	VPMINUB       864(AX), Z0, Z0
+	VPERMD        Z0, Z4, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z4
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
 	VPERMD        Z0, Z4, Z0
 	VMOVDQU8      X0, K1, (CX)
 	ADDQ          DX, CX
@@ -5438,6 +6830,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -5485,6 +6879,51 @@ quad:
 	VPACKUSWB     Z4, Z4, Z4
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z5, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z5
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z5, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VPACKSSDW     Z4, Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
 	VPERMD        Z4, Z5, Z4
 	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
@@ -5634,6 +7073,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -5684,6 +7125,57 @@ quad:
 	VPACKUSWB     Z4, Z4, Z4
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z6, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z6
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z6, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKUSWB     Z4, Z4, Z4
 	VPERMD        Z4, Z6, Z4
 	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
@@ -5847,6 +7339,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -5902,6 +7396,64 @@ quad:
 	VPACKUSWB     Z6, Z4, Z4
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z7, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z7
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z7, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z6, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
 	VPERMD        Z4, Z7, Z4
 	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
@@ -6081,6 +7633,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -6139,6 +7693,70 @@ quad:
 	VPACKUSWB     Z6, Z4, Z4
 	VPMAXUB       800(AX), Z4, Z4
 	VPMINUB       864(AX), Z4, Z4
+	VPERMD        Z4, Z8, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z8, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
 	VPERMD        Z4, Z8, Z4
 	VMOVDQU8      X4, K1, (CX)
 	ADDQ          DX, CX
@@ -6332,6 +7950,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -6410,6 +8030,78 @@ quad:
 	VPACKUSWB     Z8, Z8, Z8
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z9, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z9
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z9, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z9, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VPACKSSDW     Z8, Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
 	VPERMD        Z8, Z9, Z8
 	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
@@ -6610,6 +8302,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -6691,6 +8385,84 @@ quad:
 	VPACKUSWB     Z8, Z8, Z8
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z10, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z10
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z10, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z10, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKUSWB     Z8, Z8, Z8
 	VPERMD        Z8, Z10, Z8
 	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
@@ -6908,6 +8680,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -6994,6 +8768,91 @@ quad:
 	VPACKUSWB     Z10, Z8, Z8
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z11, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z11
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z11, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z11, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z10, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
 	VPERMD        Z8, Z11, Z8
 	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
@@ -7227,6 +9086,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -7316,6 +9177,97 @@ quad:
 	VPACKUSWB     Z10, Z8, Z8
 	VPMAXUB       800(AX), Z8, Z8
 	VPMINUB       864(AX), Z8, Z8
+	VPERMD        Z8, Z12, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z12
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z12, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z12, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
 	VPERMD        Z8, Z12, Z8
 	VMOVDQU8      X8, K1, (CX)
 	ADDQ          DX, CX
@@ -7563,6 +9515,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -7672,6 +9626,105 @@ quad:
 	VPACKUSWB     Z12, Z12, Z12
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z13, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z13
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z13, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z13, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z13, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VPACKSSDW     Z12, Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
 	VPERMD        Z12, Z13, Z12
 	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
@@ -7926,6 +9979,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -8038,6 +10093,111 @@ quad:
 	VPACKUSWB     Z12, Z12, Z12
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z14, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z14
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z14, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z14, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z14, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKUSWB     Z12, Z12, Z12
 	VPERMD        Z12, Z14, Z12
 	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
@@ -8306,6 +10466,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -8423,6 +10585,118 @@ quad:
 	VPACKUSWB     Z14, Z12, Z12
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z15, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z15
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z15, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z15, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z15, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z14, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
 	VPERMD        Z12, Z15, Z12
 	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
@@ -8710,6 +10984,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -8830,6 +11106,124 @@ quad:
 	VPACKUSWB     Z14, Z12, Z12
 	VPMAXUB       800(AX), Z12, Z12
 	VPMINUB       864(AX), Z12, Z12
+	VPERMD        Z12, Z16, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z16
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z16, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z16, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
 	VPERMD        Z12, Z16, Z12
 	VMOVDQU8      X12, K1, (CX)
 	ADDQ          DX, CX
@@ -9131,6 +11525,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -9271,6 +11667,132 @@ quad:
 	VPACKUSWB     Z16, Z16, Z16
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z17, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z17
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z17, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z17, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z17, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z17, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VPACKSSDW     Z16, Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
 	VPERMD        Z16, Z17, Z16
 	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
@@ -9579,6 +12101,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -9722,6 +12246,138 @@ quad:
 	VPACKUSWB     Z16, Z16, Z16
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z18, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z18
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z18, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z18, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z18, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z18, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKUSWB     Z16, Z16, Z16
 	VPERMD        Z16, Z18, Z16
 	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
@@ -10044,6 +12700,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -10192,6 +12850,145 @@ quad:
 	VPACKUSWB     Z18, Z16, Z16
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z19, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z19
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z19, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z19, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z19, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z19, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z18, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
 	VPERMD        Z16, Z19, Z16
 	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
@@ -10530,6 +13327,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -10681,6 +13480,151 @@ quad:
 	VPACKUSWB     Z18, Z16, Z16
 	VPMAXUB       800(AX), Z16, Z16
 	VPMINUB       864(AX), Z16, Z16
+	VPERMD        Z16, Z20, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z20
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z20, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z20, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z20, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z20, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
 	VPERMD        Z16, Z20, Z16
 	VMOVDQU8      X16, K1, (CX)
 	ADDQ          DX, CX
@@ -11036,6 +13980,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -11207,6 +14153,159 @@ quad:
 	VPACKUSWB     Z20, Z20, Z20
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z21, Z20
+	VMOVDQU8      X20, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z21
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z21, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z21, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z21, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z21, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z21, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VPACKSSDW     Z20, Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
 	VPERMD        Z20, Z21, Z20
 	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
@@ -11569,6 +14668,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -11743,6 +14844,165 @@ quad:
 	VPACKUSWB     Z20, Z20, Z20
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z22, Z20
+	VMOVDQU8      X20, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z22
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z22, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z22, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z22, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z22, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z22, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKUSWB     Z20, Z20, Z20
 	VPERMD        Z20, Z22, Z20
 	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
@@ -12119,6 +15379,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -12298,6 +15560,172 @@ quad:
 	VPACKUSWB     Z22, Z20, Z20
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z23, Z20
+	VMOVDQU8      X20, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z23
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z23, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z23, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z23, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z23, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z23, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z22, Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
 	VPERMD        Z20, Z23, Z20
 	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
@@ -12690,6 +16118,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -12872,6 +16302,178 @@ quad:
 	VPACKUSWB     Z22, Z20, Z20
 	VPMAXUB       800(AX), Z20, Z20
 	VPMINUB       864(AX), Z20, Z20
+	VPERMD        Z20, Z24, Z20
+	VMOVDQU8      X20, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z24
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z24, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z24, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z24, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z24, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z24, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        224(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
 	VPERMD        Z20, Z24, Z20
 	VMOVDQU8      X20, K1, (CX)
 	ADDQ          DX, CX
@@ -13278,6 +16880,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -13480,6 +17084,186 @@ quad:
 	VPACKUSWB     Z24, Z24, Z24
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z25, Z24
+	VMOVDQU8      X24, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z25
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z25, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z25, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z25, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z25, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z25, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        224(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPERMD        Z20, Z25, Z20
+	VMOVDQU8      X20, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VPACKSSDW     Z24, Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
 	VPERMD        Z24, Z25, Z24
 	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
@@ -13896,6 +17680,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -14101,6 +17887,192 @@ quad:
 	VPACKUSWB     Z24, Z24, Z24
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z26, Z24
+	VMOVDQU8      X24, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z24, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z26
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z26, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z26, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z26, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z26, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z26, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        224(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPERMD        Z20, Z26, Z20
+	VMOVDQU8      X20, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        224(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VPACKSSDW     Z25, Z24, Z24
+	VPACKUSWB     Z24, Z24, Z24
 	VPERMD        Z24, Z26, Z24
 	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
@@ -14531,6 +18503,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -14741,6 +18715,199 @@ quad:
 	VPACKUSWB     Z26, Z24, Z24
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z27, Z24
+	VMOVDQU8      X24, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z24, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z24, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z27
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z27, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z27, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z27, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z27, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z27, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        224(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPERMD        Z20, Z27, Z20
+	VMOVDQU8      X20, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        224(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VCVTDQ2PS     Z26, Z26
+	VMULPS        224(AX), Z26, Z26
+	VCVTPS2DQ     Z26, Z26
+	VPACKSSDW     Z25, Z24, Z24
+	VPACKSSDW     Z26, Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
 	VPERMD        Z24, Z27, Z24
 	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
@@ -15187,6 +19354,8 @@ quad:
 	MOVQ          184(AX), AX
 	CMPQ          AX, $0x00
 	JE            sums
+	CMPQ          AX, $0x04
+	JE            plain
 	CMPQ          AX, $0x01
 	JNE           shift
 	MOVQ          a+0(FP), AX
@@ -15400,6 +19569,205 @@ quad:
 	VPACKUSWB     Z26, Z24, Z24
 	VPMAXUB       800(AX), Z24, Z24
 	VPMINUB       864(AX), Z24, Z24
+	VPERMD        Z24, Z28, Z24
+	VMOVDQU8      X24, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z24, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z24, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z24, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	MOVQ          CX, 16(SP)
+	JMP           next
+
+plain:
+	MOVQ          a+0(FP), AX
+	MOVQ          a+0(FP), CX
+	MOVQ          216(CX), DX
+	MOVQ          16(SP), CX
+	KMOVD         928(AX), K1
+	VMOVDQU32     tileS8Order<>+0(SB), Z28
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        224(AX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        224(AX), Z1, Z1
+	VCVTPS2DQ     Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        224(AX), Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        224(AX), Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPACKSSDW     Z1, Z0, Z0
+	VPACKSSDW     Z3, Z2, Z2
+	VPACKUSWB     Z2, Z0, Z0
+	VPERMD        Z0, Z28, Z0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z0, X1
+	VMOVDQU8      X1, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        224(AX), Z4, Z4
+	VCVTPS2DQ     Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        224(AX), Z5, Z5
+	VCVTPS2DQ     Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        224(AX), Z6, Z6
+	VCVTPS2DQ     Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        224(AX), Z7, Z7
+	VCVTPS2DQ     Z7, Z7
+	VPACKSSDW     Z5, Z4, Z4
+	VPACKSSDW     Z7, Z6, Z6
+	VPACKUSWB     Z6, Z4, Z4
+	VPERMD        Z4, Z28, Z4
+	VMOVDQU8      X4, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z4, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z8, Z8
+	VMULPS        224(AX), Z8, Z8
+	VCVTPS2DQ     Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VMULPS        224(AX), Z9, Z9
+	VCVTPS2DQ     Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        224(AX), Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VMULPS        224(AX), Z11, Z11
+	VCVTPS2DQ     Z11, Z11
+	VPACKSSDW     Z9, Z8, Z8
+	VPACKSSDW     Z11, Z10, Z10
+	VPACKUSWB     Z10, Z8, Z8
+	VPERMD        Z8, Z28, Z8
+	VMOVDQU8      X8, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z12, Z12
+	VMULPS        224(AX), Z12, Z12
+	VCVTPS2DQ     Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VMULPS        224(AX), Z13, Z13
+	VCVTPS2DQ     Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VMULPS        224(AX), Z14, Z14
+	VCVTPS2DQ     Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VMULPS        224(AX), Z15, Z15
+	VCVTPS2DQ     Z15, Z15
+	VPACKSSDW     Z13, Z12, Z12
+	VPACKSSDW     Z15, Z14, Z14
+	VPACKUSWB     Z14, Z12, Z12
+	VPERMD        Z12, Z28, Z12
+	VMOVDQU8      X12, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z12, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z16, Z16
+	VMULPS        224(AX), Z16, Z16
+	VCVTPS2DQ     Z16, Z16
+	VCVTDQ2PS     Z17, Z17
+	VMULPS        224(AX), Z17, Z17
+	VCVTPS2DQ     Z17, Z17
+	VCVTDQ2PS     Z18, Z18
+	VMULPS        224(AX), Z18, Z18
+	VCVTPS2DQ     Z18, Z18
+	VCVTDQ2PS     Z19, Z19
+	VMULPS        224(AX), Z19, Z19
+	VCVTPS2DQ     Z19, Z19
+	VPACKSSDW     Z17, Z16, Z16
+	VPACKSSDW     Z19, Z18, Z18
+	VPACKUSWB     Z18, Z16, Z16
+	VPERMD        Z16, Z28, Z16
+	VMOVDQU8      X16, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z16, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z20, Z20
+	VMULPS        224(AX), Z20, Z20
+	VCVTPS2DQ     Z20, Z20
+	VCVTDQ2PS     Z21, Z21
+	VMULPS        224(AX), Z21, Z21
+	VCVTPS2DQ     Z21, Z21
+	VCVTDQ2PS     Z22, Z22
+	VMULPS        224(AX), Z22, Z22
+	VCVTPS2DQ     Z22, Z22
+	VCVTDQ2PS     Z23, Z23
+	VMULPS        224(AX), Z23, Z23
+	VCVTPS2DQ     Z23, Z23
+	VPACKSSDW     Z21, Z20, Z20
+	VPACKSSDW     Z23, Z22, Z22
+	VPACKUSWB     Z22, Z20, Z20
+	VPERMD        Z20, Z28, Z20
+	VMOVDQU8      X20, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x01, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x02, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VEXTRACTI32X4 $0x03, Z20, X0
+	VMOVDQU8      X0, K1, (CX)
+	ADDQ          DX, CX
+	VCVTDQ2PS     Z24, Z24
+	VMULPS        224(AX), Z24, Z24
+	VCVTPS2DQ     Z24, Z24
+	VCVTDQ2PS     Z25, Z25
+	VMULPS        224(AX), Z25, Z25
+	VCVTPS2DQ     Z25, Z25
+	VCVTDQ2PS     Z26, Z26
+	VMULPS        224(AX), Z26, Z26
+	VCVTPS2DQ     Z26, Z26
+	VCVTDQ2PS     Z27, Z27
+	VMULPS        224(AX), Z27, Z27
+	VCVTPS2DQ     Z27, Z27
+	VPACKSSDW     Z25, Z24, Z24
+	VPACKSSDW     Z27, Z26, Z26
+	VPACKUSWB     Z26, Z24, Z24
 	VPERMD        Z24, Z28, Z24
 	VMOVDQU8      X24, K1, (CX)
 	ADDQ          DX, CX
@@ -15769,6 +20137,8 @@ quad:
 	MOVQ      184(AX), AX
 	CMPQ      AX, $0x00
 	JE        sums
+	CMPQ      AX, $0x04
+	JE        plain
 	CMPQ      AX, $0x01
 	JNE       shift
 	MOVQ      a+0(FP), AX
@@ -15787,6 +20157,26 @@ quad:
 	VPACKUSWB Y0, Y0, Y0
 	VPMAXUB   800(AX), Y0, Y0
 	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVDQU   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VCVTDQ2PS Y1, Y1
+	VMULPS    256(AX), Y1, Y1
+	VCVTPS2DQ Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
 	VPERMD    Y0, Y2, Y0
 	VMOVDQU   X0, (CX)
 	ADDQ      DX, CX
@@ -15902,6 +20292,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -15928,6 +20320,35 @@ quad:
 	VPACKUSWB    Y2, Y0, Y0
 	VPMAXUB      800(AX), Y0, Y0
 	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
 	VPERMD       Y0, Y4, Y0
 	VMOVDQU      X0, (CX)
 	ADDQ         DX, CX
@@ -16070,6 +20491,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -16112,6 +20535,46 @@ quad:
 	VPACKUSWB    Y4, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
 	VPERMD       Y4, Y6, Y4
 	VMOVDQU      X4, (CX)
 	ADDQ         DX, CX
@@ -16282,6 +20745,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -16332,6 +20797,55 @@ quad:
 	VPACKUSWB    Y6, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
 	VPERMD       Y4, Y8, Y4
 	VMOVDQU      X4, (CX)
 	ADDQ         DX, CX
@@ -16529,6 +21043,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -16595,6 +21111,66 @@ quad:
 	VPACKUSWB    Y8, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
 	VPERMD       Y8, Y10, Y8
 	VMOVDQU      X8, (CX)
 	ADDQ         DX, CX
@@ -16822,6 +21398,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -16896,6 +21474,75 @@ quad:
 	VPACKUSWB    Y10, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       256(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
 	VPERMD       Y8, Y12, Y8
 	VMOVDQU      X8, (CX)
 	ADDQ         DX, CX
@@ -17074,6 +21721,8 @@ quad:
 	MOVQ      184(AX), AX
 	CMPQ      AX, $0x00
 	JE        sums
+	CMPQ      AX, $0x04
+	JE        plain
 	CMPQ      AX, $0x01
 	JNE       shift
 	MOVQ      a+0(FP), AX
@@ -17089,6 +21738,23 @@ quad:
 	VPACKUSWB Y0, Y0, Y0
 	VPMAXUB   800(AX), Y0, Y0
 	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y1, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y1
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VPACKSSDW Y0, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
 	VPERMD    Y0, Y1, Y0
 	VMOVQ     X0, (CX)
 	ADDQ      DX, CX
@@ -17188,6 +21854,8 @@ quad:
 	MOVQ      184(AX), AX
 	CMPQ      AX, $0x00
 	JE        sums
+	CMPQ      AX, $0x04
+	JE        plain
 	CMPQ      AX, $0x01
 	JNE       shift
 	MOVQ      a+0(FP), AX
@@ -17206,6 +21874,28 @@ quad:
 	VPACKUSWB Y0, Y0, Y0
 	VPMAXUB   800(AX), Y0, Y0
 	VPMINUB   864(AX), Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	VMOVHPS   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VCVTDQ2PS Y1, Y1
+	VMULPS    224(AX), Y1, Y1
+	VCVTPS2DQ Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
 	VPERMD    Y0, Y2, Y0
 	VMOVQ     X0, (CX)
 	ADDQ      DX, CX
@@ -17320,6 +22010,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -17343,6 +22035,35 @@ quad:
 	VPACKUSWB    Y2, Y0, Y0
 	VPMAXUB      800(AX), Y0, Y0
 	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y3, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y3
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
 	VPERMD       Y0, Y3, Y0
 	VMOVQ        X0, (CX)
 	ADDQ         DX, CX
@@ -17477,6 +22198,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -17503,6 +22226,41 @@ quad:
 	VPACKUSWB    Y2, Y0, Y0
 	VPMAXUB      800(AX), Y0, Y0
 	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
 	VPERMD       Y0, Y4, Y0
 	VMOVQ        X0, (CX)
 	ADDQ         DX, CX
@@ -17654,6 +22412,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -17699,6 +22459,49 @@ quad:
 	VPACKUSWB    Y4, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y5, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y5
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y5, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
 	VPERMD       Y4, Y5, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -17864,6 +22667,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -17912,6 +22717,54 @@ quad:
 	VPACKUSWB    Y4, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
 	VPERMD       Y4, Y6, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -18092,6 +22945,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -18145,6 +23000,61 @@ quad:
 	VPACKUSWB    Y6, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y7, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y7
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y7, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y6, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
 	VPERMD       Y4, Y7, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -18344,6 +23254,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -18400,6 +23312,67 @@ quad:
 	VPACKUSWB    Y6, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
 	VPERMD       Y4, Y8, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -18616,6 +23589,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -18691,6 +23666,75 @@ quad:
 	VPACKUSWB    Y8, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y9, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y9
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y9, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y9, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPACKSSDW    Y8, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
 	VPERMD       Y8, Y9, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -18918,6 +23962,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -18996,6 +24042,80 @@ quad:
 	VPACKUSWB    Y8, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
 	VPERMD       Y8, Y10, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -19241,6 +24361,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -19324,6 +24446,87 @@ quad:
 	VPACKUSWB    Y10, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y11, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y11
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y11, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y11, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y10, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
 	VPERMD       Y8, Y11, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -19588,6 +24791,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -19674,6 +24879,93 @@ quad:
 	VPACKUSWB    Y10, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       224(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
 	VPERMD       Y8, Y12, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -19880,6 +25172,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -19903,6 +25197,26 @@ quad:
 	ADDQ         DX, CX
 	MOVQ         CX, 16(SP)
 	JMP          next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VCVTDQ2PS Y1, Y1
+	VMULPS    256(AX), Y1, Y1
+	VCVTPS2DQ Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVDQU   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
 
 shift:
 	MOVQ      a+0(FP), AX
@@ -20009,6 +25323,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -20035,6 +25351,35 @@ quad:
 	VPACKUSWB    Y2, Y0, Y0
 	VPMAXUB      800(AX), Y0, Y0
 	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
 	VPERMD       Y0, Y4, Y0
 	VMOVDQU      X0, (CX)
 	ADDQ         DX, CX
@@ -20171,6 +25516,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -20213,6 +25560,46 @@ quad:
 	VPACKUSWB    Y4, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
 	VPERMD       Y4, Y6, Y4
 	VMOVDQU      X4, (CX)
 	ADDQ         DX, CX
@@ -20375,6 +25762,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -20425,6 +25814,55 @@ quad:
 	VPACKUSWB    Y6, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
 	VPERMD       Y4, Y8, Y4
 	VMOVDQU      X4, (CX)
 	ADDQ         DX, CX
@@ -20612,6 +26050,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -20678,6 +26118,66 @@ quad:
 	VPACKUSWB    Y8, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
 	VPERMD       Y8, Y10, Y8
 	VMOVDQU      X8, (CX)
 	ADDQ         DX, CX
@@ -20893,6 +26393,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -20967,6 +26469,75 @@ quad:
 	VPACKUSWB    Y10, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       256(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
 	VPERMD       Y8, Y12, Y8
 	VMOVDQU      X8, (CX)
 	ADDQ         DX, CX
@@ -21144,6 +26715,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -21164,6 +26737,23 @@ quad:
 	ADDQ         DX, CX
 	MOVQ         CX, 16(SP)
 	JMP          next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y1
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VPACKSSDW Y0, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPERMD    Y0, Y1, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
 
 shift:
 	MOVQ      a+0(FP), AX
@@ -21256,6 +26846,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -21281,6 +26873,28 @@ quad:
 	ADDQ         DX, CX
 	MOVQ         CX, 16(SP)
 	JMP          next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VCVTDQ2PS Y1, Y1
+	VMULPS    224(AX), Y1, Y1
+	VCVTPS2DQ Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	VMOVHPS   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
 
 shift:
 	MOVQ      a+0(FP), AX
@@ -21385,6 +26999,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -21408,6 +27024,35 @@ quad:
 	VPACKUSWB    Y2, Y0, Y0
 	VPMAXUB      800(AX), Y0, Y0
 	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y3, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y3
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
 	VPERMD       Y0, Y3, Y0
 	VMOVQ        X0, (CX)
 	ADDQ         DX, CX
@@ -21538,6 +27183,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -21564,6 +27211,41 @@ quad:
 	VPACKUSWB    Y2, Y0, Y0
 	VPMAXUB      800(AX), Y0, Y0
 	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
 	VPERMD       Y0, Y4, Y0
 	VMOVQ        X0, (CX)
 	ADDQ         DX, CX
@@ -21710,6 +27392,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -21755,6 +27439,49 @@ quad:
 	VPACKUSWB    Y4, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y5, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y5
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y5, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
 	VPERMD       Y4, Y5, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -21914,6 +27641,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -21962,6 +27691,54 @@ quad:
 	VPACKUSWB    Y4, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
 	VPERMD       Y4, Y6, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -22135,6 +27912,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -22188,6 +27967,61 @@ quad:
 	VPACKUSWB    Y6, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y7, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y7
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y7, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y6, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
 	VPERMD       Y4, Y7, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -22379,6 +28213,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -22435,6 +28271,67 @@ quad:
 	VPACKUSWB    Y6, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
 	VPERMD       Y4, Y8, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -22642,6 +28539,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -22717,6 +28616,75 @@ quad:
 	VPACKUSWB    Y8, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y9, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y9
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y9, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y9, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPACKSSDW    Y8, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
 	VPERMD       Y8, Y9, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -22934,6 +28902,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -23012,6 +28982,80 @@ quad:
 	VPACKUSWB    Y8, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
 	VPERMD       Y8, Y10, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -23246,6 +29290,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -23329,6 +29375,87 @@ quad:
 	VPACKUSWB    Y10, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y11, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y11
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y11, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y11, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y10, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
 	VPERMD       Y8, Y11, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -23581,6 +29708,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -23667,6 +29796,93 @@ quad:
 	VPACKUSWB    Y10, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       224(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
 	VPERMD       Y8, Y12, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -23882,6 +30098,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -23905,6 +30123,26 @@ quad:
 	ADDQ         DX, CX
 	MOVQ         CX, 16(SP)
 	JMP          next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VCVTDQ2PS Y1, Y1
+	VMULPS    256(AX), Y1, Y1
+	VCVTPS2DQ Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVDQU   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
 
 shift:
 	MOVQ      a+0(FP), AX
@@ -24025,6 +30263,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -24051,6 +30291,35 @@ quad:
 	VPACKUSWB    Y2, Y0, Y0
 	VPMAXUB      800(AX), Y0, Y0
 	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
 	VPERMD       Y0, Y4, Y0
 	VMOVDQU      X0, (CX)
 	ADDQ         DX, CX
@@ -24206,6 +30475,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -24248,6 +30519,46 @@ quad:
 	VPACKUSWB    Y4, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
 	VPERMD       Y4, Y6, Y4
 	VMOVDQU      X4, (CX)
 	ADDQ         DX, CX
@@ -24434,6 +30745,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -24484,6 +30797,55 @@ quad:
 	VPACKUSWB    Y6, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
 	VPERMD       Y4, Y8, Y4
 	VMOVDQU      X4, (CX)
 	ADDQ         DX, CX
@@ -24700,6 +31062,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -24766,6 +31130,66 @@ quad:
 	VPACKUSWB    Y8, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
 	VPERMD       Y8, Y10, Y8
 	VMOVDQU      X8, (CX)
 	ADDQ         DX, CX
@@ -25015,6 +31439,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -25089,6 +31515,75 @@ quad:
 	VPACKUSWB    Y10, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVDQU      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       256(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       256(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVDQU      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       256(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       256(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVDQU      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       256(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       256(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
 	VPERMD       Y8, Y12, Y8
 	VMOVDQU      X8, (CX)
 	ADDQ         DX, CX
@@ -25273,6 +31768,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -25293,6 +31790,23 @@ quad:
 	ADDQ         DX, CX
 	MOVQ         CX, 16(SP)
 	JMP          next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y1
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VPACKSSDW Y0, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPERMD    Y0, Y1, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
 
 shift:
 	MOVQ      a+0(FP), AX
@@ -25396,6 +31910,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -25421,6 +31937,28 @@ quad:
 	ADDQ         DX, CX
 	MOVQ         CX, 16(SP)
 	JMP          next
+
+plain:
+	MOVQ      a+0(FP), AX
+	MOVQ      a+0(FP), CX
+	MOVQ      216(CX), DX
+	MOVQ      16(SP), CX
+	VMOVDQU   tileS8HalfOrder<>+0(SB), Y2
+	VCVTDQ2PS Y0, Y0
+	VMULPS    224(AX), Y0, Y0
+	VCVTPS2DQ Y0, Y0
+	VCVTDQ2PS Y1, Y1
+	VMULPS    224(AX), Y1, Y1
+	VCVTPS2DQ Y1, Y1
+	VPACKSSDW Y1, Y0, Y0
+	VPACKUSWB Y0, Y0, Y0
+	VPERMD    Y0, Y2, Y0
+	VMOVQ     X0, (CX)
+	ADDQ      DX, CX
+	VMOVHPS   X0, (CX)
+	ADDQ      DX, CX
+	MOVQ      CX, 16(SP)
+	JMP       next
 
 shift:
 	MOVQ      a+0(FP), AX
@@ -25540,6 +32078,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -25563,6 +32103,35 @@ quad:
 	VPACKUSWB    Y2, Y0, Y0
 	VPMAXUB      800(AX), Y0, Y0
 	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y3, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y3
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
 	VPERMD       Y0, Y3, Y0
 	VMOVQ        X0, (CX)
 	ADDQ         DX, CX
@@ -25712,6 +32281,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -25738,6 +32309,41 @@ quad:
 	VPACKUSWB    Y2, Y0, Y0
 	VPMAXUB      800(AX), Y0, Y0
 	VPMINUB      864(AX), Y0, Y0
+	VPERMD       Y0, Y4, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
 	VPERMD       Y0, Y4, Y0
 	VMOVQ        X0, (CX)
 	ADDQ         DX, CX
@@ -25907,6 +32513,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -25952,6 +32560,49 @@ quad:
 	VPACKUSWB    Y4, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y5, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y5
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y5, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
 	VPERMD       Y4, Y5, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -26138,6 +32789,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -26186,6 +32839,54 @@ quad:
 	VPACKUSWB    Y4, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y6, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y6, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
 	VPERMD       Y4, Y6, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -26390,6 +33091,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -26443,6 +33146,61 @@ quad:
 	VPACKUSWB    Y6, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y7, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y7
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y7, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y6, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
 	VPERMD       Y4, Y7, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -26669,6 +33427,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -26725,6 +33485,67 @@ quad:
 	VPACKUSWB    Y6, Y4, Y4
 	VPMAXUB      800(AX), Y4, Y4
 	VPMINUB      864(AX), Y4, Y4
+	VPERMD       Y4, Y8, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y8, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
 	VPERMD       Y4, Y8, Y4
 	VMOVQ        X4, (CX)
 	ADDQ         DX, CX
@@ -26971,6 +33792,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -27046,6 +33869,75 @@ quad:
 	VPACKUSWB    Y8, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y9, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y9
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y9, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y9, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPACKSSDW    Y8, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
 	VPERMD       Y8, Y9, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -27306,6 +34198,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -27384,6 +34278,80 @@ quad:
 	VPACKUSWB    Y8, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y10, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y10, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y10, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
 	VPERMD       Y8, Y10, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -27665,6 +34633,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -27748,6 +34718,87 @@ quad:
 	VPACKUSWB    Y10, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y11, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y11
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y11, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y11, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y10, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
 	VPERMD       Y8, Y11, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX
@@ -28051,6 +35102,8 @@ quad:
 	MOVQ         184(AX), AX
 	CMPQ         AX, $0x00
 	JE           sums
+	CMPQ         AX, $0x04
+	JE           plain
 	CMPQ         AX, $0x01
 	JNE          shift
 	MOVQ         a+0(FP), AX
@@ -28137,6 +35190,93 @@ quad:
 	VPACKUSWB    Y10, Y8, Y8
 	VPMAXUB      800(AX), Y8, Y8
 	VPMINUB      864(AX), Y8, Y8
+	VPERMD       Y8, Y12, Y8
+	VMOVQ        X8, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X8, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y8, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	JMP          next
+
+plain:
+	MOVQ         a+0(FP), AX
+	MOVQ         a+0(FP), CX
+	MOVQ         216(CX), DX
+	MOVQ         16(SP), CX
+	VMOVDQU      tileS8HalfOrder<>+0(SB), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       224(AX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       224(AX), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       224(AX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       224(AX), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPERMD       Y0, Y12, Y0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X1
+	VMOVQ        X1, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y0, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       224(AX), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       224(AX), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       224(AX), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       224(AX), Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPERMD       Y4, Y12, Y4
+	VMOVQ        X4, (CX)
+	ADDQ         DX, CX
+	VMOVHPS      X4, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVQ        X0, (CX)
+	ADDQ         DX, CX
+	VEXTRACTI128 $0x01, Y4, X0
+	VMOVHPS      X0, (CX)
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       224(AX), Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       224(AX), Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       224(AX), Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       224(AX), Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
 	VPERMD       Y8, Y12, Y8
 	VMOVQ        X8, (CX)
 	ADDQ         DX, CX

@@ -26,7 +26,10 @@ type tileS8 struct {
 	wideWeights  bool           // int16
 	acc          [][]VecVirtual // [pixel][vec]
 	consts       tileS8Consts
+	plain        bool // the zero point is 0 and the range that of bytes: packing does all
 }
+
+const s8Plain = 4 // plainBytes of package asm
 
 // tileS8Consts are the constants of the kernels in memory.
 type tileS8Consts struct {
@@ -134,9 +137,16 @@ func (t *tileS8) emit() {
 	mode := t.field(s8Bytes)
 	t.CMPQ(mode, Imm(0))
 	t.JE(LabelRef("sums"))
+	t.CMPQ(mode, Imm(s8Plain))
+	t.JE(LabelRef("plain"))
 	t.CMPQ(mode, Imm(1))
 	t.JNE(LabelRef("shift"))
 	t.storeBytes(dst, t.scale)
+	t.JMP(LabelRef("next"))
+	t.Label("plain")
+	t.plain = true
+	t.storeBytes(dst, t.scale)
+	t.plain = false
 	t.JMP(LabelRef("next"))
 	t.Label("shift")
 	t.storeBytes(dst, t.shift)
@@ -210,9 +220,14 @@ func (t *tileS8) pack(args Register, q []VecVirtual) VecVirtual {
 	last := len(q) - 1
 	for i := 0; i <= last; i += 2 {
 		t.VPACKSSDW(q[min(i+1, last)], q[i], q[i])
-		t.VPADDSW(Mem{Base: args, Disp: s8Zero}, q[i], q[i])
+		if !t.plain {
+			t.VPADDSW(Mem{Base: args, Disp: s8Zero}, q[i], q[i])
+		}
 	}
 	t.VPACKUSWB(q[last&^1], q[0], q[0])
+	if t.plain {
+		return q[0]
+	}
 	t.VPMAXUB(Mem{Base: args, Disp: s8Lo}, q[0], q[0])
 	t.VPMINUB(Mem{Base: args, Disp: s8Hi}, q[0], q[0])
 	return q[0]
