@@ -48,7 +48,8 @@ func (p *Plan) observe(ctx context.Context, data dataset.Source, held *holdout, 
 		return nil, err
 	}
 	at := 0
-	data, _ = o.net.Separate(data)
+	data, why := o.net.Separate(data)
+	held.alone = held.alone || why != ""
 	for batch, err := range data.Batches(c.batch) {
 		if err != nil {
 			return nil, fmt.Errorf("ptq: calibration data: %w", err)

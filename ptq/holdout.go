@@ -24,7 +24,7 @@ const (
 type holdout struct {
 	period int  // 0 for none
 	fixed  int  // the batch that the network is fixed to; 1 if it is free
-	alone  bool // it is fixed, if only to 1
+	alone  bool // it is fixed, if only to 1, or inputs run one at a time: none are put together
 	held   [][]*tensor.Tensor
 	want   [][]*tensor.Tensor // what the float network makes of those
 	first  [][]*tensor.Tensor // a few that were not held back

@@ -67,7 +67,10 @@ func (s *sampleNoise) add(want, got *tensor.Tensor, inputs int) error {
 	if want.DType() == tensor.String {
 		return nil
 	}
-	if !slices.Equal(want.Shape(), got.Shape()) {
+	if want.Rank() == got.Rank() && !slices.Equal(want.Shape(), got.Shape()) {
+		return nil // how much there is depends on values: a list of what was found
+	}
+	if want.Rank() != got.Rank() {
 		return fmt.Errorf("ptq: output %q has shape %v, in float %v", s.name, got.Shape(), want.Shape())
 	}
 	w, g := want.Float64s(), got.Float64s()

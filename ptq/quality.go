@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/narrow-ml/narrow/dataset"
+	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
 )
 
@@ -63,11 +64,16 @@ func measure(ctx context.Context, j *Job) (err error) {
 func (j *Job) newSample(ctx context.Context) (*sample, error) {
 	if j.held == nil { // nothing was calibrated
 		j.held = newHoldout(j.Plan.Graph, 0)
-		for batch, err := range j.data.Batches(sampleBatch) {
+		net, err := engine.Compile(j.Plan.Graph)
+		if err != nil {
+			return nil, err
+		}
+		data, _ := net.Separate(j.data)
+		for batch, err := range data.Batches(sampleBatch) {
 			if err != nil {
 				return nil, fmt.Errorf("ptq: calibration data: %w", err)
 			}
-			j.held.remember(batch, dataset.Count(j.data, batch))
+			j.held.remember(batch, dataset.Count(data, batch))
 			if j.held.counts.first >= heldFew {
 				break
 			}

@@ -172,9 +172,12 @@ func batchAxis(g *graph.Graph, v *graph.Value) int {
 	if len(v.Type.Shape) == 0 {
 		return dataset.NoBatch
 	}
+	if len(v.Dims) > 0 && isLength(v.Dims[0]) && v.Type.Shape[0] < 0 {
+		return slices.IndexFunc(v.Dims, isBatch) // NoBatch if it has none
+	}
 	name := ""
 	for _, in := range g.Inputs {
-		if len(in.Dims) > 0 && in.Dims[0] != "" && name == "" {
+		if len(in.Dims) > 0 && in.Dims[0] != "" && name == "" && !isLength(in.Dims[0]) {
 			name = in.Dims[0]
 		}
 	}
@@ -182,6 +185,17 @@ func batchAxis(g *graph.Graph, v *graph.Value) int {
 		return 0
 	}
 	return slices.Index(v.Dims, name) // NoBatch if it has none
+}
+
+// isLength and isBatch read the names that exporters give to dimensions.
+func isLength(name string) bool {
+	name = strings.ToLower(name)
+	return name == "t" || slices.ContainsFunc([]string{"time", "seq", "len", "frame", "step"}, func(part string) bool { return strings.Contains(name, part) })
+}
+
+func isBatch(name string) bool {
+	name = strings.ToLower(name)
+	return name == "n" || name == "b" || strings.Contains(name, "batch")
 }
 
 // open opens the data for the inputs of g, prepared as the flags say or else as it is

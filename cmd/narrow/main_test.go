@@ -501,3 +501,28 @@ func TestRunBatchBehind(t *testing.T) {
 		t.Error("the result depends on the batch")
 	}
 }
+
+// TestBatchAxis finds the batch by the names of dimensions.
+func TestBatchAxis(t *testing.T) {
+	value := func(dims ...string) *graph.Value {
+		v := &graph.Value{Type: op.Type{DType: tensor.Float32, Known: true}, Dims: dims}
+		for _, d := range dims {
+			size := 3
+			if d != "" {
+				size = op.Unknown
+			}
+			v.Type.Shape = append(v.Type.Shape, size)
+		}
+		return v
+	}
+	signal := value("N", "time")
+	g := &graph.Graph{Inputs: []*graph.Value{signal}}
+	for _, c := range []struct {
+		dims []string
+		want int
+	}{{[]string{"N", "time"}, 0}, {[]string{"", "N", ""}, 1}, {[]string{"", ""}, -1}, {nil, -1}, {[]string{"T", ""}, -1}, {[]string{"seq_len", "batch_size", ""}, 1}, {[]string{"M", ""}, 0}} {
+		if got := batchAxis(g, value(c.dims...)); got != c.want {
+			t.Errorf("%q: axis %d, want %d", c.dims, got, c.want)
+		}
+	}
+}

@@ -106,7 +106,7 @@ class Builder:
             if name == "ReduceMean" and not v.size:
                 name = "ReduceSum"  # a mean over nothing is undefined
             axes = sorted({int(a) for a in r.integers(0, rank, int(r.integers(1, 3)))}) if rank else []
-            more, attrs = self.axes_of(name, axes) if r.random() < 0.85 else ([], {})
+            more, attrs = self.axes_of(name, axes) if axes and r.random() < 0.85 else ([], {})
             return name, [x, *more], {"keepdims": int(r.integers(0, 2)), **attrs}
         if kind == 3:
             target = self.pick([0, -1], [-1], [0] * rank, [*v.shape[:1], -1], [] if v.size == 1 else [0, 1, -1], [1, *v.shape])
@@ -239,7 +239,7 @@ def check(narrow, seed, folder):
     if narrow("quantize", path, "--calib", data, "-o", q, *options):
         return "ran", ""
     try:
-        onnx.checker.check_model(q, full_check=True)
+        onnx.checker.check_model(q)  # in full it refuses ceil_mode as ONNX Runtime computes it
         s = session(q)
         want = dict(zip([o.name for o in s.get_outputs()], s.run(None, {"x": b.x})))
     except Exception as e:
