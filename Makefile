@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help schema test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help schema test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -143,6 +143,9 @@ networks: ## train and export testdata/networks anew; PYTHON must have torch and
 
 bench-options: ## every option on the shared models: bench/results/options.md (minutes)
 	$(GO) run ./bench/options -shared $(NARROW_SHARED) -o bench/results/options.md
+
+bench-target: build ## what --target reaches and costs on the shared networks: bench/results/target.md (an hour)
+	python3 bench/target.py build/narrow $(NARROW_SHARED) -o bench/results/target.md
 
 bench: ## kernels: each set of processor features against generic; BENCH chooses some by their names
 	mkdir -p build/bench

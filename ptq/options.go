@@ -10,32 +10,35 @@ import (
 type Option func(*config)
 
 type config struct {
-	clip           Clip
-	places         Places
-	weightBits     int
-	actBits        int
-	bits           []bitsRule
-	perChannel     bool
-	signs          bool
-	equalize       bool
-	noRound        bool
-	compensate     bool
-	correctBias    bool
-	shift          bool
-	powers         bool // with shift: scales are powers of two themselves
-	qoperator      bool
-	safe           bool
-	zeros          ZeroPoints
-	exclude        []string
-	excludeOps     []string
-	minSQNR        float64 // in dB, under which a node is left in float
-	holdout        float64 // share of the inputs that are held back
-	measure        bool
-	leastSQNR      float64 // of the outputs, in dB
-	leastAgreement float64 // of classes, in percent
-	batch, threads int
-	progress       func(done int)
-	stats          *Statistics
+	clip            Clip
+	places          Places
+	weightBits      int
+	actBits         int
+	bits            []bitsRule
+	perChannel      bool
+	signs           bool
+	equalize        bool
+	noRound         bool
+	compensate      bool
+	correctBias     bool
+	shift           bool
+	powers          bool // with shift: scales are powers of two themselves
+	qoperator       bool
+	safe            bool
+	zeros           ZeroPoints
+	exclude         []string
+	excludeOps      []string
+	minSQNR         float64 // in dB, under which a node is left in float
+	holdout         float64 // share of the inputs that are held back
+	measure         bool
+	targetSQNR      float64 // that a search is to reach
+	targetAgreement float64
+	cost            Cost
+	leastSQNR       float64 // of the outputs, in dB
+	leastAgreement  float64 // of classes, in percent
+	batch, threads  int
+	progress        func(done int)
+	stats           *Statistics
 }
 
 // bitsRule gives bits to nodes, by name or by operator.
@@ -45,7 +48,7 @@ type bitsRule struct {
 }
 
 func newConfig(options []Option) (*config, error) {
-	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, safe: true, batch: 16, minSQNR: math.Inf(-1), holdout: 0.1, measure: true, leastSQNR: math.Inf(-1)}
+	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, safe: true, batch: 16, minSQNR: math.Inf(-1), holdout: 0.1, measure: true, leastSQNR: math.Inf(-1), targetSQNR: math.Inf(-1)}
 	for _, o := range options {
 		if o != nil {
 			o(c)
@@ -165,6 +168,20 @@ func WithHoldout(share float64) Option { return func(c *config) { c.holdout = sh
 
 // WithMeasure chooses whether the result is measured: by default it is.
 func WithMeasure(on bool) Option { return func(c *config) { c.measure = on } }
+
+// WithTarget leaves nodes in float and takes other clipping rules and zero points until every output, and every part
+// of one, has so many dB on the inputs held back, at the least cost that is found; [ErrTarget] if there is no such choice.
+func WithTarget(db float64) Option { return func(c *config) { c.targetSQNR = db } }
+
+// WithTargetAgreement does the same until so many percent of the classes are those of the float network.
+func WithTargetAgreement(percent float64) Option {
+	return func(c *config) { c.targetAgreement = percent }
+}
+
+// WithCost sets what [WithTarget] keeps low: by default [CostMACs].
+func WithCost(cost Cost) Option { return func(c *config) { c.cost = cost } }
+
+func (c *config) targeted() bool { return !math.IsInf(c.targetSQNR, -1) || c.targetAgreement > 0 }
 
 // WithMinSQNR makes it an error, [ErrBelow], if an output or a part of one comes under so many dB.
 func WithMinSQNR(db float64) Option { return func(c *config) { c.leastSQNR = db } }

@@ -32,6 +32,7 @@ const (
 	BetweenLayers               // it is between weighted layers: in float, and rounded once
 	Infinite                    // rounded, it makes an infinity or a NaN
 	Unseen                      // calibration saw no element of what it reads
+	ForTarget                   // the target is not met with it on integers
 	NothingToDo                 // nothing around it is quantized
 )
 
@@ -54,6 +55,7 @@ var reasonTexts = map[ReasonCode]string{
 	BetweenLayers:    "between weighted layers it computes in float",
 	Infinite:         "rounding %q would make an infinity or a NaN",
 	Unseen:           "calibration saw no element of %q",
+	ForTarget:        "the target wants it",
 	NothingToDo:      "nothing around it is quantized",
 }
 

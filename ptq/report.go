@@ -12,6 +12,7 @@ type Report struct {
 	Nearest      []string // nodes whose weights were rounded to nearest although compensation was asked for
 	Raised       []string // nodes whose weights' scale was raised for the bias to fit
 
+	Search   *Search   // nil without a target
 	Measured *Measured // nil without data
 	Mends    []Mend    // what would help most, where it is poor
 	Warnings []string  // signs of wrong use, each a sentence
@@ -34,7 +35,7 @@ type TensorReport struct {
 
 // describe tells which nodes compute on integers, and how every activation became them.
 func (r *Report) describe(j *Job) {
-	r.Float = j.Plan.Float()
+	r.Float, r.Search = j.Plan.Float(), j.search
 	if j.c.noRound {
 		for _, np := range j.Plan.Nodes {
 			r.Float[np.Node.Name] = Reason{Code: Unrounded}.String()

@@ -74,6 +74,7 @@ type Job struct {
 	held   *holdout // nil before calibration
 	sample *sample  // what is measured on; nil before
 	norm   *trained // of the first BatchNormalization; nil if there is none
+	search *Search  // nil if there was none
 	net    *network // the plan's network with scaling nodes
 	report *Report
 	done   Facts
@@ -107,8 +108,8 @@ func (c *config) newJob(p *Plan, data dataset.Source) (*Job, error) {
 	case data == nil:
 		return nil, ErrNoData
 	}
-	if data == nil && c.clip == Auto {
-		return nil, fmt.Errorf("%w: the rule auto tries others on inputs", ErrNoData)
+	if data == nil && (c.clip == Auto || c.targeted()) {
+		return nil, fmt.Errorf("%w: what tries several choices does so on inputs", ErrNoData)
 	}
 	return j, nil
 }
@@ -125,6 +126,9 @@ func (j *Job) Steps() []Step {
 	}
 	if j.c.clip == Auto {
 		steps = append(steps, bestClipStep)
+	}
+	if j.c.targeted() {
+		steps = append(steps, searchStep)
 	}
 	steps = append(steps, j.scaling()...)
 	if j.c.limited() {

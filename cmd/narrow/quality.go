@@ -20,6 +20,7 @@ type quality struct {
 	Outputs   []outputEntry `json:"outputs"`
 	Mends     []ptq.Mend    `json:"mends,omitempty"`
 	Warnings  []string      `json:"warnings,omitempty"`
+	Search    *ptq.Search   `json:"search,omitempty"` // of --target
 }
 
 // outputEntry is one output, or a part of one.
@@ -36,7 +37,7 @@ func qualityOf(q *ptq.Result) *quality {
 	}
 	r := &quality{
 		SQNR: number(m.Least), Agreement: number(m.Agreement), Measured: m.Inputs, HeldBack: m.HeldBack, Verdict: m.Verdict(),
-		Mends: q.Mends, Warnings: q.Warnings,
+		Mends: q.Mends, Warnings: q.Warnings, Search: q.Search,
 	}
 	for _, o := range m.Outputs {
 		r.Outputs = append(r.Outputs, outputEntry{o.Name, number(o.SQNR)})

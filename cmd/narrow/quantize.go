@@ -190,6 +190,7 @@ type optionFlags struct {
 	holdout             float64
 	minSQNR             float64
 	minAgreement        float64
+	target, cost        string
 	format              string
 }
 
@@ -215,6 +216,8 @@ func (o *optionFlags) flags() *pflag.FlagSet {
 	f.Lookup("asymmetric").NoOptDefVal = "true"
 	f.Float64Var(&o.autoExclude, "auto-exclude", 0, "leave nodes in float whose own signal-to-noise ratio would be under so many `DB`")
 	f.Float64Var(&o.holdout, "holdout", 10, "`PERCENT` of the inputs that are held back from the ranges for the result to be measured on (of the first 32 a quarter, of all 64 at most); 0 measures on inputs that were seen")
+	f.StringVar(&o.target, "target", "", "choose what stays in float, clipping rules and zero points so that `WHAT` is reached at least cost: 30dB of every output, or 99% of the classes")
+	f.StringVar(&o.cost, "cost", "macs", "what --target keeps low: `COST` is macs (multiply-accumulates in float) or size")
 	f.Float64Var(&o.minSQNR, "min-sqnr", 0, "fail, and write nothing, if an output or a part of one comes under so many `DB`")
 	f.Float64Var(&o.minAgreement, "min-agreement", 0, "fail, and write nothing, if less than `PERCENT` of the classes are those of the float network")
 	f.StringVar(&o.format, "format", "qdq", "`FORMAT` is qdq (QuantizeLinear and DequantizeLinear around operators) or qoperator (QLinearConv, ...)")
@@ -264,6 +267,11 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		return nil, usagef("--holdout %g: it is from 0 to 50 percent", o.holdout)
 	}
 	opts = append(opts, ptq.WithHoldout(o.holdout/100), ptq.WithMinAgreement(o.minAgreement))
+	target, err := o.targetOptions()
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, target...)
 	if o.minSQNR != 0 {
 		opts = append(opts, ptq.WithMinSQNR(o.minSQNR))
 	}
@@ -285,6 +293,28 @@ func (o *optionFlags) options() ([]ptq.Option, error) {
 		opts = append(opts, ptq.WithOpBits(operator, w, a))
 	}
 	return opts, nil
+}
+
+// targetOptions translates --target and --cost.
+func (o *optionFlags) targetOptions() ([]ptq.Option, error) {
+	costs := map[string]ptq.Cost{"macs": ptq.CostMACs, "size": ptq.CostSize}
+	cost, ok := costs[o.cost]
+	if !ok && o.cost != "" {
+		return nil, usagef("--cost %q: it is macs or size", o.cost)
+	}
+	if o.target == "" {
+		return nil, nil
+	}
+	number, isAgreement := strings.CutSuffix(o.target, "%")
+	number, isDB := strings.CutSuffix(number, "dB")
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil || isAgreement == isDB || v <= 0 || isAgreement && v > 100 {
+		return nil, usagef("--target %q: it is so many dB or percent, as in 30dB or 99%%", o.target)
+	}
+	if isAgreement {
+		return []ptq.Option{ptq.WithTargetAgreement(v), ptq.WithCost(cost)}, nil
+	}
+	return []ptq.Option{ptq.WithTarget(v), ptq.WithCost(cost)}, nil
 }
 
 // parseNodeBits splits NODE=W/A at its last equals sign: names hold any character.
