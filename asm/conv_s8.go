@@ -2,6 +2,7 @@ package asm
 
 import (
 	"fmt"
+	"math"
 	"sync"
 )
 
@@ -87,6 +88,7 @@ type s8Scratch struct {
 	requant requantArgs
 	taps    []int
 	acc     [2048]int32
+	floats  [2048]float32 // of the sums
 	wino    winogradScratch
 }
 
@@ -185,6 +187,15 @@ func (f *ConvS8) RunS32(dst Image[int32], src Image[uint8], y0, y1 int) {
 	})
 }
 
+// sumGrid converts sums to floats.
+var sumGrid = func() *Grid[int32] {
+	g, err := NewGrid[int32](1, 0, math.MinInt32, math.MaxInt32)
+	if err != nil {
+		panic(err) // these are good
+	}
+	return &g
+}()
+
 // RunF32 is [ConvS8.Run] with float32(sum)*scale[channel] as output.
 func (f *ConvS8) RunF32(dst Image[float32], src Image[uint8], scale []float32, y0, y1 int) {
 	checkImageS8(f, dst, src, y0, y1)
@@ -193,12 +204,14 @@ func (f *ConvS8) RunF32(dst Image[float32], src Image[uint8], scale []float32, y
 	}
 	f.each(src, dst.W, dst.gapless(), y0, y1, func(sums sumsS8) {
 		p := sums.p
+		scales, together := scale[p.first:][:p.channels], len(sums.floats)/p.width
 		for i := range sums.pixels {
-			at := sums.y*dst.RowStride + (sums.x+i)*dst.PixStride + p.first
-			out, acc := dst.Data[at:][:p.channels], sums.acc[i*p.width:]
-			for c := range out {
-				out[c] = float32(acc[c]) * scale[p.first+c]
+			if i%together == 0 { // as many as there is room for are converted at once
+				n := min(together, sums.pixels-i) * p.width
+				sumGrid.Dequantize(sums.floats[:n], sums.acc[i*p.width:][:n])
 			}
+			at := sums.y*dst.RowStride + (sums.x+i)*dst.PixStride + p.first
+			MulF32(dst.Data[at:][:p.channels], sums.floats[i%together*p.width:][:p.channels], scales)
 		}
 	})
 }

@@ -107,3 +107,8 @@ func (p *panelS8) setWideQuad(q int, rows *[4][]uint8) {
 func (p *ProductS8) Run(dst, a Image[uint8], req *Requant) {
 	p.conv.Run(dst, a, req, nil, 0, dst.H)
 }
+
+// RunF32 is [ProductS8.Run] with float32(sum)*scale[column] as output.
+func (p *ProductS8) RunF32(dst Image[float32], a Image[uint8], scale []float32) {
+	p.conv.RunF32(dst, a, scale, 0, dst.H)
+}

@@ -62,7 +62,7 @@ func (b *binder) action(s *program.Step) (*step, error) {
 	case *program.MatMulFloat:
 		return b.matMulFloat(s, a)
 	case *program.Product:
-		if a.Requant != nil {
+		if a.A.Bytewide() {
 			return bindProductS8(a)
 		}
 		return bindProduct(a), nil

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/narrow-ml/narrow/asm"
@@ -116,10 +117,14 @@ func bindProductS8(a *program.Product) (*step, error) {
 		}
 		return p
 	}}
-	req, err := requantOf(a.Requant.Repeated(cols))
-	if err != nil {
-		return nil, err
+	var req *asm.Requant
+	if a.Requant != nil {
+		var err error
+		if req, err = requantOf(a.Requant.Repeated(cols)); err != nil {
+			return nil, err
+		}
 	}
+	scales := slices.Repeat([]float32{a.Scale}, cols)
 	dst, left, right, zero := viewOf(a.Out), viewOf(a.A), viewOf(a.B), stored(a.ZeroA, a.A.DType)
 	return &step{
 		units: func(samples int) int { return dst.count(samples) * count },
@@ -130,6 +135,10 @@ func bindProductS8(a *program.Product) (*step, error) {
 				s, m := i/count, i%count
 				g.Set(right.u8(c, s).Data[m*inner*cols:][:inner*cols], cols, zero)
 				image := asm.Rows(left.u8(c, s).Data[m*rows*inner:][:rows*inner+slack], rows, inner, inner)
+				if req == nil {
+					g.RunF32(asm.Rows(dst.f32(c, s).Data[m*rows*cols:][:rows*cols], rows, cols, cols), image, scales)
+					continue
+				}
 				g.Run(asm.Rows(dst.u8(c, s).Data[m*rows*cols:][:rows*cols], rows, cols, cols), image, req)
 			}
 			return nil

@@ -174,7 +174,7 @@ func (m *Memory) run(s *Step) error {
 		}
 		m.averagePool(a)
 	case *Product:
-		if a.Requant == nil {
+		if a.A.DType == tensor.Float32 {
 			return ErrInterpret
 		}
 		m.product(a)
@@ -295,6 +295,10 @@ func (m *Memory) product(a *Product) {
 		var sum int32
 		for k := range a.Inner {
 			sum += int32((at(a.A, s, (matrix*a.Rows+row)*a.Inner+k) - a.ZeroA) * at(a.B, s, (matrix*a.Inner+k)*a.Cols+col))
+		}
+		if a.Requant == nil {
+			m.setBits(a.Out, s, y, x, c, math.Float32bits(float32(sum)*a.Scale))
+			return
 		}
 		m.setBits(a.Out, s, y, x, c, uint32(a.Requant.Apply(sum, 0)))
 	})

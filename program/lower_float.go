@@ -90,28 +90,31 @@ func (b *builder) quantizedMatMul(n *graph.Node, a *Product) bool {
 	}
 	v, factor, scaled := b.scaledBy(n.Outputs[0])
 	t, ok := b.targetOf(v)
+	a.A, a.B, a.ZeroA = b.matrices(b.form(n.In(0), x.forms, Plain)), b.matrices(b.form(n.In(1), z.forms, Plain)), x.Zero
+	s := b.step(n.Op, Integer, a).of(n)
+	s.Ops = a.operations()
 	if !ok {
-		return false
+		b.why = ""
+		a.Scale, a.Out = x.Scale*z.Scale, b.pin(b.floatResult(n.Outputs[0], Plain))
+		return true
 	}
 	scale := ratio(x.Scale, z.Scale, t.Scale)
 	if scaled != nil {
 		scale = float32(float64(x.Scale) * float64(z.Scale) * factor / float64(t.Scale))
 	}
-	if _, bad := shiftsOf([]float32{scale}); bad >= 0 && b.requant == ModeShift || !(scale > 0) {
-		b.why = "its rescaling is no power of two"
-		return false
+	if _, bad := shiftsOf([]float32{scale}); bad >= 0 && b.requant == ModeShift || !(scale > 0) { // floats, that are rescaled behind it
+		a.Scale, a.Out = x.Scale*z.Scale, b.pin(b.floatResult(n.Outputs[0], Plain))
+		return true
 	}
-	a.A, a.B, a.ZeroA = b.matrices(b.form(n.In(0), x.forms, Plain)), b.matrices(b.form(n.In(1), z.forms, Plain)), x.Zero
 	a.Requant = b.rescale(n, []float32{scale}, t)
 	a.Out = b.pin(b.coded(b.tensor(t.Type, b.shape(t.out), Plain), t.out, t.Coding))
 	b.value(t.out).in[Plain] = a.Out
-	s := b.step(n.Op, Integer, a).of(n)
 	if scaled != nil {
 		b.done[scaled] = true
 		s.of(scaled)
 	}
 	b.claimTarget(t)
-	s.of(t.nodes...).labelled().Ops = a.operations()
+	s.of(t.nodes...).labelled()
 	return true
 }
 

@@ -91,6 +91,14 @@ func TestShiftNetwork(t *testing.T) {
 	}
 }
 
+// TestFloatResults: sums that are not quantized become floats.
+func TestFloatResults(t *testing.T) {
+	for _, name := range []string{"MatMul of activations", "MatMul", "Gemm", "Conv", "Conv depthwise"} {
+		q, x := qdq.New(5, false, 8, 9, 7)
+		same(t, q.Done(qdq.Cases[name](q, x)), program.ModeFloat, qdq.RandomInput(2, 2, 8, 9, 7))
+	}
+}
+
 // TestGolden pins what is decided about two networks: fusions, scales and shifts, layouts and places.
 func TestGolden(t *testing.T) {
 	q, x := qdq.New(7, true, 8, 9, 7)

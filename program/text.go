@@ -123,6 +123,8 @@ func floatText(a Action) string {
 		s := fmt.Sprintf("; %d of %dx%d by %dx%d", a.Count, a.Rows, a.Inner, a.Inner, a.Cols)
 		if a.Requant != nil {
 			s += fmt.Sprintf("; zero %d; %s", a.ZeroA, a.Requant.text())
+		} else if a.Scale != 0 {
+			s += fmt.Sprintf("; zero %d; scale %g", a.ZeroA, a.Scale)
 		}
 		return s
 	case *Map:
