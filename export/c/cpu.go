@@ -27,6 +27,7 @@ type kernel struct {
 
 var (
 	portable = &kernel{name: "dot4", file: "dot_portable.c", atOnce: 1, pack: packPortable}
+	nibble   = &kernel{name: "dot4_nibble", file: "dot_nibble.c", atOnce: 1, pack: packNibble, fits: fitsNibble}
 	dsp      = &kernel{name: "dot4_dsp", file: "dot_dsp.c", atOnce: 4, pack: packDSP, fits: fitsDSP}
 	mve      = &kernel{name: "dot4_mve", file: "dot_mve.c", atOnce: 16, partly: true, pack: packMVE, start: startMVE}
 )

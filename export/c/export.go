@@ -94,7 +94,9 @@ func (n *Network) Export(o Options) (*Project, error) {
 	}
 	for _, s := range n.net.steps {
 		if l := n.layers[s]; l != nil {
-			p.Weights += len(l.weights)
+			if p.Weights += len(l.weights); l.kernel == nibble {
+				p.Weights -= len(l.weights) / 2
+			}
 			p.MACs += l.out.H * l.out.W * len(l.weights)
 		}
 	}

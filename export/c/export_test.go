@@ -139,6 +139,8 @@ func TestDemo(t *testing.T) {
 	}
 	pictures, _ := demo.Calibration(60)
 	inputs := demo.Normalize(pictures)
+	_, bytes8 := exported(t, quantized(t, g.Clone(), inputs), "host", inputs, 0)
+	plain := bytes8.Flash
 	for name, options := range map[string][]ptq.Option{
 		"default":           nil,
 		"shift":             {ptq.WithShift(true)},
@@ -157,6 +159,9 @@ func TestDemo(t *testing.T) {
 			mustPass(t, compile(t, dir, cc, "-O1", sanitizers), 4)
 			if float64(p.Plan.Arena) > 1.05*float64(p.Plan.Lower) {
 				t.Errorf("the arena has %d bytes, the steps need %d", p.Plan.Arena, p.Plan.Lower)
+			}
+			if name == "4-bit weights" && p.Flash > plain*3/4 {
+				t.Errorf("4-bit weights take %d bytes of flash, of 8 bits %d", p.Flash, plain)
 			}
 			again, _ := exported(t, q, "host", inputs, 4)
 			for _, f := range p.Files {

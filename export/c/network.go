@@ -84,6 +84,9 @@ func newNetwork(p *program.Program) (*network, error) {
 
 // input takes the bytes that an input becomes at once, or after it is clamped.
 func (n *network) input(p *program.Program, in *program.Port, outer map[*program.Step]bool) error {
+	if in.Tensor == nil {
+		return fmt.Errorf("export: input %q is not used: remove it", in.Name)
+	}
 	at := &port{name: in.Name, tensor: in.Tensor, coding: in.Tensor.Coding, lo: -128, hi: 127}
 	from, lo, hi := in.Tensor, float32(math.Inf(-1)), float32(math.Inf(1))
 	for _, s := range p.Steps {
@@ -203,6 +206,9 @@ func integer(s *program.Step) error {
 		}
 	case *program.AveragePool:
 		ok = a.Requant != nil && whole(a.Requant)
+	}
+	for _, t := range s.Action.Reads() { // neither a constant nor what a step in float has made
+		ok = ok && (t.Root().Place == program.InArena || t.Root().Place == program.IsInput)
 	}
 	if ok {
 		return nil

@@ -1,5 +1,7 @@
 package c
 
+import "slices"
+
 // table is a constant array of a C file.
 type table struct {
 	name  string
@@ -26,6 +28,21 @@ func packPortable(l *layer) table {
 		}
 	}
 	return t
+}
+
+// packNibble does the same with two weights to a byte.
+func packNibble(l *layer) table {
+	t := table{ctype: "int8_t"}
+	bytes := packPortable(l).data
+	for i := 0; i < len(bytes); i += 2 {
+		t.data = append(t.data, int64(int8(bytes[i]&15|bytes[i+1]<<4)))
+	}
+	return t
+}
+
+// fitsNibble reports whether all weights have 4 bits.
+func fitsNibble(l *layer) bool {
+	return !l.depthwise() && slices.Min(l.weights) >= -8 && slices.Max(l.weights) <= 7
 }
 
 // weight returns weight k of filter f of a group; zero where there is none.

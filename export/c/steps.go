@@ -247,7 +247,9 @@ func layersOf(steps []*program.Step, cpu CPU) (map[*program.Step]*layer, error) 
 
 // choose takes the kernel if it can be used, and decides how windows are read.
 func (l *layer) choose(k *kernel) {
-	if l.kernel = k; k.fits != nil && !k.fits(l) {
+	if l.kernel = k; nibble.fits(l) { // whoever quantizes to 4 bits wants half the flash
+		l.kernel = nibble
+	} else if k.fits != nil && !k.fits(l) {
 		l.kernel = portable
 	}
 	g := &l.window
