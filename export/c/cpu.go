@@ -22,13 +22,15 @@ type kernel struct {
 	partly bool   // whether fewer at the end of a row will do
 	pack   func(l *layer) table
 	fits   func(l *layer) bool         // whether it computes a layer; nil: each
+	other  *kernel                     // that computes those it does not
 	start  func(l *layer, o int) int64 // what it wants added to the bias; nil: nothing
 }
 
 var (
 	portable = &kernel{name: "dot4", file: "dot_portable.c", atOnce: 1, pack: packPortable}
 	nibble   = &kernel{name: "dot4_nibble", file: "dot_nibble.c", atOnce: 1, pack: packNibble, fits: fitsNibble}
-	dsp      = &kernel{name: "dot4_dsp", file: "dot_dsp.c", atOnce: 4, pack: packDSP, fits: fitsDSP}
+	dsp      = &kernel{name: "dot4_dsp", file: "dot_dsp.c", atOnce: 4, pack: packDSP, fits: fitsDSP, other: dspWide}
+	dspWide  = &kernel{name: "dot4_dsp_wide", file: "dot_dsp_wide.c", atOnce: 4, pack: packDSPWide}
 	mve      = &kernel{name: "dot4_mve", file: "dot_mve.c", atOnce: 16, partly: true, pack: packMVE, start: startMVE}
 )
 

@@ -99,14 +99,23 @@ func (l *layer) runs(n int, f func(group, filter, from, count int)) {
 }
 
 // packDSP makes words of the weights of two filters and two elements of a window: for every four elements the
-// first and third of filters 0 and 1, the second and fourth of them, then those of filters 2 and 3.
+// first and third of filters 0 and 1, the second and fourth of them, then those of filters 2 and 3. A halfword is
+// the number w1*256 + w0.
 func packDSP(l *layer) table {
+	return packHalfwords(l, func(w0, w1 int) uint32 { return uint32(uint16(w1*256 + w0)) })
+}
+
+// packDSPWide does the same with halfwords of the two weights as bytes.
+func packDSPWide(l *layer) table {
+	return packHalfwords(l, func(w0, w1 int) uint32 { return uint32(uint8(w0)) | uint32(uint8(w1))<<8 })
+}
+
+func packHalfwords(l *layer, half func(w0, w1 int) uint32) table {
 	t := table{ctype: "uint32_t", hex: true}
-	half := func(g, f, k int) uint32 { return uint32(uint16(l.weight(g, f+1, k)*256 + l.weight(g, f, k))) }
 	l.runs(4, func(g, f, k, _ int) {
-		for pair := 0; pair < 4; pair += 2 {
-			for odd := range 2 {
-				t.data = append(t.data, int64(half(g, f+pair, k+odd)|half(g, f+pair, k+odd+2)<<16))
+		for pair := f; pair < f+4; pair += 2 {
+			for odd := k; odd < k+2; odd++ {
+				t.data = append(t.data, int64(half(l.weight(g, pair, odd), l.weight(g, pair+1, odd))|half(l.weight(g, pair, odd+2), l.weight(g, pair+1, odd+2))<<16))
 			}
 		}
 	})

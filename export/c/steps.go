@@ -250,7 +250,7 @@ func (l *layer) choose(k *kernel) {
 	if l.kernel = k; nibble.fits(l) { // whoever quantizes to 4 bits wants half the flash
 		l.kernel = nibble
 	} else if k.fits != nil && !k.fits(l) {
-		l.kernel = portable
+		l.kernel = k.other
 	}
 	g := &l.window
 	l.flatten()
