@@ -47,6 +47,9 @@ func assign(inputs []Input, paths []string, c *config) ([][]*column, error) {
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("dataset: %w: no file given", ErrEmpty)
 	}
+	if len(inputs) == 0 {
+		return nil, fmt.Errorf("%s: %w: the network takes no inputs", paths[0], ErrShape)
+	}
 	paths, err := expanded(inputs, paths)
 	if err != nil {
 		return nil, err

@@ -103,3 +103,10 @@ func TestLengths(t *testing.T) {
 		t.Error("a length that the network does not take is read")
 	}
 }
+
+// TestNoInputs: data for a network that takes none is an error.
+func TestNoInputs(t *testing.T) {
+	if _, err := OpenFor(nil, []string{"x.npy"}); err == nil {
+		t.Error("data was opened")
+	}
+}
