@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help schema test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help schema operators test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -54,6 +54,9 @@ schema: $(PYTHON) ## write graph/op/schema.txt, what every operator takes, from 
 	mkdir -p build
 	$(GO) test -run OperatorNames -v ./graph/op | sed -n 's/^operator //p' > build/operators.txt
 	$(PYTHON) test/ort/schema.py build/operators.txt graph/op/schema.txt
+
+operators: ## write docs/operators.md from the operator table
+	$(GO) test -run OperatorDocs ./graph/op -update
 
 gen-proto: ## write the messages of the ONNX format (needs protoc)
 	GOBIN=$(CURDIR)/build/bin $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go

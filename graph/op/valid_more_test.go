@@ -83,6 +83,10 @@ var moreCalls = map[string]valid{
 	"STFT": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
 		return nil, []*tensor.Tensor{normal(r, between(r, 1, 3), 16, 1), tensor.Scalar(int64(between(r, 1, 4))), normal(r, 8)}
 	},
+	"RoiAlign": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
+		return Attrs{"mode": pick(r, []string{"avg", "max"}), "output_height": int64(2), "output_width": int64(between(r, 1, 3))},
+			[]*tensor.Tensor{normal(r, 2, 2, 5, 6), tensor.From([]float32{0, 0, 4, 3, 1, 1.5, 5, 4}, 2, 4), ints(0, 1)}
+	},
 	"NegativeLogLikelihoodLoss": func(r *rand.Rand) (Attrs, []*tensor.Tensor) {
 		n := between(r, 1, 3)
 		return Attrs{"reduction": "none"}, []*tensor.Tensor{normal(r, n, 3, 2), tensor.From(list(dims(r, 2*n, 0, 2)), n, 2)}
