@@ -43,10 +43,6 @@ func Upgrade(g *graph.Graph, version int) error {
 	return nil
 }
 
-// since has the version that brought an operator which simplifying a graph can
-// put in the place of older ones.
-var since = map[string]int{"HardSwish": 14, "LayerNormalization": 17, "Mish": 18, "Gelu": 20}
-
 // neededOpset returns the version that g needs at least for operators that are
 // newer than the graph was, and for the quantization it holds: scales for each
 // channel came with 13, blocks and 16 and 4 bits with 21.
@@ -57,7 +53,9 @@ func neededOpset(g *graph.Graph) int {
 			need = max(need, neededOpset(sub))
 		}
 		if n.Domain == "" {
-			need = max(need, since[n.Op])
+			if !inParts(n) { // it is taken apart for older ones
+				need = max(need, op.Since(n.Op))
+			}
 		}
 		if n.Domain != "" || n.Op != "QuantizeLinear" && n.Op != "DequantizeLinear" {
 			continue

@@ -90,7 +90,9 @@ ONNX standard allows; attributes, types and operators that the operator set of a
 }
 
 // keepsApart reports whether the rule of a row is any but [never].
-func keepsApart(o *Op) bool { return fmt.Sprintf("%p", o.Traits.Batch) != fmt.Sprintf("%p", BatchRule(never)) }
+func keepsApart(o *Op) bool {
+	return fmt.Sprintf("%p", o.Traits.Batch) != fmt.Sprintf("%p", BatchRule(never))
+}
 
 func rangeText(r Interval) string {
 	end := func(v float64) string {

@@ -106,6 +106,16 @@ func schemaOf(domain, name string, version int) *schema {
 	return s
 }
 
+// Since returns the operator set that brought an operator of the default domain, 0 if
+// it is not in the table.
+func Since(name string) int {
+	all, _ := schemas()
+	if list := all[name]; len(list) > 0 {
+		return list[0].since
+	}
+	return 0
+}
+
 // CheckNode returns an error unless a node of a file is one that its version of
 // the operator set has, with attributes of the names and types that it takes. Operators that
 // are not in the table are not looked at.
