@@ -75,6 +75,9 @@ ONNX standard allows; attributes, types and operators that the operator set of a
 			q = r.Q.Name
 		}
 		list := all[name]
+		if len(list) == 0 {
+			continue // narrow's own, which no file has
+		}
 		sets := fmt.Sprint(list[0].since)
 		if last := list[len(list)-1].since; last != list[0].since {
 			sets += fmt.Sprintf(" to %d", last)
