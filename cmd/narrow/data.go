@@ -247,8 +247,11 @@ func (d *dataFlags) tellSkipped(files []string) {
 	}
 }
 
-// record keeps in a network that was calibrated on data how that was prepared.
+// record keeps in a network that was calibrated on data how that was prepared, if anything was done to it.
 func record(g *graph.Graph, data *dataset.Set) {
+	if data.Preparation().Equal(dataset.Preparation{Scale: 1}) {
+		return
+	}
 	if g.Meta == nil {
 		g.Meta = make(map[string]string)
 	}
