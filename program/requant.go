@@ -137,9 +137,14 @@ func (e *ErrShift) Error() string {
 // ratio is x*w/y in float32, the way ONNX Runtime computes it.
 func ratio(x, w, y float32) float32 { return float32(x*w) / y }
 
+// requant returns a rescaling to t by scales, without its integers.
+func (t *target) requant(m Mode, scales []float32) *Requant {
+	return &Requant{Mode: m, Scale: scales, Type: t.Type, Zero: t.Zero, Lo: t.lo, Hi: t.hi}
+}
+
 // rescale returns the rescaling by one factor for each channel.
 func (b *builder) rescale(n *graph.Node, scales []float32, t target) *Requant {
-	r := &Requant{Mode: b.requant, Scale: scales, Type: t.Type, Zero: t.Zero, Lo: t.lo, Hi: t.hi}
+	r := t.requant(b.requant, scales)
 	if b.requant == ModeFloat {
 		return r
 	}
@@ -201,7 +206,7 @@ func (b *builder) average(n *graph.Node, scale float32, count, channels int, t t
 		if frac, _ := math.Frexp(float64(scale)); frac != 0.5 {
 			b.fail(n, &ErrShift{n, scale})
 		}
-		r := &Requant{Scale: scales, Zero: t.Zero, Lo: t.lo, Hi: t.hi}
+		r := t.requant(ModeMultiplier, scales)
 		b.multipliers(n, r)
 		return r
 	}

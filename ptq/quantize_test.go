@@ -220,6 +220,23 @@ func TestShiftOfMeans(t *testing.T) {
 	}
 }
 
+// TestShiftOfInnerMeans: a mean of 5*7 elements that other layers on integers read is rescaled by a
+// multiplier, and runs where only shifts are allowed otherwise.
+func TestShiftOfInnerMeans(t *testing.T) {
+	n, x := newNet(3, 5, 7)
+	x = n.New("mean", "GlobalAveragePool", nil, n.New("relu", "Relu", nil, n.conv("conv", x, 3, 8, 1)))
+	x = n.New("relu2", "Relu", nil, n.conv("conv2", x, 8, 8, 1))
+	g := n.done(n.gemm("matrix", n.New("flat", "Flatten", nil, x), 8, 4))
+	q := mustQuantize(t, g, images(t, 16, 3, 5, 7), WithShift(true)).Graph
+	net, err := engine.Compile(q, engine.WithRequant(engine.RequantShift))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := net.Run(context.Background(), tensor.New(tensor.Float32, 1, 3, 5, 7)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestShiftOfFaintChannels: sums are shifted by at most 31 bits, however little weight a channel has.
 func TestShiftOfFaintChannels(t *testing.T) {
 	g := residualNet()
