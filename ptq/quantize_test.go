@@ -227,7 +227,7 @@ func TestShiftOfInnerMeans(t *testing.T) {
 	x = n.New("mean", "GlobalAveragePool", nil, n.New("relu", "Relu", nil, n.conv("conv", x, 3, 8, 1)))
 	x = n.New("relu2", "Relu", nil, n.conv("conv2", x, 8, 8, 1))
 	g := n.done(n.gemm("matrix", n.New("flat", "Flatten", nil, x), 8, 4))
-	q := mustQuantize(t, g, images(t, 16, 3, 5, 7), WithShift(true)).Graph
+	q := mustQuantize(t, g, images(t, 16, 3, 5, 7), WithShift(true), WithSigns(false)).Graph
 	net, err := engine.Compile(q, engine.WithRequant(engine.RequantShift))
 	if err != nil {
 		t.Fatal(err)
