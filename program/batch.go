@@ -17,10 +17,11 @@ var batchSizes = [3]int{1, 2, 3}
 
 // Batchable reports whether axis 0 of every input and output is a batch of
 // independent samples, whatever its size, so that a run may be cut in pieces.
-// It is proved node by node, by the rules of the operator table.
+// It is proved node by node, by the rules of the operator table. Between them, too, samples must stay on axis 0: pieces
+// of a run are cut there.
 func Batchable(g *graph.Graph, inputs []op.Type) bool {
 	p, why := prove(g, inputs)
-	return why == "" && !slices.ContainsFunc(g.Outputs, func(v *graph.Value) bool { return !p.batched[v] })
+	return why == "" && len(p.turned) == 0 && !slices.ContainsFunc(g.Outputs, func(v *graph.Value) bool { return !p.batched[v] })
 }
 
 // MixesBatch returns what stands in the way of proving that the inputs of a batch do
