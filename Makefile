@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help schema operators test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help schema bench-large operators test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -163,6 +163,9 @@ build/bench-venv/bin/python: bench/requirements.txt
 	build/bench-venv/bin/pip install -q -r $<
 	if [ -n "$(BENCH_TORCH)" ]; then build/bench-venv/bin/pip install -q torch; fi
 	touch $@
+
+bench-large: build $(BENCH_PYTHON) ## what quantizing large networks costs: bench/results/large.md (minutes, 3 GB of disk)
+	$(BENCH_PYTHON) bench/large.py build/narrow bench/results/large.md --peers
 
 bench-peers: build lib $(BENCH_PYTHON) ## narrow beside other libraries: bench/results; BENCH_TORCH=1 adds torch (large)
 	$(GO) test -c -o build/asm.test ./asm

@@ -278,16 +278,21 @@ func roundWeights(g *graph.Graph) {
 	}
 }
 
+// nearestBlock is how many channels are rounded to nearest at a time, which bounds the memory that takes.
+const nearestBlock = 64
+
 func (w *weights) roundNearest() {
 	if len(w.data) == 0 {
 		return
 	}
 	w.chooseShared(1, func(int) (attempt, error) { return toNearest{}, nil }) // cannot fail
 	rounded := make([]float32, len(w.data))
-	rows := w.rows(0, w.channels())
-	q := w.settle(rows, 0, toNearest{})
-	for i, k := range rows.index {
-		rounded[k] = q[i]
+	for first := 0; first < w.channels(); first += nearestBlock {
+		rows := w.rows(first, min(nearestBlock, w.channels()-first))
+		q := w.settle(rows, first, toNearest{})
+		for i, k := range rows.index {
+			rounded[k] = q[i]
+		}
 	}
 	w.replace(rounded)
 	scaleBias(w.node)
