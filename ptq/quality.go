@@ -19,10 +19,11 @@ type Mend struct {
 }
 
 const (
-	mends          = 3 // nodes that a warning names
-	mendCandidates = 8 // nodes that are tried for it
-	mendInputs     = 8 // inputs that they are tried on
-	infiniteRounds = 3 // how often nodes are left in float for the infinities that they make
+	mostGain       = 300 // dB: no noise is left, for which JSON has no number
+	mends          = 3   // nodes that a warning names
+	mendCandidates = 8   // nodes that are tried for it
+	mendInputs     = 8   // inputs that they are tried on
+	infiniteRounds = 3   // how often nodes are left in float for the infinities that they make
 )
 
 // measureStep compares what was made with the float network.
@@ -174,7 +175,7 @@ func (j *Job) findMends(ctx context.Context) ([]Mend, error) {
 		if at < 0 || len(found) > 0 && best <= least {
 			break // no other brings anything
 		}
-		found, least = append(found, Mend{names[at], best - start}), best
+		found, least = append(found, Mend{names[at], math.Min(best-start, mostGain)}), best
 		j.Plan.Exclude(Reason{Code: Excluded}, names[at])
 		names = slices.Delete(names, at, at+1)
 	}
