@@ -2,13 +2,14 @@
 
     python bench/int8.py ASM.TEST RESULT.md [--rounds N]
 
-ASM.TEST is made by `go test -c ./asm`. The loops on registers alone and the convolutions take turns, round after round; of each the
-best round counts, so that a share of the peak compares two moments in which nothing else ran.
+ASM.TEST is made by `go test -c ./asm`. The loops on registers alone and the convolutions take turns, round after round; a figure
+is the median of the rounds, of which each counts by its fastest call.
 """
 
 import argparse
 import os
 import re
+import statistics
 import subprocess
 
 from inference import processor
@@ -18,16 +19,15 @@ LINE = re.compile(r"^Benchmark(Peak|ConvS8)/(\S+)/(\w+)-\d+ .* ([\d.]+) best-GOP
 
 
 def measure(test, rounds):
-    """Best GOP/s by (benchmark, features)."""
-    best = {}
+    """GOP/s by (benchmark, features)."""
+    rates = {}
     for _ in range(rounds):
         done = subprocess.run([os.path.abspath(test), "-test.run", "^$", "-test.bench", "Peak$/int8|Peak$/safe|ConvS8$/./avx", "-test.benchtime", "20ms"],
                               check=True, capture_output=True, text=True)
         for line in done.stdout.splitlines():
             if m := LINE.match(line):
-                key = m[2], m[3]
-                best[key] = max(best.get(key, 0), float(m[4]))
-    return best
+                rates.setdefault((m[2], m[3]), []).append(float(m[4]))
+    return {key: statistics.median(values) for key, values in rates.items()}
 
 
 def table(best):
@@ -51,7 +51,7 @@ def main():
     lines = [
         "# Integer convolutions and what the instructions can do",
         "",
-        f"{processor()}, one thread; the best of {args.rounds} rounds of everything. Written by `make bench-peers` (bench/int8.py).",
+        f"{processor()}, one thread; medians of {args.rounds} rounds. Written by `make bench-peers` (bench/int8.py).",
         "",
         f"GOP/s, two for each product. Peaks, on registers alone: {peaks}. The peak of AVX2 is that of VPMADDWD, which any weights allow;",
         "those here do not saturate, as narrow's quantizer makes them. More than all of it is done by VPMADDUBSW, and by F(2x2, 3x3), which makes",

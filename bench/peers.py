@@ -7,8 +7,7 @@ the contenders take turns, round after round, each in a process of its own, so t
 and whatever else the machine does falls on all. A turn counts by the fastest of its runs; a figure is the median over
 the rounds, a ratio the median of the ratios within a round.
 
-"avx2" caps narrow by NARROW_CPU and OpenVINO by ONEDNN_MAX_CPU_ISA; ONNX Runtime cannot be capped. XNNPACK takes part where
-TensorFlow Lite can be installed and converts the file; it does not for ONNX, so its figures are not in the table.
+"avx2" caps narrow by NARROW_CPU and OpenVINO by ONEDNN_MAX_CPU_ISA; ONNX Runtime cannot be capped. XNNPACK is not measured.
 """
 
 import argparse
@@ -123,7 +122,8 @@ def header(args):
         "",
         f"Milliseconds for a batch on the same file quantized by narrow; medians of {args.rounds} rounds in which all take turns, each turn counted by its",
         "fastest run. A ratio is a peer's time by narrow's: above 1 narrow is faster; the last is narrow's own fp32 by its int8. `avx2` caps both engines; ONNX",
-        f"Runtime cannot be capped. Load average before: {os.getloadavg()[0]:.0f}. Networks with `_` and no data set in their names have random weights.",
+        f"Runtime cannot be capped. Load average before: {os.getloadavg()[0]:.0f}: beside other work long runs are cut into, and what takes more than some milliseconds tells little. "
+        f"Random weights: {', '.join(NETWORKS)}.",
         "",
         "| network | processor features | batch | threads | narrow | OpenVINO | ratio | ONNX Runtime | ratio | narrow fp32 | ratio |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
