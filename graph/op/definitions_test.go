@@ -105,6 +105,8 @@ func TestSchemaOfEveryRow(t *testing.T) {
 // TestOperatorNames prints the names that make schema writes the schemas of.
 func TestOperatorNames(t *testing.T) {
 	for _, name := range Names() {
-		fmt.Println("operator", name)
+		if !strings.HasPrefix(name, Narrow+".") {
+			fmt.Println("operator", name)
+		}
 	}
 }

@@ -57,6 +57,9 @@ ONNX standard allows; attributes, types and operators that the operator set of a
 `, "`", latest)
 	flows := map[Flow]string{Affine: "products", Product: "products of two tensors", Join: "joins", Concat: "share a scale", Moves: "moves", OneToOne: "one to one", Bounded: "bounded"}
 	for _, name := range Names() {
+		if strings.HasPrefix(name, Narrow+".") {
+			continue // these are in no file
+		}
 		at := strings.LastIndexByte(name, '.') + 1
 		o, err := Lookup(strings.TrimSuffix(name[:at], "."), name[at:])
 		if err != nil {
