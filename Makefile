@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help schema bench-large operators test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help schema bench-large operators test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target bench-zoo networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -143,6 +143,9 @@ bench-networks: build $(PYTHON) ## the same, more of it: bench/results/networks.
 
 networks: ## train and export testdata/networks anew; PYTHON must have torch and onnx
 	$(PYTHON) testdata/scripts/networks.py
+
+bench-zoo: build $(BENCH_PYTHON) ## real networks of other kinds beside onnxruntime.quantization: bench/results/zoo.md (an hour)
+	$(BENCH_PYTHON) bench/zoo.py build/narrow bench/results/zoo.md $(NARROW_SHARED)
 
 bench-options: ## every option on the shared models: bench/results/options.md (minutes)
 	$(GO) run ./bench/options -shared $(NARROW_SHARED) -o bench/results/options.md
