@@ -94,17 +94,6 @@ func (a *atom) equal(b *atom) bool {
 	return a == b || a.key == b.key || a.fn == b.fn && a.value == b.value && slices.Equal(a.axes, b.axes) && a.arg.equal(b.arg)
 }
 
-// number returns the value of a poly without atoms.
-func (p poly) number() (float64, bool) {
-	switch {
-	case len(p) == 0:
-		return 0, true
-	case len(p) == 1 && len(p[0].factors) == 0:
-		return p[0].coef, true
-	}
-	return 0, false
-}
-
 func (p poly) times(c float64) poly {
 	if c == 0 {
 		return nil

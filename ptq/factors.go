@@ -34,7 +34,6 @@ type scaledInput struct {
 	value   *graph.Value
 	layers  []*layer
 	axis    int           // of the channels
-	inner   int           // number of values of a channel side by side
 	spread  []channelKept // by channel
 	norms   []float64     // the sum of squares of the weights that read a channel
 	batches int

@@ -3,7 +3,6 @@ package ptq
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -233,7 +232,7 @@ func TestOptionsAreNotChanged(t *testing.T) {
 	mustQuantize(t, residualNet(), images(t, 8, 3, 8, 8), options...)
 	for i, o := range options[:cap(options)] {
 		if (o == nil) != (i > 0) {
-			t.Error(fmt.Sprintf("option %d", i))
+			t.Errorf("option %d", i)
 		}
 	}
 }

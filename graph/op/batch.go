@@ -116,15 +116,6 @@ func (s *Samples) list(input int, attr string) (v []int, known bool) {
 	return t.Ints(), true
 }
 
-// alongAxes is the rule of operators that work along the axes of an input, or
-// of an attribute.
-func alongAxes(input int) BatchRule {
-	return func(s *Samples) bool {
-		axes, known := s.list(input, "axes")
-		return firstInput(s) && s.leaves(axes, known)
-	}
-}
-
 func reductionSamples(s *Samples) bool {
 	axes, known := s.list(1, "axes")
 	if known && len(axes) == 0 && s.Attrs.Int("noop_with_empty_axes", 0) != 0 {
