@@ -39,13 +39,13 @@ demo: ## quantize the built-in network and compare the options
 	$(GO) run ./cmd/narrow demo
 
 test: ## all tests that need only Go
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 test-purego: ## the same without assembly
-	$(GO) test -tags purego ./...
+	$(GO) test -short -timeout 30m -tags purego ./...
 
 test-race: ## the same under the race detector
-	$(GO) test -race -short ./...
+	$(GO) test -race -short -timeout 30m ./...
 
 gen: ## write the generated code
 	cd asm/_gen && $(GO) run ./amd64 -dir .. && $(GO) run ./arm64 -dir ..
@@ -122,7 +122,7 @@ BENCH_TIME ?= 50ms
 BENCH_COUNT ?= 6
 TIERS ?= avx2 avxvnni avx512
 
-DIFFERENTIAL ?= 300
+DIFFERENTIAL ?= 200
 
 test-networks: build $(PYTHON) ## networks of several kinds and random ones, in ONNX Runtime
 	$(PYTHON) test/networks/check.py build/narrow audio_opset11 mobilenetv3_opset11 vit_opset11 unet_opset17 detector_opset17
@@ -132,7 +132,7 @@ test-networks: build $(PYTHON) ## networks of several kinds and random ones, in 
 test-cases: build $(PYTHON) ## situations from public reports, against what each must reach
 	$(PYTHON) test/cases/check.py build/narrow $(NARROW_SHARED)
 
-MUTATIONS ?= 2000
+MUTATIONS ?= 1000
 
 test-mutations: ## MUTATIONS broken files through the library: no crash, no hang, no huge allocation
 	NARROW_MUTATIONS=$(MUTATIONS) $(GO) test -count=1 -v -timeout 10h -run TestMutations ./test/mutation
