@@ -20,13 +20,11 @@ var autoRules = []Clip{MSE, Lp(1.5), Lp(3), Percentile(99.9), Percentile(99.99),
 // relative noise.
 func bestClip(ctx context.Context, j *Job) (Clip, error) {
 	g := j.Plan.Graph
-	var want [][]*tensor.Tensor
+	want := make([][]float64, len(g.Outputs)) // of all inputs: the two networks may run them in other batches
 	err := sampleTensors(ctx, g, g.Outputs, j.data, autoInputs, j.c.threads, func(batch []*tensor.Tensor) error {
-		own := make([]*tensor.Tensor, len(batch))
 		for i, t := range batch {
-			own[i] = t.Clone()
+			want[i] = append(want[i], numbers(t)...)
 		}
-		want = append(want, own)
 		return nil
 	})
 	if err != nil {
@@ -40,10 +38,13 @@ func bestClip(ctx context.Context, j *Job) (Clip, error) {
 			return Clip{}, err
 		}
 		noise := newNoise(len(g.Outputs))
-		at := 0
+		at := make([]int, len(want))
 		err := sampleTensors(ctx, t.net.Graph, t.net.Outputs, j.data, autoInputs, j.c.threads, func(batch []*tensor.Tensor) error {
-			noise.add(want[at], batch)
-			at++
+			for i, t := range batch {
+				got := numbers(t)
+				noise.add(i, want[i][min(at[i], len(want[i])):], got)
+				at[i] += len(got)
+			}
 			return nil
 		})
 		if err != nil {
@@ -63,18 +64,21 @@ func newNoise(outputs int) *noise {
 	return &noise{make([]float64, outputs), make([]float64, outputs)}
 }
 
-func (n *noise) add(want, got []*tensor.Tensor) {
-	for i, t := range want {
-		if t.DType() == tensor.String {
-			continue
-		}
-		w, g := t.Float64s(), got[i].Float64s()
-		for k := range w {
-			d := w[k] - g[k]
-			n.signal[i] += float64(w[k] * w[k])
-			n.error[i] += float64(d * d)
-		}
+// add takes in values of an output, as many as both have.
+func (n *noise) add(output int, want, got []float64) {
+	for k := range min(len(want), len(got)) {
+		d := want[k] - got[k]
+		n.signal[output] += float64(want[k] * want[k])
+		n.error[output] += float64(d * d)
 	}
+}
+
+// numbers returns the elements of a tensor, none of texts.
+func numbers(t *tensor.Tensor) []float64 {
+	if t.DType() == tensor.String {
+		return nil
+	}
+	return t.Float64s()
 }
 
 // mean returns the mean over the outputs of error to signal.
