@@ -3,20 +3,25 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/spf13/pflag"
+
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/internal/option"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -211,21 +216,60 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, _ := caseFiles(t, randomInputs(1, 8))
 	t.Chdir("..") // for make; the other commands are run where the library is
-	dir := filepath.Dir(model)
-	if err := os.WriteFile(filepath.Join(dir, "program.c"), []byte(strings.Join(blocks(string(page), "c"), "\n")), 0o644); err != nil {
+	dir := t.TempDir()
+	command(t, "go", "build", "-o", filepath.Join(dir, "narrow"), "./cmd/narrow")
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	source := "#line 1 \"program.c\"\n" + strings.Join(blocks(string(page), "c"), "\n")
+	if err := os.WriteFile(filepath.Join(dir, "program.c"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	said := ""
 	for _, line := range strings.Split(strings.Join(blocks(string(page), "sh"), "\n"), "\n") {
-		if line == "make lib" {
+		switch {
+		case line == "make lib":
 			command(t, "make", "lib", "LIB="+filepath.Join(dir, "build", "lib"))
-		} else {
-			command(t, "sh", "-c", "cd '"+dir+"' && "+line)
+		case strings.HasPrefix(line, "cc "): // a buffer that is read beyond its end is found
+			command(t, "sh", "-c", "cd '"+dir+"' && "+line+" -g -fsanitize=address")
+		default:
+			said = command(t, "sh", "-c", "cd '"+dir+"' && "+line)
 		}
+	}
+	var result struct {
+		Nodes int     `json:"nodes_quantized"`
+		SQNR  float64 `json:"sqnr_db"`
+	}
+	if err := json.Unmarshal([]byte(said), &result); err != nil || result.Nodes < 10 || result.SQNR < 15 {
+		t.Errorf("the program says %q, error %v", said, err)
 	}
 	if _, err := onnx.ReadFile(filepath.Join(dir, "int8.onnx")); err != nil {
 		t.Error(err)
+	}
+	if html, err := os.ReadFile(filepath.Join(dir, "report.html")); err != nil || !strings.Contains(string(html), "int8.onnx") {
+		t.Errorf("no report, error %v", err)
+	}
+}
+
+// TestHeaderOptions: narrow.h tells of every choice that narrow quantize has, and of no other.
+func TestHeaderOptions(t *testing.T) {
+	header, err := os.ReadFile("narrow.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(header), "Opens the fp32 ONNX model")
+	text, _, _ = strings.Cut(text, "*/")
+	documented := map[string]bool{"batch": false, "threads": false}
+	new(option.Set).Flags().VisitAll(func(f *pflag.Flag) { documented[strings.ReplaceAll(f.Name, "-", "_")] = false })
+	for _, m := range regexp.MustCompile(`(?m)^ \*   "([a-z_]+)":`).FindAllStringSubmatch(text, -1) {
+		if _, is := documented[m[1]]; !is {
+			t.Errorf("narrow.h has %q, which is no option", m[1])
+		}
+		documented[m[1]] = true
+	}
+	for name, is := range documented {
+		if !is {
+			t.Errorf("narrow.h does not tell of %q", name)
+		}
 	}
 }
 

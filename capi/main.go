@@ -57,15 +57,15 @@ func call(body func() error) (code C.int) {
 		switch r := recover().(type) {
 		case nil:
 		case fault:
-			code = report(r)
+			code = outcome(r)
 		default:
-			code = report(fault{C.NARROW_INTERNAL, fmt.Errorf("internal error: %v", r)})
+			code = outcome(fault{C.NARROW_INTERNAL, fmt.Errorf("internal error: %v", r)})
 		}
 	}()
-	return report(body())
+	return outcome(body())
 }
 
-func report(err error) C.int {
+func outcome(err error) C.int {
 	if err == nil {
 		return C.NARROW_OK
 	}

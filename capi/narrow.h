@@ -51,6 +51,17 @@ enum {
 
 typedef uintptr_t narrow_handle;
 
+enum { NARROW_MAX_RANK = 8 };
+
+/* A tensor in the caller's memory. */
+typedef struct {
+  void *data;
+  size_t bytes; /* size of data */
+  int32_t dtype;
+  int32_t rank;
+  int64_t shape[NARROW_MAX_RANK];
+} narrow_tensor;
+
 /* The library's version, "0.1.0". Valid for ever. */
 const char *narrow_version(void);
 
@@ -161,12 +172,15 @@ int narrow_range_seen(narrow_handle range, double *lo, double *hi, uint64_t *cou
 
 /* Opens the fp32 ONNX model at path for quantization, which goes on beside the
  * calls below, on threads of the library's, until narrow_free. options is null or a
- * JSON object with any of
+ * JSON object of the choices that narrow quantize has as flags, with _ in place
+ * of -, and those of how the work is done:
  *   "clip": "mse"          how ranges of activations are cut, as in narrow_range_clip;
  *                          or "auto", the rule that does the outputs least harm
  *   "weight_bits": 8       2 to 8
  *   "act_bits": 8          4 to 8, or 16
  *   "bits": {"conv1": [4, 8]}  bits of single nodes' weights and results
+ *   "bits_op": {"Gemm": [8, 16]}  the same of all nodes of an operator
+ *   "places": "auto"       which tensors become integers: or "weighted", "all"
  *   "per_channel": true    one scale for each output channel of the weights
  *   "signs": true          unsigned integers where a tensor is never negative
  *   "equalize": true       balance channels between neighbouring layers
@@ -174,31 +188,35 @@ int narrow_range_seen(narrow_handle range, double *lo, double *hi, uint64_t *cou
  *   "bias_correction": false  take the mean error of rounding out of the biases
  *   "saturation_safe": true  neighbouring weights of at most 128 together, so that the
  *                          file means the same without VNNI
- *   "shift": false         make every rescaling a shift of bits
+ *   "shift": false         make every rescaling a shift of bits; "scales": every scale
+ *                          a power of two as well
  *   "no_round": false      leave out rounding and clipping, to check the pipeline
  *   "asymmetric": null     a zero point for the signed activations whose noise it
  *                          lessens; true: for all, false: for the inputs alone
  *   "format": "qdq"        or "qoperator"
- *   "exclude": ["node"]    nodes to leave in float
+ *   "exclude": ["node"]    nodes to leave in float; * and ** stand for any characters
+ *   "exclude_op": ["Softmax"]  all nodes of an operator
+ *   "auto_exclude": 0      nodes whose own signal-to-noise ratio is under so many dB
+ *   "target": ""           "30dB" or "99%": choose what stays in float, rules and zero
+ *                          points so that it is reached
+ *   "cost": "macs"         what "target" keeps low: or "size"
+ *   "holdout": 10          percent of the inputs that the result is measured on
+ *   "min_sqnr": 0          fail if an output comes under so many dB
+ *   "min_agreement": 0     fail if less than so many percent of the classes agree
  *   "batch": 16            inputs that calibration runs at once
  *   "threads": 0           0 for all processors
- * The values shown, but those of bits and exclude, are what is taken if the field is
- * absent. */
+ * The values shown, but those of bits, bits_op, exclude and exclude_op, are what is
+ * taken if the field is absent. */
 int narrow_quantizer_open(NARROW_CONST char *path, NARROW_CONST char *options, narrow_handle *quantizer);
 
-/* Adds calibration inputs: inputs[i] points to count inputs for the model's
- * i-th input, float32[count][...]. They are copied and calibrated on as they
- * come; only the first 256 are kept, so memory does not grow with their number.
- * Up to 64 wait for their turn: an error in them is returned by a later feed or
- * by finish. Dimensions that the model leaves open count as 1, except the
- * first. NARROW_ARGUMENT after finish. */
-int narrow_quantizer_feed(narrow_handle quantizer, NARROW_CONST float *NARROW_CONST *inputs, size_t input_count, size_t count);
-
-/* The same with shapes given: shapes[i] is the ranks[i] dimensions of
- * inputs[i], the first of them the count. For models whose inputs have open
- * dimensions; these must be the same in all calls. */
-int narrow_quantizer_feed_shaped(narrow_handle quantizer, NARROW_CONST float *NARROW_CONST *inputs, NARROW_CONST int64_t *NARROW_CONST *shapes,
-                                 NARROW_CONST size_t *ranks, size_t input_count);
+/* Adds calibration inputs: inputs[i] is a batch for the model's i-th input, with
+ * the count on axis 0, of the model's type; bytes is the size of data, and must be
+ * that of the shape. They are copied and calibrated on as they come; only the
+ * first 256 are kept, so memory does not grow with their number. Up to 64 wait for
+ * their turn: an error in them is returned by a later feed or by finish. Dimensions
+ * that the model leaves open must be the same in all calls. NARROW_DATA if a shape
+ * or type is not the model's, NARROW_ARGUMENT after finish. */
+int narrow_quantizer_feed(narrow_handle quantizer, NARROW_CONST narrow_tensor *inputs, size_t input_count);
 
 /* Quantizes with what was fed, and writes the integer model to path; nothing is
  * left there on an error. It is the model, byte for byte, that narrow quantize
@@ -206,22 +224,22 @@ int narrow_quantizer_feed_shaped(narrow_handle quantizer, NARROW_CONST float *NA
  * can be fed any more. */
 int narrow_quantizer_finish(narrow_handle quantizer, NARROW_CONST char *path);
 
+/* Writes what became of the model to text as JSON, the object that narrow quantize
+ * --json prints without its file and time: nodes on integers and in float, with
+ * the reasons, the dB of every output, agreement, verdict, warnings, what a target
+ * has looked at. Finishes if that was not done. As for narrow_describe:
+ * NARROW_SPACE if it takes more than capacity bytes. */
+int narrow_quantizer_result(narrow_handle quantizer, char *text, size_t capacity, size_t *needed);
+
+/* Writes a report for people to path, an HTML file: that of narrow quantize
+ * --report without what other choices would give. Finishes if that was not done. */
+int narrow_quantizer_report(narrow_handle quantizer, NARROW_CONST char *path);
+
 /* ---- Running a model --------------------------------------------------- */
 
 /* Opens an ONNX model, fp32 or quantized, to run it on so many threads, 0 for
  * all processors. */
 int narrow_session_open(NARROW_CONST char *path, int threads, narrow_handle *session);
-
-enum { NARROW_MAX_RANK = 8 };
-
-/* A tensor in the caller's memory. */
-typedef struct {
-  void *data;
-  size_t bytes; /* size of data */
-  int32_t dtype;
-  int32_t rank;
-  int64_t shape[NARROW_MAX_RANK];
-} narrow_tensor;
 
 /* Runs the model. Inputs are complete; of outputs, data and bytes are what the
  * caller has, and dtype, rank and shape are written. NARROW_SPACE if bytes is

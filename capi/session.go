@@ -192,14 +192,19 @@ func narrow_describe(handle C.narrow_handle, to *C.char, capacity C.size_t, need
 		if err != nil {
 			return err
 		}
-		b = append(b, 0)
-		if needed != nil {
-			*needed = C.size_t(len(b))
-		}
-		if to == nil || int(capacity) < len(b) {
-			return fault{C.NARROW_SPACE, fmt.Errorf("the description takes %d bytes; there is room for %d", len(b), capacity)}
-		}
-		C.memcpy(unsafe.Pointer(to), unsafe.Pointer(&b[0]), C.size_t(len(b)))
-		return nil
+		return writeText(string(b), to, capacity, needed)
 	})
+}
+
+// writeText copies a text with a final 0 to C's memory, if there is room, and says how much that takes.
+func writeText(text string, to *C.char, capacity C.size_t, needed *C.size_t) error {
+	b := append([]byte(text), 0)
+	if needed != nil {
+		*needed = C.size_t(len(b))
+	}
+	if to == nil || int(capacity) < len(b) {
+		return fault{C.NARROW_SPACE, fmt.Errorf("the text takes %d bytes; there is room for %d", len(b), capacity)}
+	}
+	C.memcpy(unsafe.Pointer(to), unsafe.Pointer(&b[0]), C.size_t(len(b)))
+	return nil
 }

@@ -86,6 +86,9 @@ func (q *Quantizer) Finish() (*Result, error) {
 	return q.result, q.err
 }
 
+// Seen returns how many inputs were taken in so far.
+func (q *Quantizer) Seen() int { return q.inputs.Len() }
+
 // Close ends the work, if it goes on, without a result.
 func (q *Quantizer) Close() {
 	q.stop()

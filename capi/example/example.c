@@ -99,10 +99,20 @@ int main(int argc, char **argv) {
   narrow_handle quantizer;
   check(narrow_quantizer_open(argv[1], "{\"clip\": \"mse\", \"threads\": 1}", &quantizer), argv[1]);
   size_t half = count / 2; /* as they come: in two parts */
-  const float *first = x, *second = x + half * one;
-  check(narrow_quantizer_feed(quantizer, &first, 1, half), "feed");
-  check(narrow_quantizer_feed(quantizer, &second, 1, count - half), "feed");
+  narrow_tensor part = input;
+  part.shape[0] = (int64_t)half;
+  part.bytes = half * one * sizeof(float);
+  check(narrow_quantizer_feed(quantizer, &part, 1), "feed");
+  part.data = x + half * one;
+  part.shape[0] = (int64_t)(count - half);
+  part.bytes = (count - half) * one * sizeof(float);
+  check(narrow_quantizer_feed(quantizer, &part, 1), "feed");
+  part.bytes--; /* what the shape does not say is refused, not read */
+  if (narrow_quantizer_feed(quantizer, &part, 1) != NARROW_ARGUMENT) return 1;
   check(narrow_quantizer_finish(quantizer, argv[3]), argv[3]);
+  char result[1 << 14];
+  check(narrow_quantizer_result(quantizer, result, sizeof result, NULL), "result");
+  printf("%s\n", result);
   check(narrow_free(quantizer), "free");
 
   run(argv[1], input);

@@ -16,6 +16,7 @@ import (
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/internal/atomicfile"
+	"github.com/narrow-ml/narrow/internal/option"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
 	"github.com/narrow-ml/narrow/tensor"
@@ -104,19 +105,19 @@ func (d *demoData) compare(ctx context.Context, w io.Writer) (*graph.Graph, erro
 		return nil, err
 	}
 	t.add("fp32", fmt.Sprintf("%.1f %%", *fp32.Top1), "", "", "")
-	var base optionFlags
-	base.flags() // sets the defaults
+	var base option.Set
+	base.Flags() // sets the defaults
 	names, changed := variantsOf(base)
 	exact := base
-	exact.noRound = true
+	exact.NoRound = true
 	names, changed = append(names, "--no-round"), append(changed, exact)
 	var int8 *graph.Graph
-	for i, o := range append([]optionFlags{base}, changed...) {
+	for i, o := range append([]option.Set{base}, changed...) {
 		name := "int8"
 		if i > 0 {
 			name = "  " + names[i-1]
 		}
-		opts, err := o.options()
+		opts, err := chosen(&o)
 		if err != nil {
 			return nil, err
 		}

@@ -8,58 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/narrow-ml/narrow/ptq"
+	"github.com/narrow-ml/narrow/report"
 )
-
-// quality is what `narrow quantize --json` prints of how good the network is.
-type quality struct {
-	SQNR      *float64      `json:"sqnr_db"`   // least of any output or part of one; null if they are equal
-	Agreement *float64      `json:"agreement"` // percent; null without classes
-	Measured  int           `json:"measured_inputs"`
-	HeldBack  bool          `json:"held_back"`
-	Verdict   string        `json:"verdict"`
-	Outputs   []outputEntry `json:"outputs"`
-	Mends     []ptq.Mend    `json:"mends,omitempty"`
-	Warnings  []string      `json:"warnings,omitempty"`
-	Search    *ptq.Search   `json:"search,omitempty"` // of --target
-}
-
-// outputEntry is one output, or a part of one.
-type outputEntry struct {
-	Name string   `json:"name"`
-	SQNR *float64 `json:"sqnr_db"`
-}
-
-// qualityOf returns nil if nothing was measured.
-func qualityOf(q *ptq.Result) *quality {
-	m := q.Measured
-	if m == nil {
-		return nil
-	}
-	r := &quality{
-		SQNR: number(m.Least), Agreement: number(m.Agreement), Measured: m.Inputs, HeldBack: m.HeldBack, Verdict: m.Verdict(),
-		Mends: q.Mends, Warnings: q.Warnings, Search: q.Search,
-	}
-	for _, o := range m.Outputs {
-		r.Outputs = append(r.Outputs, outputEntry{o.Name, number(o.SQNR)})
-		for _, p := range o.Parts {
-			r.Outputs = append(r.Outputs, outputEntry{partName(o.Name, p), number(p.SQNR)})
-		}
-	}
-	return r
-}
-
-// number returns what JSON has for v: null for what is no finite number.
-func number(v float64) *float64 {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil
-	}
-	return &v
-}
-
-// partName writes a part as y[:,4:6].
-func partName(output string, p ptq.Part) string {
-	return fmt.Sprintf("%s[%s%d:%d]", output, strings.Repeat(":,", p.Axis), p.From, p.To)
-}
 
 // addQuality adds how good the network is to what is printed.
 func addQuality(t *table, m *ptq.Measured) {
@@ -77,7 +27,7 @@ func addQuality(t *table, m *ptq.Measured) {
 			t.add("output", fmt.Sprintf("%s: %s", shorten(o.Name, 48), decibels(o.SQNR)))
 		}
 		for _, p := range o.Parts {
-			t.add("part", fmt.Sprintf("%s: %s", partName(shorten(o.Name, 48), p), decibels(p.SQNR)))
+			t.add("part", fmt.Sprintf("%s: %s", report.PartName(shorten(o.Name, 48), p), decibels(p.SQNR)))
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/option"
 	"github.com/narrow-ml/narrow/ptq"
 	"github.com/narrow-ml/narrow/report"
 )
@@ -79,7 +80,7 @@ func (f *quantizeFlags) writeReport(cmd *cobra.Command, path string, g *graph.Gr
 	if info, err := inspect(g); err == nil {
 		p.IntegerMACs = info.Integer
 	}
-	new(optionFlags).flags().VisitAll(func(o *pflag.Flag) {
+	new(option.Set).Flags().VisitAll(func(o *pflag.Flag) {
 		value := cmd.Flag(o.Name).Value.String()
 		if value == "[]" {
 			value = "none"
@@ -97,7 +98,7 @@ func (f *quantizeFlags) tryOthers(cmd *cobra.Command, g *graph.Graph, calib, sam
 	steps, before := f.steps()
 	names, changed := variantsOf(f.options)
 	if f.stats != "" { // then channels are never equalized
-		names, changed = withoutEqualize(names, changed, f.options.equalize)
+		names, changed = withoutEqualize(names, changed, f.options.Equalize)
 	}
 	bar := newProgress(cmd.ErrOrStderr(), f.json, len(before)+len(changed), "trying other choices")
 	defer bar.Finish()
@@ -119,9 +120,9 @@ func (f *quantizeFlags) tryOthers(cmd *cobra.Command, g *graph.Graph, calib, sam
 }
 
 // withoutEqualize returns the variants that do not differ in equalization.
-func withoutEqualize(names []string, changed []optionFlags, equalize bool) (keptNames []string, kept []optionFlags) {
+func withoutEqualize(names []string, changed []option.Set, equalize bool) (keptNames []string, kept []option.Set) {
 	for i, o := range changed {
-		if o.equalize == equalize {
+		if o.Equalize == equalize {
 			keptNames, kept = append(keptNames, names[i]), append(kept, o)
 		}
 	}
@@ -131,13 +132,13 @@ func withoutEqualize(names []string, changed []optionFlags, equalize bool) (kept
 // steps returns the steps that lead to the network that was written, and the options of
 // all but the last: those of networks that are yet to be built. A network without rounding
 // has no steps: each would be exact.
-func (f *quantizeFlags) steps() (steps []step, before []optionFlags) {
-	if f.options.noRound {
+func (f *quantizeFlags) steps() (steps []step, before []option.Set) {
+	if f.options.NoRound {
 		return nil, nil
 	}
 	o := f.options
 	if f.stats != "" {
-		o.equalize = false // statistics are of the network as it is
+		o.Equalize = false // statistics are of the network as it is
 	}
 	steps, before = stepsOf(o)
 	return steps, before[:len(before)-1]

@@ -15,6 +15,7 @@ import (
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/internal/option"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
 	"github.com/narrow-ml/narrow/tensor"
@@ -108,7 +109,7 @@ func TestMeasureAll(t *testing.T) {
 	f := quantizeFlags{run: runFlags{batch: 64}}
 	f.data.register(new(cobra.Command), "calib", "")
 	f.data.paths = []string{x.path("x.npy")}
-	f.options.flags() // sets the defaults
+	f.options.Flags() // sets the defaults
 	_, options := stepsOf(f.options)
 	_, changed := variantsOf(f.options)
 	options = append(options, changed...)
@@ -123,7 +124,7 @@ func TestMeasureAll(t *testing.T) {
 	}
 	equalized := false
 	for i, o := range options {
-		opts, err := o.options()
+		opts, err := chosen(&o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,9 +147,9 @@ func TestMeasureAll(t *testing.T) {
 }
 
 func TestStepsOf(t *testing.T) {
-	var defaults optionFlags
-	defaults.flags()
-	flagsOf := func(o optionFlags) (flags []string) {
+	var defaults option.Set
+	defaults.Flags()
+	flagsOf := func(o option.Set) (flags []string) {
 		steps, options := stepsOf(o)
 		if len(steps) != len(options) {
 			t.Fatalf("%d steps, %d options", len(steps), len(options))
@@ -157,9 +158,9 @@ func TestStepsOf(t *testing.T) {
 			flags = append(flags, s.flag)
 		}
 		last := options[len(options)-1]
-		last.correctBias = o.correctBias // part of compensation
-		if o.shift || !o.signs {
-			last.asymmetric = o.asymmetric // has no effect then
+		last.CorrectBias = o.CorrectBias // part of compensation
+		if o.Shift || !o.Signs {
+			last.Asymmetric = o.Asymmetric // has no effect then
 		}
 		if !sameOptions(last, o) {
 			t.Errorf("the steps end at %+v, not %+v", last, o)
@@ -167,10 +168,10 @@ func TestStepsOf(t *testing.T) {
 		return flags
 	}
 	shifted, plain := defaults, defaults
-	shifted.shift, shifted.clip, shifted.autoExclude = true, "kl", 20
-	plain.clip, plain.signs, plain.perChannel, plain.equalize, plain.compensate = "max", false, false, false, false
+	shifted.Shift, shifted.Clip, shifted.AutoExclude = true, "kl", 20
+	plain.Clip, plain.Signs, plain.PerChannel, plain.Equalize, plain.Compensate = "max", false, false, false, false
 	for _, c := range []struct {
-		o    optionFlags
+		o    option.Set
 		want []string
 	}{
 		{defaults, []string{"--signs", "--clip mse", "--asymmetric=auto", "--per-channel", "--equalize", "--bias-correction", "--compensate"}},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/narrow-ml/narrow/internal/option"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
 )
@@ -14,7 +15,7 @@ import (
 type sensitivityCommand struct {
 	data    dataFlags
 	run     runFlags
-	options optionFlags
+	options option.Set
 	rows    int
 	json    bool
 }
@@ -39,7 +40,7 @@ nodes that would have to stay in float for it to go (narrow quantize --exclude).
 	}
 	f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)")
 	cmd.Flags().IntVar(&f.rows, "rows", 0, "show only the first `N`")
-	cmd.Flags().AddFlagSet(f.options.flags())
+	cmd.Flags().AddFlagSet(f.options.Flags())
 	f.run.register(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object and nothing else")
 	return cmd
@@ -49,7 +50,7 @@ func (f *sensitivityCommand) execute(cmd *cobra.Command, path string) error {
 	if err := f.run.check(); err != nil {
 		return err
 	}
-	opts, err := f.options.options()
+	opts, err := chosen(&f.options)
 	if err != nil {
 		return err
 	}

@@ -10,38 +10,39 @@ import (
 
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/option"
 	"github.com/narrow-ml/narrow/ptq"
 )
 
 // variant is a change of one choice.
 type variant struct {
 	name   string
-	change func(*optionFlags)
+	change func(*option.Set)
 }
 
 // variants are the choices that reports and the demo compare.
 var variants = []variant{
-	{"--clip max", func(o *optionFlags) { o.clip = "max" }},
-	{"--clip mse", func(o *optionFlags) { o.clip = "mse" }},
-	{"--clip kl", func(o *optionFlags) { o.clip = "kl" }},
-	{"--clip percentile:99.99", func(o *optionFlags) { o.clip = "percentile:99.99" }},
-	{"--per-channel", func(o *optionFlags) { o.perChannel = true }},
-	{"--per-channel=false", func(o *optionFlags) { o.perChannel = false }},
-	{"--signs", func(o *optionFlags) { o.signs = true }},
-	{"--signs=false", func(o *optionFlags) { o.signs = false }},
-	{"--equalize", func(o *optionFlags) { o.equalize = true }},
-	{"--equalize=false", func(o *optionFlags) { o.equalize = false }},
-	{"--compensate", func(o *optionFlags) { o.compensate = true }},
-	{"--compensate=false", func(o *optionFlags) { o.compensate = false }},
-	{"--asymmetric", func(o *optionFlags) { o.asymmetric = "true" }},
-	{"--asymmetric=false", func(o *optionFlags) { o.asymmetric = "false" }},
-	{"--shift", func(o *optionFlags) { o.shift = true }},
-	{"--weight-bits 8", func(o *optionFlags) { o.weightBits = 8 }},
-	{"--weight-bits 4", func(o *optionFlags) { o.weightBits = 4 }},
+	{"--clip max", func(o *option.Set) { o.Clip = "max" }},
+	{"--clip mse", func(o *option.Set) { o.Clip = "mse" }},
+	{"--clip kl", func(o *option.Set) { o.Clip = "kl" }},
+	{"--clip percentile:99.99", func(o *option.Set) { o.Clip = "percentile:99.99" }},
+	{"--per-channel", func(o *option.Set) { o.PerChannel = true }},
+	{"--per-channel=false", func(o *option.Set) { o.PerChannel = false }},
+	{"--signs", func(o *option.Set) { o.Signs = true }},
+	{"--signs=false", func(o *option.Set) { o.Signs = false }},
+	{"--equalize", func(o *option.Set) { o.Equalize = true }},
+	{"--equalize=false", func(o *option.Set) { o.Equalize = false }},
+	{"--compensate", func(o *option.Set) { o.Compensate = true }},
+	{"--compensate=false", func(o *option.Set) { o.Compensate = false }},
+	{"--asymmetric", func(o *option.Set) { o.Asymmetric = "true" }},
+	{"--asymmetric=false", func(o *option.Set) { o.Asymmetric = "false" }},
+	{"--shift", func(o *option.Set) { o.Shift = true }},
+	{"--weight-bits 8", func(o *option.Set) { o.WeightBits = 8 }},
+	{"--weight-bits 4", func(o *option.Set) { o.WeightBits = 4 }},
 }
 
 // variantsOf returns the variants that differ from o, each with its options.
-func variantsOf(o optionFlags) (names []string, changed []optionFlags) {
+func variantsOf(o option.Set) (names []string, changed []option.Set) {
 	for _, v := range variants {
 		c := o
 		v.change(&c)
@@ -52,47 +53,47 @@ func variantsOf(o optionFlags) (names []string, changed []optionFlags) {
 	return names, changed
 }
 
-func sameOptions(a, b optionFlags) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
+func sameOptions(a, b option.Set) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
 
 // step is a choice of the pipeline that can be off.
 type step struct {
 	flag, what string
-	take       func(to *optionFlags, from optionFlags) // makes to's choice that of from
+	take       func(to *option.Set, from option.Set) // makes to's choice that of from
 }
 
 // stepsTo returns the steps that can lead to o, in the order in which a report turns them on:
 // the pipeline's, but for what leaves integers or makes scales coarser, which comes last.
-func stepsTo(o optionFlags) []step {
+func stepsTo(o option.Set) []step {
 	shift := "--shift"
-	if o.powers {
+	if o.Powers {
 		shift = "--shift=scales"
 	}
 	return []step{
-		{"--signs", "unsigned integers where a tensor is never negative", func(to *optionFlags, from optionFlags) { to.signs = from.signs }},
-		{"--clip " + o.clip, "ranges of activations cut by the rule", func(to *optionFlags, from optionFlags) { to.clip = from.clip }},
-		{"--asymmetric=" + o.asymmetric, "zero points beyond that of the network's input", func(to *optionFlags, from optionFlags) {
-			if from.asymmetric != "auto" || from.signs && !from.shift { // otherwise there are none
-				to.asymmetric = from.asymmetric
+		{"--signs", "unsigned integers where a tensor is never negative", func(to *option.Set, from option.Set) { to.Signs = from.Signs }},
+		{"--clip " + o.Clip, "ranges of activations cut by the rule", func(to *option.Set, from option.Set) { to.Clip = from.Clip }},
+		{"--asymmetric=" + o.Asymmetric, "zero points beyond that of the network's input", func(to *option.Set, from option.Set) {
+			if from.Asymmetric != "auto" || from.Signs && !from.Shift { // otherwise there are none
+				to.Asymmetric = from.Asymmetric
 			}
 		}},
-		{"--per-channel", "a scale for each output channel of weights", func(to *optionFlags, from optionFlags) { to.perChannel = from.perChannel }},
-		{"--equalize", "channels balanced between layers", func(to *optionFlags, from optionFlags) { to.equalize = from.equalize }},
-		{"--bias-correction", "the mean error of rounding taken out of the biases", func(to *optionFlags, from optionFlags) { to.correctBias = from.correctBias || from.compensate }},
-		{"--compensate", "weights rounded so that their errors cancel", func(to *optionFlags, from optionFlags) { to.compensate = from.compensate }},
-		{fmt.Sprintf("--auto-exclude %g", o.autoExclude), "nodes that lose much left in float", func(to *optionFlags, from optionFlags) { to.autoExclude = from.autoExclude }},
-		{shift, "every rescaling a shift of bits", func(to *optionFlags, from optionFlags) { to.shift, to.powers = from.shift, from.powers }},
+		{"--per-channel", "a scale for each output channel of weights", func(to *option.Set, from option.Set) { to.PerChannel = from.PerChannel }},
+		{"--equalize", "channels balanced between layers", func(to *option.Set, from option.Set) { to.Equalize = from.Equalize }},
+		{"--bias-correction", "the mean error of rounding taken out of the biases", func(to *option.Set, from option.Set) { to.CorrectBias = from.CorrectBias || from.Compensate }},
+		{"--compensate", "weights rounded so that their errors cancel", func(to *option.Set, from option.Set) { to.Compensate = from.Compensate }},
+		{fmt.Sprintf("--auto-exclude %g", o.AutoExclude), "nodes that lose much left in float", func(to *option.Set, from option.Set) { to.AutoExclude = from.AutoExclude }},
+		{shift, "every rescaling a shift of bits", func(to *option.Set, from option.Set) { to.Shift, to.Powers = from.Shift, from.Powers }},
 	}
 }
 
 // stepsOf returns the steps that lead to o, beginning with none taken, and the options
 // after each. The last of these do what o does.
-func stepsOf(o optionFlags) (steps []step, options []optionFlags) {
+func stepsOf(o option.Set) (steps []step, options []option.Set) {
 	all, at := stepsTo(o), o
 	for _, s := range all {
-		s.take(&at, optionFlags{clip: "max", asymmetric: "false"})
+		s.take(&at, option.Set{Clip: "max", Asymmetric: "false"})
 	}
 	steps = []step{{what: "one signed scale for each tensor, its whole range kept, weights rounded to nearest"}}
-	options = []optionFlags{at}
+	options = []option.Set{at}
 	for _, s := range all {
 		before := at
 		if s.take(&at, o); !sameOptions(before, at) {
@@ -107,7 +108,7 @@ const sideBySide = 2
 
 // measureAll quantizes g by each of some options and measures the results on a
 // sample. It calls done after each.
-func (f *quantizeFlags) measureAll(ctx context.Context, g *graph.Graph, calib, sample dataset.Source, options []optionFlags, done func()) ([]measured, error) {
+func (f *quantizeFlags) measureAll(ctx context.Context, g *graph.Graph, calib, sample dataset.Source, options []option.Set, done func()) ([]measured, error) {
 	run := f.run
 	if run.threads == 0 {
 		run.threads = runtime.GOMAXPROCS(0)
@@ -144,11 +145,11 @@ type scheme struct {
 
 // equalizedFor returns what channels are balanced for by o:
 // statistics in a file are of the network as it is.
-func (f *quantizeFlags) equalizedFor(o optionFlags) scheme {
-	if !o.equalize || f.stats != "" {
+func (f *quantizeFlags) equalizedFor(o option.Set) scheme {
+	if !o.Equalize || f.stats != "" {
 		return scheme{}
 	}
-	return scheme{o.perChannel, o.weightBits, o.actBits}
+	return scheme{o.PerChannel, o.WeightBits, o.ActBits}
 }
 
 // newBase returns what networks quantized by several options have in common: the float network, balanced for
@@ -173,8 +174,8 @@ func (f *quantizeFlags) newBase(ctx context.Context, g *graph.Graph, calib datas
 }
 
 // measureFork quantizes the base by o and compares the result with the float network g.
-func measureFork(ctx context.Context, base *ptq.Job, g *graph.Graph, sample dataset.Source, o optionFlags, run runFlags) (measured, error) {
-	opts, err := o.options()
+func measureFork(ctx context.Context, base *ptq.Job, g *graph.Graph, sample dataset.Source, o option.Set, run runFlags) (measured, error) {
+	opts, err := chosen(&o)
 	if err != nil {
 		return measured{}, err
 	}

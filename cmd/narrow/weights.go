@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/option"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
 )
@@ -46,9 +47,9 @@ func (w *weightFlags) register(cmd *cobra.Command) {
 }
 
 // options translates the flags, some of which belong to all of narrow quantize.
-func (w *weightFlags) options(o *optionFlags, threads int) (ptq.WeightOptions, error) {
-	options := ptq.WeightOptions{Bits: o.weightBits, Symmetric: w.symmetric, Form: ptq.WeightForm(o.format),
-		Accuracy: w.accuracy, Exclude: o.exclude, Threads: threads}
+func (w *weightFlags) options(o *option.Set, threads int) (ptq.WeightOptions, error) {
+	options := ptq.WeightOptions{Bits: o.WeightBits, Symmetric: w.symmetric, Form: ptq.WeightForm(o.Format),
+		Accuracy: w.accuracy, Exclude: o.Exclude, Threads: threads}
 	if w.block != "channel" {
 		n, err := strconv.Atoi(w.block)
 		if err != nil || n <= 0 {
@@ -64,23 +65,23 @@ func (w *weightFlags) options(o *optionFlags, threads int) (ptq.WeightOptions, e
 		return options, usagef("--scales %s: it is mse or nearest", w.scales)
 	}
 	if options.Form != ptq.WeightsQDQ && options.Form != ptq.WeightsNBits {
-		return options, usagef("--format %s: weights alone are written as qdq or matmulnbits", o.format)
+		return options, usagef("--format %s: weights alone are written as qdq or matmulnbits", o.Format)
 	}
 	return options, nil
 }
 
 // quantizer returns what the flags ask for.
-func (w *weightFlags) quantizer(o *optionFlags, threads int) (func(context.Context, *graph.Graph) (*ptq.WeightsResult, error), error) {
+func (w *weightFlags) quantizer(o *option.Set, threads int) (func(context.Context, *graph.Graph) (*ptq.WeightsResult, error), error) {
 	if !w.dynamic {
 		options, err := w.options(o, threads)
 		return func(ctx context.Context, g *graph.Graph) (*ptq.WeightsResult, error) {
 			return ptq.QuantizeWeights(ctx, g, options)
 		}, err
 	}
-	if w.only || o.weightBits != 8 || o.format != "qdq" {
+	if w.only || o.WeightBits != 8 || o.Format != "qdq" {
 		return nil, usagef("--dynamic has 8-bit weights in a form of its own: leave --weights-only, --weight-bits and --format away")
 	}
-	options := ptq.DynamicOptions{Exclude: o.exclude, Safe: o.safe, Threads: threads}
+	options := ptq.DynamicOptions{Exclude: o.Exclude, Safe: o.Safe, Threads: threads}
 	return func(ctx context.Context, g *graph.Graph) (*ptq.WeightsResult, error) {
 		return ptq.QuantizeDynamic(ctx, g, options)
 	}, nil

@@ -1,6 +1,7 @@
 """Quantizing models and running them."""
 import contextlib
 import ctypes
+import itertools
 import json
 import math
 import os
@@ -77,13 +78,9 @@ class Quantizer(Object):
 
     def feed(self, *inputs):
         """Adds a batch: an array for each input of the model. An error in it may be raised later, at the latest by finish."""
-        arrays = [np.ascontiguousarray(x, np.float32) for x in inputs]
-        n = len(arrays)
-        shapes = [(ctypes.c_int64 * max(1, a.ndim))(*a.shape) for a in arrays]
-        pointers = (ctypes.c_void_p * n)(*(a.ctypes.data for a in arrays))
-        shape_pointers = (ctypes.c_void_p * n)(*(ctypes.addressof(s) for s in shapes))
-        ranks = (ctypes.c_size_t * n)(*(a.ndim for a in arrays))
-        check(lib.narrow_quantizer_feed_shaped(self._handle, pointers, shape_pointers, ranks, n))
+        types = [_DTYPES.get(i["dtype"], "float32") for i in self.inputs]
+        arrays = [np.ascontiguousarray(x, t) for x, t in itertools.zip_longest(inputs, types[: len(inputs)])]
+        check(lib.narrow_quantizer_feed(self._handle, (Tensor * len(arrays))(*map(_tensor, arrays)), len(arrays)))
 
     def finish(self, path):
         """Quantizes and writes the integer model. Nothing can be fed any more."""
