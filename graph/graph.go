@@ -23,6 +23,9 @@ type Graph struct {
 	Outputs []*Value
 	Opset   map[string]int    // version by domain; "" is the ONNX default domain
 	Meta    map[string]string // metadata properties of the file
+
+	// External has the sizes of the files beside the graph's own that hold constants, by name; nil if there are none.
+	External map[string]int64
 }
 
 // Node is one application of an operator.

@@ -277,6 +277,24 @@ func TestFormat(t *testing.T) {
 	checkGolden(t, "format_nested.txt", Format(g))
 }
 
+func TestRecurrentMACs(t *testing.T) {
+	b := build()
+	x := b.input("x", 20, op.Unknown, 3)
+	g := b.output(b.New("lstm", "LSTM", op.Attrs{"hidden_size": int64(5), "direction": "bidirectional"}, x, b.random("w", 2, 20, 3), b.random("r", 2, 20, 5)))
+	if err := Infer(g); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := MACs(g.Nodes[0]), int64(20*2*20*(3+5)); got != want {
+		t.Errorf("%d multiply-accumulates, not %d", got, want)
+	}
+	body := &Graph{Nodes: []*Node{{Op: "MatMul"}}}
+	for i, n := range []*Node{{Op: "If", Attrs: op.Attrs{"then_branch": body, "else_branch": body}}, {Op: "Conv", Outputs: []*Value{{}}}} {
+		if CountsMACs(n) || MACs(n) != 0 {
+			t.Errorf("node %d: %d multiply-accumulates, known %v", i, MACs(n), CountsMACs(n))
+		}
+	}
+}
+
 func TestMACs(t *testing.T) {
 	b := build()
 	x := b.input("x", op.Unknown, 4, 8, 8)

@@ -83,6 +83,12 @@ func read(b []byte, dir string) (*graph.Graph, error) {
 	if err := checkNodes(g, r.opset); err != nil {
 		return nil, err
 	}
+	for location, data := range r.files {
+		if g.External == nil {
+			g.External = make(map[string]int64)
+		}
+		g.External[location] = int64(len(data))
+	}
 	for _, e := range m.MetadataProps {
 		if g.Meta == nil {
 			g.Meta = make(map[string]string)

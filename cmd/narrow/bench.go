@@ -26,7 +26,7 @@ type benchResult struct {
 	Latency         latency     `json:"latency_ms"`
 	ImagesPerSecond float64     `json:"images_per_second"`
 	GOPS            float64     `json:"gops"`             // of the whole network
-	PeakFloat       float64     `json:"peak_float_gops"`  // of one core; 0 if not known
+	PeakFloat       float64     `json:"peak_float_gops"`  // of one core, or of the quickest step if that is more; 0 if not known
 	PeakInteger     float64     `json:"peak_int8_gops"`   // likewise
 	Activations     int         `json:"activation_bytes"` // for each thread
 	PeakRSS         int64       `json:"peak_rss_bytes"`
@@ -50,7 +50,7 @@ type benchStep struct {
 	Microseconds float64  `json:"us"`    // for one input
 	Share        float64  `json:"share"` // percent of the time
 	GOPS         float64  `json:"gops"`
-	OfPeak       float64  `json:"of_peak"` // percent of what one core can do
+	OfPeak       float64  `json:"of_peak"` // percent of what one core can do; at most 100
 }
 
 type benchFlags struct {
@@ -227,7 +227,30 @@ func (r *benchResult) profile(ctx context.Context, g *graph.Graph, inputs []*ten
 	for _, s := range steps {
 		r.Steps = append(r.Steps, r.step(s, perInput*float64(s.Time)/float64(max(total, 1)), float64(s.Time)/float64(max(total, 1))))
 	}
+	r.shares()
 	return nil
+}
+
+// shares fills in how near each step comes to what one core can do. Operations are counted as plain sums of products; a step
+// that does with fewer (F(2x2, 3x3)), and is quicker by them than the peak, shows that more can be done: then it is the peak.
+func (r *benchResult) shares() {
+	for _, s := range r.Steps {
+		peak := r.peak(s.Kind)
+		*peak = max(*peak, s.GOPS)
+	}
+	for i := range r.Steps {
+		if peak := *r.peak(r.Steps[i].Kind); peak > 0 {
+			r.Steps[i].OfPeak = 100 * r.Steps[i].GOPS / peak
+		}
+	}
+}
+
+// peak is what one core can do in steps of a kind.
+func (r *benchResult) peak(kind string) *float64 {
+	if kind == string(engine.Integer) {
+		return &r.PeakInteger
+	}
+	return &r.PeakFloat
 }
 
 // step describes a step that takes so many nanoseconds for an input.
@@ -238,13 +261,6 @@ func (r *benchResult) step(s engine.StepInfo, ns, share float64) benchStep {
 	}
 	if ns > 0 {
 		b.GOPS = float64(s.Ops) / ns
-	}
-	peak := r.PeakFloat
-	if s.Kind == engine.Integer {
-		peak = r.PeakInteger
-	}
-	if peak > 0 {
-		b.OfPeak = 100 * b.GOPS / peak
 	}
 	return b
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,7 +25,7 @@ type nodeInfo struct {
 	Op           string `json:"op"`
 	Shape        []int  `json:"shape,omitempty"` // of the first output; -1 where it is free
 	Parameters   int64  `json:"parameters"`
-	MACs         int64  `json:"macs"`         // multiply-accumulates for one input
+	MACs         int64  `json:"macs"`         // multiply-accumulates; a free dimension counts as 1
 	Quantization string `json:"quantization"` // "int8", "float", "not supported"; in a network that is quantized already "integer", "float" or "" for what only moves elements
 	Reason       string `json:"reason,omitempty"`
 
@@ -39,11 +41,17 @@ type networkInfo struct {
 	Integer    float64    `json:"integer_macs"`              // percent of MACs that are on integers, or that quantization would bring there
 	Safe       *bool      `json:"saturation_safe,omitempty"` // of a network with 8-bit weights
 	Nodes      []nodeInfo `json:"nodes"`
+
+	Free     map[string][]string `json:"free_dimensions,omitempty"` // of the inputs, by name, but for that of the batch: MACs count them as 1
+	Unknown  []string            `json:"macs_unknown,omitempty"`    // nodes whose MACs are not known: what runs inside an If, Loop or Scan
+	Bytes    map[string]int64    `json:"bytes"`                     // of constants, by element type
+	External map[string]int64    `json:"external,omitempty"`        // sizes of the files beside the network's that hold some of them
 }
 
 func newInspect() *cobra.Command {
 	var asJSON, asProgram bool
 	var requant string
+	var shapes []string
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL.onnx",
 		Short: "List a network's nodes: operator, shape, parameters, and what quantization would do with each",
@@ -54,7 +62,11 @@ of a network that is quantized already, what its plan computes on integers and w
 With --program the steps that the engine runs instead, in their order: what was fused, where each tensor lies in memory
 and in what layout, and how sums are rescaled.
 
+Multiply-accumulates are those of one input. Where the network leaves more than the batch free, say how large inputs are.
+
 Of a statistics file (.nrw) it lists the inputs that were seen and what was done to them.`,
+		Example: `  narrow inspect resnet.onnx
+  narrow inspect detector.onnx --shape images=1x3x640x640`,
 		Args: exactArgs("MODEL.onnx"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if strings.EqualFold(filepath.Ext(args[0]), ".nrw") {
@@ -66,6 +78,9 @@ Of a statistics file (.nrw) it lists the inputs that were seen and what was done
 			}
 			g, err := onnx.ReadFile(args[0])
 			if err != nil {
+				return err
+			}
+			if err := setShapes(g, shapes); err != nil {
 				return err
 			}
 			if asProgram {
@@ -84,8 +99,94 @@ Of a statistics file (.nrw) it lists the inputs that were seen and what was done
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object and nothing else")
 	cmd.Flags().BoolVar(&asProgram, "program", false, "print the steps that the engine runs")
 	cmd.Flags().StringVar(&requant, "requant", "auto", requantHelp)
+	cmd.Flags().StringArrayVar(&shapes, "shape", nil, "how large an input is where the network leaves that free: `NAME=1x3x640x640`, or without the name for the only one; may be repeated")
 	cmd.MarkFlagsMutuallyExclusive("json", "program")
 	return cmd
+}
+
+// setShapes fixes the free dimensions of inputs.
+func setShapes(g *graph.Graph, texts []string) error {
+	for _, text := range texts {
+		name, dims, named := strings.Cut(text, "=")
+		if !named {
+			if dims = name; len(g.Inputs) != 1 {
+				return usagef("--shape %s: the network has %d inputs: say which, as in %s=%s", text, len(g.Inputs), g.Inputs[0].Name, text)
+			}
+			name = g.Inputs[0].Name
+		}
+		i := slices.IndexFunc(g.Inputs, func(v *graph.Value) bool { return v.Name == name })
+		if i < 0 {
+			var names []string
+			for _, v := range g.Inputs {
+				names = append(names, strconv.Quote(v.Name))
+			}
+			return usagef("--shape %s: the network has no input %q, but %s", text, name, strings.Join(names, ", "))
+		}
+		shape, err := parseShape(dims)
+		v := g.Inputs[i]
+		if err != nil || v.Type.Known && !fixes(shape, v.Type.Shape) {
+			return usagef("--shape %s: input %q is %s", text, name, dimsText(v.Type.Shape))
+		}
+		v.Type.Shape, v.Type.Known, v.Dims = shape, true, nil
+	}
+	return nil
+}
+
+// parseShape reads 1x3x640x640.
+func parseShape(text string) ([]int, error) {
+	var shape []int
+	for part := range strings.SplitSeq(text, "x") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is no dimension", part)
+		}
+		shape = append(shape, n)
+	}
+	return shape, nil
+}
+
+// fixes reports whether a shape is another with its free dimensions fixed.
+func fixes(shape, free []int) bool {
+	return slices.EqualFunc(shape, free, func(n, want int) bool { return want < 0 || n == want })
+}
+
+// freeDimensions returns the dimensions of inputs, but for that of the batch, that are free.
+func freeDimensions(g *graph.Graph) map[string][]string {
+	free := make(map[string][]string)
+	for _, v := range g.Inputs {
+		for d, n := range v.Type.Shape {
+			if n >= 0 || d == batchAxis(g, v) {
+				continue
+			}
+			name := strconv.Itoa(d)
+			if d < len(v.Dims) && v.Dims[d] != "" {
+				name = v.Dims[d]
+			}
+			free[v.Name] = append(free[v.Name], name)
+		}
+	}
+	return free
+}
+
+// constantBytes returns how many bytes the constants of a network have, by element type.
+func constantBytes(g *graph.Graph) map[string]int64 {
+	bytes, seen := make(map[string]int64), make(map[*graph.Value]bool)
+	var walk func(g *graph.Graph)
+	walk = func(g *graph.Graph) {
+		for _, n := range g.Nodes {
+			for _, v := range n.Inputs {
+				if v.IsConst() && !seen[v] {
+					seen[v] = true
+					bytes[v.Const.DType().String()] += int64(v.Const.Len() * v.Const.DType().Size())
+				}
+			}
+			for _, sub := range n.Subgraphs() {
+				walk(sub)
+			}
+		}
+	}
+	walk(g)
+	return bytes
 }
 
 // printProgram prints what the engine runs for one input, or as many as it takes at a time.
@@ -107,7 +208,7 @@ func printProgram(w io.Writer, path string, g *graph.Graph, requant string) erro
 }
 
 func inspect(g *graph.Graph) (*networkInfo, error) {
-	info := &networkInfo{Opset: g.Opset[""], Quantized: isQuantized(g)}
+	info := &networkInfo{Opset: g.Opset[""], Quantized: isQuantized(g), Free: freeDimensions(g), Bytes: constantBytes(g), External: g.External}
 	var float map[string]string
 	if !info.Quantized && supported(g) {
 		p, err := ptq.NewPlan(g)
@@ -151,6 +252,9 @@ func inspect(g *graph.Graph) (*networkInfo, error) {
 		default:
 			node.Quantization = "int8"
 			integer += node.MACs
+		}
+		if !graph.CountsMACs(n) {
+			info.Unknown = append(info.Unknown, node.Name)
 		}
 		info.Parameters += node.Parameters
 		info.MACs += node.MACs
@@ -222,19 +326,52 @@ func (info *networkInfo) print(w io.Writer) error {
 		if n.Reason != "" {
 			what += ": " + n.Reason
 		}
-		t.add(shorten(n.Name, 48), n.Op, dimsText(n.Shape), n.Parameters, n.MACs, what)
+		macs := strconv.FormatInt(n.MACs, 10)
+		if slices.Contains(info.Unknown, n.Name) {
+			macs = "?"
+		}
+		t.add(shorten(n.Name, 48), n.Op, dimsText(n.Shape), n.Parameters, macs, what)
 	}
 	if err := t.write(w); err != nil {
 		return err
 	}
 	summary := fmt.Sprintf("%d nodes, %d parameters, %d MACs, opset %d", len(info.Nodes), info.Parameters, info.MACs, info.Opset)
-	if info.Quantized {
+	switch {
+	case info.MACs == 0 && info.Quantized:
+		summary += "; quantized already"
+	case info.MACs == 0:
+	case info.Quantized:
 		summary += fmt.Sprintf("; quantized already, %.1f %% of the MACs are on integers", info.Integer)
-	} else {
+	default:
 		summary += fmt.Sprintf("; %.1f %% of the MACs would be int8", info.Integer)
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n%s", summary, info.saturation())
+	_, err := fmt.Fprintf(w, "\n%s\n%s%s%s", summary, info.freeText(), info.bytesText(), info.saturation())
 	return err
+}
+
+// freeText says what the counts do not know.
+func (info *networkInfo) freeText() string {
+	var b strings.Builder
+	if n := len(info.Unknown); n > 0 {
+		fmt.Fprintf(&b, "MACs of %d nodes are not known and not counted: %s\n", n, printable(shorten(strings.Join(info.Unknown, ", "), 100)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(info.Free)) {
+		fmt.Fprintf(&b, "input %s has free dimensions (%s) that count as 1 in MACs: give --shape %s=...\n", printable(name), printable(strings.Join(info.Free[name], ", ")), printable(name))
+	}
+	return b.String()
+}
+
+// bytesText says how large the constants are and where they lie.
+func (info *networkInfo) bytesText() string {
+	var parts []string
+	for _, t := range slices.SortedFunc(maps.Keys(info.Bytes), func(a, b string) int { return cmp.Or(cmp.Compare(info.Bytes[b], info.Bytes[a]), cmp.Compare(a, b)) }) {
+		parts = append(parts, t+" "+bytesText(info.Bytes[t]))
+	}
+	text := "constants: " + strings.Join(parts, ", ") + "\n"
+	for _, name := range slices.Sorted(maps.Keys(info.External)) {
+		text += fmt.Sprintf("external data: %s, %s\n", printable(name), bytesText(info.External[name]))
+	}
+	return text
 }
 
 // saturationSafe reports whether no machine can saturate on these weights, nil if there are none.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -301,6 +302,48 @@ func TestInspect(t *testing.T) {
 	mustRun(t, "quantize", f.path("model.onnx"), "--calib", f.path("x.npy"), "-o", f.path("int8.onnx"))
 	if v := mustJSON(t, "inspect", f.path("int8.onnx")); v["quantized"] != true {
 		t.Errorf("%v", v)
+	}
+}
+
+// TestInspectShape: what is free counts as 1, and as much as is said.
+func TestInspectShape(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "free.onnx")
+	x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: []int{-1, 3, -1, -1}, Known: true}, Dims: []string{"N", "", "H", "W"}}
+	g := &graph.Graph{Name: "free", Inputs: []*graph.Value{x}, Opset: map[string]int{"": 13}}
+	w := tensor.New(tensor.Float32, 4, 3, 1, 1)
+	for i := range w.F32() {
+		w.F32()[i] = float32(i%5) - 2
+	}
+	g.Outputs = []*graph.Value{g.New("conv", "Conv", nil, x, graph.NewConst("w", w))}
+	if err := onnx.WriteFile(path, g); err != nil {
+		t.Fatal(err)
+	}
+	if v := mustJSON(t, "inspect", path); v["macs"] != 12.0 || fmt.Sprint(v["free_dimensions"]) != "map[x:[H W]]" || fmt.Sprint(v["bytes"]) != "map[float32:48]" {
+		t.Errorf("%v", v)
+	}
+	if text := mustRun(t, "inspect", path); !strings.Contains(text, "free dimensions (H, W)") || !strings.Contains(text, "float32 48 B") {
+		t.Errorf("%s", text)
+	}
+	for _, shape := range []string{"x=1x3x10x20", "1x3x10x20"} {
+		if v := mustJSON(t, "inspect", path, "--shape", shape); v["macs"] != 12.0*200 || v["free_dimensions"] != nil {
+			t.Errorf("%v", v)
+		}
+	}
+	for shape, says := range map[string]string{"y=1x3x4x4": `no input "y"`, "1x4x4x4": `"x" is ?x3x?x?`, "1x3x4": `"x" is ?x3x?x?`, "1x3x0x4": `"x" is`, "axb": `"x" is`} {
+		if _, errs, code := narrow("inspect", path, "--shape", shape); code != exitUsage || !strings.Contains(errs, says) {
+			t.Errorf("%s: code %d, %s", shape, code, errs)
+		}
+	}
+}
+
+// TestShares: no step does more than can be done.
+func TestShares(t *testing.T) {
+	r := benchResult{PeakFloat: 100, PeakInteger: 400, Steps: []benchStep{{Kind: "float", GOPS: 150}, {Kind: "float", GOPS: 75}, {Kind: "integer", GOPS: 100}}}
+	r.shares()
+	for i, want := range []float64{100, 50, 25} {
+		if r.Steps[i].OfPeak != want {
+			t.Errorf("step %d: %g %% of the peak, want %g", i, r.Steps[i].OfPeak, want)
+		}
 	}
 }
 

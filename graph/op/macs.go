@@ -54,3 +54,12 @@ func gemmMACs(w int) func(*Call) int64 {
 		return count(c.OutType[0].Shape) * count(x[:1])
 	}
 }
+
+// recurrentMACs: at every step of [steps, batch, input] each gate of each direction is a sum over the input and one over the state.
+func recurrentMACs(c *Call) int64 {
+	x := c.typ(0).Shape
+	if len(x) != 3 || len(c.typ(1).Shape) != 3 || len(c.typ(2).Shape) != 3 {
+		return 0
+	}
+	return count(x[:2]) * (count(c.typ(1).Shape) + count(c.typ(2).Shape))
+}

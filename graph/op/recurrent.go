@@ -9,9 +9,9 @@ import (
 )
 
 var _ = register(
-	recurrent("LSTM", 4, 8, 3, []string{"Sigmoid", "Tanh", "Tanh"}, lstmStep).is(plain, inputs(Data, Weights, Weights, Bias, Index, Data), tensors, batch(recurrentSamples), weightAxes(recurrentWeightAxes)),
-	recurrent("GRU", 3, 6, 2, []string{"Sigmoid", "Tanh"}, gruStep).is(plain, inputs(Data, Weights, Weights, Bias, Index, Data), tensors, batch(recurrentSamples), weightAxes(recurrentWeightAxes)),
-	recurrent("RNN", 1, 6, 2, []string{"Tanh"}, rnnStep).is(plain, inputs(Data, Weights, Weights, Bias, Index, Data), tensors, batch(recurrentSamples), weightAxes(recurrentWeightAxes)),
+	recurrent("LSTM", 4, 8, 3, []string{"Sigmoid", "Tanh", "Tanh"}, lstmStep).is(plain, inputs(Data, Weights, Weights, Bias, Index, Data), tensors, batch(recurrentSamples), weightAxes(recurrentWeightAxes), macs(recurrentMACs)),
+	recurrent("GRU", 3, 6, 2, []string{"Sigmoid", "Tanh"}, gruStep).is(plain, inputs(Data, Weights, Weights, Bias, Index, Data), tensors, batch(recurrentSamples), weightAxes(recurrentWeightAxes), macs(recurrentMACs)),
+	recurrent("RNN", 1, 6, 2, []string{"Tanh"}, rnnStep).is(plain, inputs(Data, Weights, Weights, Bias, Index, Data), tensors, batch(recurrentSamples), weightAxes(recurrentWeightAxes), macs(recurrentMACs)),
 )
 
 // cell is one direction of a recurrent layer while it runs. Matrices are
