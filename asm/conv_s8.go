@@ -2,7 +2,6 @@ package asm
 
 import (
 	"fmt"
-	"math"
 	"sync"
 )
 
@@ -86,9 +85,9 @@ type s8Scratch struct {
 	tile    tileArgsS8
 	depth   depthwiseArgsS8
 	requant requantArgs
+	scale   scaleSumsArgs
 	taps    []int
-	acc     [2048]int32
-	floats  [2048]float32 // of the sums
+	acc     [len(nothingLess)]int32
 	wino    winogradScratch
 }
 
@@ -96,7 +95,7 @@ var s8Scratches = sync.Pool{New: func() any { return new(s8Scratch) }}
 
 // release drops what the scratch refers to and gives it back.
 func (s *s8Scratch) release() {
-	s.tile, s.requant, s.depth, s.wino.args = tileArgsS8{}, requantArgs{}, depthwiseArgsS8{}, winogradArgsS8{}
+	s.tile, s.requant, s.scale, s.depth, s.wino.args = tileArgsS8{}, requantArgs{}, scaleSumsArgs{}, depthwiseArgsS8{}, winogradArgsS8{}
 	s8Scratches.Put(s)
 }
 
@@ -121,9 +120,7 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 	if p0 >= p1 {
 		return
 	}
-	if req.channels != f.m {
-		panic(fmt.Sprintf("asm: convolution to %d channels requantized with %d", f.m, req.channels))
-	}
+	checkRequant(f, req)
 	if add != nil && (add.Image.H < y1 || add.Image.W != dst.W || add.Image.C != dst.C || !add.Image.inBounds()) {
 		panic(fmt.Sprintf("asm: residual %dx%dx%d of an output %dx%dx%d", add.Image.H, add.Image.W, add.Image.C, dst.H, dst.W, dst.C))
 	}
@@ -131,12 +128,7 @@ func (f *ConvS8) RunPanels(dst, src Image[uint8], req *Requant, add *Residual, y
 		readRange(add.Image.Data)
 	}
 	f = f.forSource(src)
-	emit := func(sums sumsS8) {
-		a, p := &sums.requant, sums.p
-		*a = requantArgs{src: sums.acc, dstStep: dst.PixStride, srcStep: p.width, channels: p.channels, pixels: sums.pixels}
-		a.dst = dst.Data[sums.y*dst.RowStride+sums.x*dst.PixStride+p.first:]
-		req.rows(a, p.first)
-	}
+	emit := func(sums sumsS8) { req.sums(&sums, dst) }
 	addRows := func(y0, y1 int) {
 		if add != nil {
 			add.apply(dst, f.panels[p0:p1], y0, y1)
@@ -187,33 +179,23 @@ func (f *ConvS8) RunS32(dst Image[int32], src Image[uint8], y0, y1 int) {
 	})
 }
 
-// sumGrid converts sums to floats.
-var sumGrid = func() *Grid[int32] {
-	g, err := NewGrid[int32](1, 0, math.MinInt32, math.MaxInt32)
-	if err != nil {
-		panic(err) // these are good
-	}
-	return &g
-}()
-
 // RunF32 is [ConvS8.Run] with float32(sum)*scale[channel] as output.
 func (f *ConvS8) RunF32(dst Image[float32], src Image[uint8], scale []float32, y0, y1 int) {
 	checkImageS8(f, dst, src, y0, y1)
+	checkScales(f, scale)
+	f.each(src, dst.W, dst.gapless(), y0, y1, func(sums sumsS8) { sums.scaled(dst, scale, nothingLess[:sums.pixels]) })
+}
+
+func checkRequant(f *ConvS8, req *Requant) {
+	if req.channels != f.m {
+		panic(fmt.Sprintf("asm: convolution to %d channels requantized with %d", f.m, req.channels))
+	}
+}
+
+func checkScales(f *ConvS8, scale []float32) {
 	if len(scale) != f.m {
 		panic(fmt.Sprintf("asm: convolution to %d channels with %d scales", f.m, len(scale)))
 	}
-	f.each(src, dst.W, dst.gapless(), y0, y1, func(sums sumsS8) {
-		p := sums.p
-		scales, together := scale[p.first:][:p.channels], len(sums.floats)/p.width
-		for i := range sums.pixels {
-			if i%together == 0 { // as many as there is room for are converted at once
-				n := min(together, sums.pixels-i) * p.width
-				sumGrid.Dequantize(sums.floats[:n], sums.acc[i*p.width:][:n])
-			}
-			at := sums.y*dst.RowStride + (sums.x+i)*dst.PixStride + p.first
-			MulF32(dst.Data[at:][:p.channels], sums.floats[i%together*p.width:][:p.channels], scales)
-		}
-	})
 }
 
 func checkImageS8[T any](f *ConvS8, dst Image[T], src Image[uint8], y0, y1 int) {
@@ -246,6 +228,22 @@ type sumsS8 struct {
 	acc          []int32
 	p            *panelS8
 	y, x, pixels int
+}
+
+// sums requantizes sums into dst.
+func (r *Requant) sums(sums *sumsS8, dst Image[uint8]) {
+	a, p := &sums.requant, sums.p
+	*a = requantArgs{src: sums.acc, dstStep: dst.PixStride, srcStep: p.width, channels: p.channels, pixels: sums.pixels}
+	a.dst = dst.Data[sums.y*dst.RowStride+sums.x*dst.PixStride+p.first:]
+	r.rows(a, p.first)
+}
+
+// scaled sets dst to the sums, less a number for each pixel, times the scale of their channel.
+func (s *sumsS8) scaled(dst Image[float32], scale []float32, less []int32) {
+	s.scale = scaleSumsArgs{src: s.acc, dstStep: dst.PixStride, srcStep: s.p.width, pixels: s.pixels, channels: s.p.channels}
+	s.scale.dst = dst.Data[s.y*dst.RowStride+s.x*dst.PixStride+s.p.first:]
+	s.scale.scale, s.scale.less = scale[s.p.first:], less
+	scaleSums(&s.scale)
 }
 
 // each computes the sums of rows [y0, y1), w wide, and hands them to emit.

@@ -331,6 +331,7 @@ func TestArgsLayoutS8(t *testing.T) {
 	skipWithoutAssembly(t)
 	var a tileArgsS8
 	var r requantArgs
+	var sc scaleSumsArgs
 	var d depthwiseArgsS8
 	var wi winogradArgsS8
 	var add AddU8Spec
@@ -354,6 +355,8 @@ func TestArgsLayoutS8(t *testing.T) {
 		{"requant.pixels", unsafe.Offsetof(r.pixels), 64}, {"requant.channels", unsafe.Offsetof(r.channels), 72},
 		{"requant.scale", unsafe.Offsetof(r.scale), 80}, {"requant.mul", unsafe.Offsetof(r.mul), 104},
 		{"requant.shift", unsafe.Offsetof(r.shift), 128}, {"requant.zero", unsafe.Offsetof(r.zero), 152},
+		{"scaleSums.scale", unsafe.Offsetof(sc.scale), 80}, {"scaleSums.less", unsafe.Offsetof(sc.less), 104},
+		{"scaleSums.channels", unsafe.Offsetof(sc.channels), 72},
 		{"requant.lo", unsafe.Offsetof(r.lo), 156}, {"requant.hi", unsafe.Offsetof(r.hi), 160},
 		{"add.Divisor", unsafe.Offsetof(add.Divisor), 24},
 		{"add.ZeroA", unsafe.Offsetof(add.ZeroA), 1}, {"add.ZeroB", unsafe.Offsetof(add.ZeroB), 2},

@@ -5,6 +5,8 @@ var int8Generic = []kernel{
 	{"convS8", Generic, 0, &tilesS8Generic},
 	{"depthwiseS8", Generic, 0, &depthwiseS8Generic},
 	{"requantize", Generic, 0, &requantGeneric},
+	{"scaleSums", Generic, 0, scaleSumsGeneric},
+	{"packQuad", Generic, 0, packQuadGeneric},
 	{"addU8", Generic, 0, addU8Generic},
 	{"maxU8", Generic, 0, maxU8Generic},
 	{"sumU8", Generic, 0, sumU8Generic},

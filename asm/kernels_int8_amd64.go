@@ -12,6 +12,9 @@ var int8AMD64 = []kernel{
 	{"depthwiseS8", AVX512VNNI, 0, &depthwiseS8AVX512},
 	{"requantize", AVX2, 0, &requantAVX2},
 	{"requantize", AVX512, 0, &requantKernels{requantFloatAVX512, requantMultiplierAVX512, requantShiftAVX512}},
+	{"scaleSums", AVX2, 0, scaleSumsWhole8},
+	{"scaleSums", AVX512, 0, scaleSumsAVX512},
+	{"packQuad", AVX2, 0, packQuadWhole16},
 	{"addU8", AVX2, 0, addU8AVX2},
 	{"addU8", AVX512, 0, addU8AVX512},
 	{"maxU8", AVX2, 0, func(dst, src []uint8) {
@@ -76,6 +79,28 @@ func requantWhole8(a *requantArgs, whole, rest func(*requantArgs)) {
 		rest(a)
 	}
 	*a = given
+}
+
+// packQuadWhole16 leaves the columns beyond a multiple of 16 to the reference.
+func packQuadWhole16(out []int8, sums []int32, a, b, c, d []uint8) {
+	n := len(a) &^ 15
+	if n > 0 {
+		packQuadAVX2(out[:4*n], sums[:n], a[:n], b[:n], c[:n], d[:n])
+	}
+	packQuadGeneric(out[4*n:], sums[n:], a[n:], b[n:], c[n:], d[n:])
+}
+
+// scaleSumsWhole8 leaves the channels beyond a multiple of 8 to the reference.
+func scaleSumsWhole8(a *scaleSumsArgs) {
+	whole, rest := *a, *a
+	if whole.channels &^= 7; whole.channels > 0 {
+		scaleSumsAVX2(&whole)
+	}
+	if done := whole.channels; done < a.channels {
+		rest.channels -= done
+		rest.dst, rest.src, rest.scale = rest.dst[done:], rest.src[done:], rest.scale[done:]
+		scaleSumsGeneric(&rest)
+	}
 }
 
 var tilesS8AVX512 = tileKernelS8{

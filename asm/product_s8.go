@@ -3,15 +3,19 @@ package asm
 import (
 	bits "encoding/binary"
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
-// ProductS8 multiplies matrices of bytes that are both made while a network
-// runs. The second one is signed, without a zero point: like all signed bytes it comes
-// with its top bit flipped, so that b stands for b - 128. A ProductS8 holds
-// what [ProductS8.Set] packs, and so is for one goroutine at a time.
+// ProductS8 multiplies matrices of bytes, each with a zero point, that are both made
+// while a network runs. It packs the second one as b - 128; what that differs from b less its zero point
+// is made up for row by row. A ProductS8 holds what [ProductS8.Set] packs,
+// and so is for one goroutine at a time.
 type ProductS8 struct {
-	conv ConvS8
+	conv  ConvS8
+	aZero int32
+	rest  int32   // the second matrix's zero point less 128
+	less  []int32 // the corrections of rows (memory for them)
 }
 
 // NewProductS8 returns the product by k by n matrices. It fails unless k and n are at
@@ -24,7 +28,7 @@ func newProductS8(k, n int, tiles *tileKernelS8) (*ProductS8, error) {
 	if k < 1 || n < 1 || k > MaxSumLength {
 		return nil, fmt.Errorf("asm: product by a matrix of %d by %d", k, n)
 	}
-	p := &ProductS8{ConvS8{spec: ConvSpec{1, 1, 1, 1, 1, 1, 1}, m: n, c: k, passes: 1}}
+	p := &ProductS8{conv: ConvS8{spec: ConvSpec{1, 1, 1, 1, 1, 1, 1}, m: n, c: k, passes: 1}}
 	packer := packerS8{inner: k, area: 1, passes: 1}
 	p.conv.panels = packer.layOut(tiles, n, 1)
 	for i := range p.conv.panels {
@@ -40,9 +44,10 @@ func newProductS8(k, n int, tiles *tileKernelS8) (*ProductS8, error) {
 	return p, nil
 }
 
-// Set packs the second matrix: element (i, j) is b[i*ld+j]. aZero is the zero point of the first one. It panics
-// when b is too short.
-func (p *ProductS8) Set(b []uint8, ld int, aZero uint8) {
+// Set packs the second matrix: element (i, j) is b[i*ld+j]. aZero and bZero are the zero points of
+// the first one and of this one; sums are in int32, which wraps around beyond it. It panics when b is too short.
+func (p *ProductS8) Set(b []uint8, ld int, aZero, bZero uint8) {
+	p.aZero, p.rest = int32(aZero), int32(bZero)-128
 	k, n := p.conv.c, p.conv.m
 	if ld < n || len(b) < (k-1)*ld+n {
 		panic(fmt.Sprintf("asm: %d bytes for a matrix of %d by %d, rows %d apart", len(b), k, n, ld))
@@ -81,11 +86,21 @@ var noBytes = func() (b [256]uint8) {
 
 // setQuad packs four rows of a matrix and adds them to the bias.
 func (p *panelS8) setQuad(q int, rows *[4][]uint8) {
-	out, bias := p.weights[q*p.width*4:][:p.width*4], p.bias[:len(rows[0])]
-	a, b, c, d := rows[0], rows[1][:len(bias)], rows[2][:len(bias)], rows[3][:len(bias)]
-	bytes := unsafe.Slice((*uint8)(unsafe.Pointer(&out[0])), len(out))
-	for i, v := range a[:len(bias)] {
-		bias[i] += int32(v) + int32(b[i]) + int32(c[i]) + int32(d[i]) - 4*128
+	packQuad(p.weights[q*p.width*4:], p.bias, rows[0], rows[1], rows[2], rows[3])
+}
+
+// packQuad interleaves four rows of signed bytes that are stored with their top bit flipped,
+// column by column, and adds up each column.
+var packQuad = pick[func(out []int8, sums []int32, a, b, c, d []uint8)]("packQuad", active)
+
+func packQuadGeneric(out []int8, sums []int32, a, b, c, d []uint8) {
+	if len(a) == 0 {
+		return
+	}
+	sums, b, c, d = sums[:len(a)], b[:len(a)], c[:len(a)], d[:len(a)]
+	bytes := unsafe.Slice((*uint8)(unsafe.Pointer(&out[0])), 4*len(a))
+	for i, v := range a {
+		sums[i] += int32(v) + int32(b[i]) + int32(c[i]) + int32(d[i]) - 4*128
 		bits.LittleEndian.PutUint32(bytes[4*i:], (uint32(v)|uint32(b[i])<<8|uint32(c[i])<<16|uint32(d[i])<<24)^0x80808080)
 	}
 }
@@ -105,10 +120,62 @@ func (p *panelS8) setWideQuad(q int, rows *[4][]uint8) {
 // by [Rows]): the sums of products with what Set packed, requantized by req. a must reach
 // [ReadSlack] bytes beyond its last element; dst must not overlap it.
 func (p *ProductS8) Run(dst, a Image[uint8], req *Requant) {
-	p.conv.Run(dst, a, req, nil, 0, dst.H)
+	if p.rest == 0 {
+		p.conv.Run(dst, a, req, nil, 0, dst.H)
+		return
+	}
+	checkImageS8(&p.conv, dst, a, 0, dst.H)
+	checkRequant(&p.conv, req)
+	less := p.corrections(a)
+	p.conv.each(a, dst.W, dst.gapless(), 0, dst.H, func(sums sumsS8) {
+		for i, less := range less[sums.x:][:sums.pixels] {
+			acc := sums.acc[i*sums.p.width:][:sums.p.width]
+			for j := range acc {
+				acc[j] -= less
+			}
+		}
+		req.sums(&sums, dst)
+	})
 }
 
 // RunF32 is [ProductS8.Run] with float32(sum)*scale[column] as output.
 func (p *ProductS8) RunF32(dst Image[float32], a Image[uint8], scale []float32) {
-	p.conv.RunF32(dst, a, scale, 0, dst.H)
+	if p.rest == 0 {
+		p.conv.RunF32(dst, a, scale, 0, dst.H)
+		return
+	}
+	checkImageS8(&p.conv, dst, a, 0, dst.H)
+	checkScales(&p.conv, scale)
+	less := p.corrections(a)
+	p.conv.each(a, dst.W, dst.gapless(), 0, dst.H, func(sums sumsS8) { sums.scaled(dst, scale, less[sums.x:]) })
+}
+
+// corrections returns what has to be subtracted from the sums of each row: what its
+// elements, less their zero point, add up to, times rest.
+func (p *ProductS8) corrections(a Image[uint8]) []int32 {
+	p.less = slices.Grow(p.less[:0], a.W)[:a.W]
+	for i := range p.less {
+		row := a.Data[i*a.PixStride:][:p.conv.c]
+		p.less[i] = p.rest * (sumBytes(row) - p.aZero*int32(len(row)))
+	}
+	return p.less
+}
+
+// sumBytes adds up bytes, eight at a time: pairs of them in fields of 16 bits, which take 128 pairs.
+func sumBytes(x []uint8) (sum int32) {
+	const pairs = 0x00ff00ff00ff00ff
+	for len(x) >= 8 {
+		block := x[:min(len(x)&^7, 8*128)]
+		x = x[len(block):]
+		var fields uint64
+		for ; len(block) > 0; block = block[8:] {
+			v := bits.LittleEndian.Uint64(block)
+			fields += v&pairs + v>>8&pairs
+		}
+		sum += int32(fields&0xffff + fields>>16&0xffff + fields>>32&0xffff + fields>>48)
+	}
+	for _, v := range x {
+		sum += int32(v)
+	}
+	return sum
 }

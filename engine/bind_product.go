@@ -125,7 +125,8 @@ func bindProductS8(a *program.Product) (*step, error) {
 		}
 	}
 	scales := slices.Repeat([]float32{a.Scale}, cols)
-	dst, left, right, zero := viewOf(a.Out), viewOf(a.A), viewOf(a.B), stored(a.ZeroA, a.A.DType)
+	dst, left, right := viewOf(a.Out), viewOf(a.A), viewOf(a.B)
+	zeroA, zeroB := stored(a.ZeroA, a.A.DType), stored(a.ZeroB, a.B.DType)
 	return &step{
 		units: func(samples int) int { return dst.count(samples) * count },
 		run: func(c *call, w *worker, lo, hi int) error {
@@ -133,7 +134,7 @@ func bindProductS8(a *program.Product) (*step, error) {
 			defer pool.Put(g)
 			for i := lo; i < hi; i++ {
 				s, m := i/count, i%count
-				g.Set(right.u8(c, s).Data[m*inner*cols:][:inner*cols], cols, zero)
+				g.Set(right.u8(c, s).Data[m*inner*cols:][:inner*cols], cols, zeroA, zeroB)
 				image := asm.Rows(left.u8(c, s).Data[m*rows*inner:][:rows*inner+slack], rows, inner, inner)
 				if req == nil {
 					g.RunF32(asm.Rows(dst.f32(c, s).Data[m*rows*cols:][:rows*cols], rows, cols, cols), image, scales)

@@ -294,7 +294,7 @@ func (m *Memory) product(a *Product) {
 		matrix, row, col := i/(a.Rows*a.Cols), i/a.Cols%a.Rows, i%a.Cols
 		var sum int32
 		for k := range a.Inner {
-			sum += int32((at(a.A, s, (matrix*a.Rows+row)*a.Inner+k) - a.ZeroA) * at(a.B, s, (matrix*a.Inner+k)*a.Cols+col))
+			sum += int32((at(a.A, s, (matrix*a.Rows+row)*a.Inner+k) - a.ZeroA) * (at(a.B, s, (matrix*a.Inner+k)*a.Cols+col) - a.ZeroB))
 		}
 		if a.Requant == nil {
 			m.setBits(a.Out, s, y, x, c, math.Float32bits(float32(sum)*a.Scale))

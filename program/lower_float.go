@@ -76,21 +76,22 @@ func lowerMatMul(b *builder, n *graph.Node) bool {
 // operations returns how many a sample takes.
 func (a *Product) operations() int { return 2 * a.Count * a.Rows * a.Inner * a.Cols }
 
-// quantizedMatMul lowers a product of two quantized tensors, the second one signed and without a zero point,
-// whose result is quantized, maybe after a multiplication or division by a number.
+// quantizedMatMul lowers a product of two quantized tensors. Its result is quantized, maybe after a
+// multiplication or division by a number, or floats.
 func (b *builder) quantizedMatMul(n *graph.Node, a *Product) bool {
 	x, z := b.quantOf(n.In(0)), b.quantOf(n.In(1))
 	if x == nil || z == nil {
 		b.why = "not all its inputs are quantized"
 		return false
 	}
-	if !z.signed() || z.Zero != 0 || a.Inner > maxSumLength {
-		b.why = "its second input is not signed bytes without a zero point"
+	if a.Inner > maxSumLength/2 { // bytes less their zero points have nine bits, in both
+		b.why = "its sums do not fit 32 bits"
 		return false
 	}
 	v, factor, scaled := b.scaledBy(n.Outputs[0])
 	t, ok := b.targetOf(v)
 	a.A, a.B, a.ZeroA = b.matrices(b.form(n.In(0), x.forms, Plain)), b.matrices(b.form(n.In(1), z.forms, Plain)), x.Zero
+	a.ZeroB = z.Zero
 	s := b.step(n.Op, Integer, a).of(n)
 	s.Ops = a.operations()
 	if !ok {

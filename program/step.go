@@ -187,11 +187,11 @@ type MatMulFloat struct {
 
 // Product multiplies two tensors in plain layout: Count matrices of a sample,
 // Rows by Inner and Inner by Cols. They are floats, or bytes: then the result is Requant, of one
-// channel, of the int32 sum of (a-ZeroA)*b, B being Int8 without a zero point, or that sum times Scale.
+// channel, of the int32 sum of (a-ZeroA)*(b-ZeroB), or that sum times Scale.
 type Product struct {
 	A, B, Out                *Tensor
 	Count, Rows, Inner, Cols int
-	ZeroA                    int
+	ZeroA, ZeroB             int
 	Requant                  *Requant
 	Scale                    float32 // of bytes whose result is float32(sum)*Scale; 0 for others
 }

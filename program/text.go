@@ -122,9 +122,9 @@ func floatText(a Action) string {
 	case *Product:
 		s := fmt.Sprintf("; %d of %dx%d by %dx%d", a.Count, a.Rows, a.Inner, a.Inner, a.Cols)
 		if a.Requant != nil {
-			s += fmt.Sprintf("; zero %d; %s", a.ZeroA, a.Requant.text())
+			s += fmt.Sprintf("; zeros %d %d; %s", a.ZeroA, a.ZeroB, a.Requant.text())
 		} else if a.Scale != 0 {
-			s += fmt.Sprintf("; zero %d; scale %g", a.ZeroA, a.Scale)
+			s += fmt.Sprintf("; zeros %d %d; scale %g", a.ZeroA, a.ZeroB, a.Scale)
 		}
 		return s
 	case *Map:

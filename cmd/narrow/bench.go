@@ -283,8 +283,9 @@ func (r *benchResult) print(w io.Writer) error {
 	if err := t.write(w); err != nil {
 		return err
 	}
+	fmt.Fprintln(w)
 	summary := &table{}
-	summary.add("\nlatency", fmt.Sprintf("min %.3f, median %.3f, 90 %% %.3f, 99 %% %.3f ms", r.Latency.Min, r.Latency.P50, r.Latency.P90, r.Latency.P99))
+	summary.add("latency", fmt.Sprintf("min %.3f, median %.3f, 90 %% %.3f, 99 %% %.3f ms", r.Latency.Min, r.Latency.P50, r.Latency.P90, r.Latency.P99))
 	summary.add("speed", fmt.Sprintf("%.0f inputs/s, batch %d, %d threads, %d runs", r.ImagesPerSecond, r.Batch, r.Threads, r.Runs))
 	summary.add("arithmetic", fmt.Sprintf("%.1f GOP/s; one core can do %.0f in float, %.0f on bytes", r.GOPS, r.PeakFloat, r.PeakInteger))
 	summary.add("memory", fmt.Sprintf("%s; activations %s a thread", bytesText(r.PeakRSS), bytesText(int64(r.Activations))))

@@ -39,6 +39,8 @@ var files = []struct {
 	{"tile_s8", tilesS8},
 	{"winograd_s8", winogradS8s},
 	{"requant", requants},
+	{"scale_sums", scaleSums},
+	{"pack_quads", packQuads},
 	{"depthwise_s8", depthwiseS8s},
 	{"elementwise_u8", elementwiseU8},
 	{"sweeps", sweeps},

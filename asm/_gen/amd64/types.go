@@ -23,6 +23,7 @@ var asmPackage = func() *types.Package {
 		"winogradArgsS8",
 		"AddU8Spec",
 		"requantArgs",
+		"scaleSumsArgs",
 		"depthwiseArgsS8",
 	} {
 		obj := types.NewTypeName(token.NoPos, p, name, nil)
