@@ -35,16 +35,21 @@ func patchesOf(n *graph.Node) *patches {
 		}
 		return &patches{groups: 1, row: w[1-axis]}
 	case channels == 1 && axis == 0:
-		if pad := n.Attrs.String("auto_pad", "NOTSET"); pad != "NOTSET" && pad != "VALID" {
-			return nil
-		}
-		p := &patches{groups: n.Attrs.Int("group", 1), row: tensor.Volume(w[1:]), kernel: w[2:]}
-		p.stride = orDefault(n.Attrs.Ints("strides"), len(p.kernel), 1)
-		p.dilation = orDefault(n.Attrs.Ints("dilations"), len(p.kernel), 1)
-		p.pads = orDefault(n.Attrs.Ints("pads"), 2*len(p.kernel), 0)
-		return p
+		return convolutionPatches(n, w)
 	}
 	return nil
+}
+
+// convolutionPatches returns the layout for weights of that shape, nil where the padding is not written out.
+func convolutionPatches(n *graph.Node, w []int) *patches {
+	if pad := n.Attrs.String("auto_pad", "NOTSET"); pad != "NOTSET" && pad != "VALID" {
+		return nil
+	}
+	p := &patches{groups: n.Attrs.Int("group", 1), row: tensor.Volume(w[1:]), kernel: w[2:]}
+	p.stride = orDefault(n.Attrs.Ints("strides"), len(p.kernel), 1)
+	p.dilation = orDefault(n.Attrs.Ints("dilations"), len(p.kernel), 1)
+	p.pads = orDefault(n.Attrs.Ints("pads"), 2*len(p.kernel), 0)
+	return p
 }
 
 func orDefault(v []int, n, def int) []int {

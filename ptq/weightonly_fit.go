@@ -33,11 +33,16 @@ const searchSteps = 6
 
 var leastRange = map[int]float64{8: 0.95, 4: 0.7, 3: 0.6, 2: 0.4}
 
-// searched returns the grid with the least squared error among those over parts of the range, either end of
-// which is cut by itself if there is a zero point.
+// searched returns the grid with the least squared error among the candidates.
 func (q *weightQuantizer) searched(x []float32, low, high float64) Levels {
-	var levels []Levels
-	var grids []asm.Grid[uint8]
+	levels, grids := q.candidates(low, high)
+	errors := make([]float64, len(grids))
+	asm.AddErrors(errors, x, grids, 2)
+	return levels[leastOf(errors)]
+}
+
+// candidates returns grids over parts of the range, either end of which is cut by itself if there is a zero point.
+func (q *weightQuantizer) candidates(low, high float64) (levels []Levels, grids []asm.Grid[uint8]) {
 	try := func(l Levels) {
 		g, err := asm.NewGrid(toScale(l.Scale), uint8(l.Zero), uint8(l.Min), uint8(l.Max))
 		if err == nil {
@@ -54,25 +59,31 @@ func (q *weightQuantizer) searched(x []float32, low, high float64) Levels {
 			try(q.over(low*part(i), high*part(j)))
 		}
 	}
-	errors := make([]float64, len(grids))
-	asm.AddErrors(errors, x, grids, 2)
+	return levels, grids
+}
+
+// leastOf returns where the least number is, the first of several.
+func leastOf(x []float64) int {
 	best := 0
-	for i, e := range errors {
-		if e < errors[best] {
+	for i, v := range x {
+		if v < x[best] {
 			best = i
 		}
 	}
-	return levels[best]
+	return best
 }
 
 // refined returns l with the scale that has the least squared error for the integers it gives, as long as that
 // makes the error less.
-func refined(x []float32, l Levels) Levels {
+func refined(x []float32, l Levels) Levels { return refinedBy(x, nil, l) }
+
+// refinedBy is [refined] where the squared error of each weight counts by its importance; nil for all alike.
+func refinedBy(x []float32, importance []float64, l Levels) Levels {
 	const rounds = 4
 	least := math.Inf(1)
 	best := l
 	for range rounds {
-		e, scale := fitOf(x, l)
+		e, scale := fitOf(x, importance, l)
 		if e >= least {
 			break
 		}
@@ -83,16 +94,34 @@ func refined(x []float32, l Levels) Levels {
 }
 
 // fitOf returns the squared error of rounding x to levels, and the scale that would be the best for the same integers.
-func fitOf(x []float32, l Levels) (e, scale float64) {
-	xq, qq := 0.0, 0.0
-	for _, w := range x {
+func fitOf(x []float32, importance []float64, l Levels) (e, scale float64) {
+	xq, qq, h := 0.0, 0.0, 1.0
+	for i, w := range x {
+		if importance != nil {
+			h = importance[i]
+		}
 		v := float64(w)
 		q := float64(l.Quantize(v) - l.Zero)
 		d := v - q*l.Scale
-		e, xq, qq = e+d*d, xq+v*q, qq+q*q
+		e, xq, qq = e+h*d*d, xq+h*v*q, qq+h*q*q
 	}
 	if qq == 0 || xq <= 0 {
 		return e, l.Scale
 	}
 	return e, xq / qq
+}
+
+// fitBy lays the grid over weights with the least squared error, by importance.
+func (q *weightQuantizer) fitBy(x []float32, importance []float64) Levels {
+	lo, hi, _ := asm.MinMaxF32(x)
+	low, high := math.Min(float64(lo), 0), math.Max(float64(hi), 0)
+	if low == high {
+		return q.over(low, high)
+	}
+	levels, _ := q.candidates(low, high)
+	errors := make([]float64, len(levels))
+	for i, l := range levels {
+		errors[i], _ = fitOf(x, importance, l)
+	}
+	return refinedBy(x, importance, levels[leastOf(errors)])
 }

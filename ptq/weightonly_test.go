@@ -110,9 +110,9 @@ func TestSearchedScales(t *testing.T) {
 					x[i] = float32(r.NormFloat64())
 				}
 				q.Nearest = false
-				e, _ := fitOf(x, q.fit(x))
+				e, _ := fitOf(x, nil, q.fit(x))
 				q.Nearest = true
-				n, _ := fitOf(x, q.fit(x))
+				n, _ := fitOf(x, nil, q.fit(x))
 				if e > n*1.0001 {
 					t.Fatalf("%d bits: searched %g, spanned %g", bits, e, n)
 				}

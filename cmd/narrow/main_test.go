@@ -282,7 +282,10 @@ func TestWeightsOnly(t *testing.T) {
 	if r := mustJSON(t, "eval", x.path("w.onnx"), "--data", x.path("x.npy"), "--against", x.path("model.onnx")); r["sqnr_db"].(float64) < 10 {
 		t.Errorf("%v", r)
 	}
-	for _, args := range [][]string{w("--block", "x"), w("--scales", "kl"), w("--format", "qoperator"), w("--calib", x.path("x.npy"))} {
+	if r := mustJSON(t, w("--weight-bits", "4", "--calib", x.path("x.npy"))...); r["measured_inputs"].(float64) < 1 || r["sqnr_db"].(float64) < 8 {
+		t.Errorf("%v", r)
+	}
+	for _, args := range [][]string{w("--block", "x"), w("--scales", "kl"), w("--format", "qoperator"), w("--stats", x.path("s.json"))} {
 		if _, errs, code := narrow(args...); code != exitUsage {
 			t.Errorf("%v: exit code %d, %s", args[5:], code, errs)
 		}

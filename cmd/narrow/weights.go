@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/internal/option"
 	"github.com/narrow-ml/narrow/onnx"
@@ -27,13 +28,16 @@ type weightFlags struct {
 
 // weightsResult is what `narrow quantize --weights-only --json` prints.
 type weightsResult struct {
-	Output     string   `json:"output"`
-	Quantized  int      `json:"weights_quantized"`
-	Float      int      `json:"weights_float"`
-	WeightSQNR *float64 `json:"weight_sqnr_db,omitempty"` // absent if nothing was lost
-	Bytes      int64    `json:"bytes"`
-	Seconds    float64  `json:"seconds"`
-	PeakRSS    int64    `json:"peak_rss_bytes"`
+	Output      string   `json:"output"`
+	Quantized   int      `json:"weights_quantized"`
+	Float       int      `json:"weights_float"`
+	WeightSQNR  *float64 `json:"weight_sqnr_db,omitempty"` // absent if nothing was lost
+	Compensated int      `json:"weights_compensated"`      // rounded by what they meet, with --calib
+	SQNR        *float64 `json:"sqnr_db,omitempty"`        // of the outputs, on inputs held back, with --calib
+	Measured    int      `json:"measured_inputs,omitempty"`
+	Bytes       int64    `json:"bytes"`
+	Seconds     float64  `json:"seconds"`
+	PeakRSS     int64    `json:"peak_rss_bytes"`
 }
 
 func (w *weightFlags) register(cmd *cobra.Command) {
@@ -71,10 +75,11 @@ func (w *weightFlags) options(o *option.Set, threads int) (ptq.WeightOptions, er
 }
 
 // quantizer returns what the flags ask for.
-func (w *weightFlags) quantizer(o *option.Set, threads int) (func(context.Context, *graph.Graph) (*ptq.WeightsResult, error), error) {
+func (w *weightFlags) quantizer(o *option.Set, threads int) (func(context.Context, *graph.Graph, dataset.Source) (*ptq.WeightsResult, error), error) {
 	if !w.dynamic {
 		options, err := w.options(o, threads)
-		return func(ctx context.Context, g *graph.Graph) (*ptq.WeightsResult, error) {
+		return func(ctx context.Context, g *graph.Graph, data dataset.Source) (*ptq.WeightsResult, error) {
+			options.Data = data
 			return ptq.QuantizeWeights(ctx, g, options)
 		}, err
 	}
@@ -82,7 +87,7 @@ func (w *weightFlags) quantizer(o *option.Set, threads int) (func(context.Contex
 		return nil, usagef("--dynamic has 8-bit weights in a form of its own: leave --weights-only, --weight-bits and --format away")
 	}
 	options := ptq.DynamicOptions{Exclude: o.Exclude, Safe: o.Safe, Threads: threads}
-	return func(ctx context.Context, g *graph.Graph) (*ptq.WeightsResult, error) {
+	return func(ctx context.Context, g *graph.Graph, _ dataset.Source) (*ptq.WeightsResult, error) {
 		return ptq.QuantizeDynamic(ctx, g, options)
 	}, nil
 }
@@ -100,17 +105,26 @@ func (w *weightFlags) execute(cmd *cobra.Command, path string, f *quantizeFlags)
 	if err != nil {
 		return err
 	}
-	if len(f.data.paths) > 0 || f.stats != "" || f.report != "" {
-		return usagef("--weights-only and --dynamic look at no data: leave --calib, --stats and --report away")
+	if w.dynamic && len(f.data.paths) > 0 {
+		return usagef("--dynamic looks at no data: leave --calib away")
 	}
-	if err := checkOutputs([]string{f.output}, path); err != nil {
+	if f.stats != "" || f.report != "" {
+		return usagef("--weights-only and --dynamic look at no ranges: leave --stats and --report away")
+	}
+	if err := checkOutputs([]string{f.output}, append(f.data.files(), path)...); err != nil {
 		return err
 	}
 	g, err := onnx.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	q, err := quantize(cmd.Context(), g)
+	var data dataset.Source
+	if len(f.data.paths) > 0 {
+		if data, err = f.data.open(g); err != nil {
+			return err
+		}
+	}
+	q, err := quantize(cmd.Context(), g, data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -121,12 +135,22 @@ func (w *weightFlags) execute(cmd *cobra.Command, path string, f *quantizeFlags)
 	if !math.IsInf(q.SQNR, 0) {
 		r.WeightSQNR = &q.SQNR
 	}
+	if m := q.Measured; m != nil {
+		r.Compensated, r.Measured = q.Compensated, m.Inputs
+		if !math.IsInf(m.Least, 0) {
+			r.SQNR = &m.Least
+		}
+	}
 	if f.json {
 		return printJSON(cmd.OutOrStdout(), r)
 	}
 	t := &table{}
 	t.add("written", r.Output)
 	t.add("weights", fmt.Sprintf("%d tensors on integers, %d in float", r.Quantized, r.Float))
+	if q.Measured != nil {
+		t.add("compensated", fmt.Sprintf("%d tensors", q.Compensated))
+		addQuality(t, q.Measured)
+	}
 	t.add("size", fmt.Sprintf("%s, from %s", bytesText(r.Bytes), bytesText(fileSize(path))))
 	t.add("time", fmt.Sprintf("%.2f s", r.Seconds))
 	t.add("memory", bytesText(r.PeakRSS))
