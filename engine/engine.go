@@ -122,6 +122,9 @@ func Compile(g *graph.Graph, opts ...Option) (*Net, error) {
 	for _, o := range opts {
 		o(&net.config)
 	}
+	if err := g.Check(); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
 	if err := checkOperators(g); err != nil {
 		return nil, err
 	}

@@ -363,6 +363,9 @@ func (w *walk) node(n *Node) error {
 	known := true
 	for i, v := range n.Inputs {
 		if v == nil {
+			if err := o.Given(i); err != nil {
+				return err
+			}
 			continue
 		}
 		c.Types[i], c.In[i] = w.typeOf(v), w.valueOf(v)

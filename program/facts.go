@@ -50,10 +50,14 @@ func (f *facts) node(n *graph.Node) error {
 	c.OutType = make([]op.Type, len(n.Outputs))
 	constant := !isControl(n)
 	for i, v := range n.Inputs {
-		if v != nil {
-			c.Types[i] = f.typeOf(v)
-			constant = constant && f.isConst(v)
+		if v == nil {
+			if err := o.Given(i); err != nil {
+				return err
+			}
+			continue
 		}
+		c.Types[i] = f.typeOf(v)
+		constant = constant && f.isConst(v)
 	}
 	c.BodyTypes = func(attr string, inputs []op.Type) []op.Type { return f.body(n, attr, inputs) }
 	if n.Op == "Shape" && f.typeOf(n.In(0)).Static() {

@@ -2,6 +2,7 @@ package program
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
@@ -57,6 +58,9 @@ type Options struct {
 
 // Lower makes the program of a graph, which it does not change, for inputs of these types.
 func Lower(g *graph.Graph, inputs []op.Type, o Options) (*Program, error) {
+	if err := g.Check(); err != nil {
+		return nil, fmt.Errorf("program: %w", err)
+	}
 	f, err := infer(g, inputs)
 	if err != nil {
 		return nil, err

@@ -22,10 +22,10 @@ type DynamicOptions struct {
 // with the range that each has when the network runs (DynamicQuantizeLinear, then MatMulInteger or ConvInteger). Embeddings and the
 // weights of recurrent operators become 8-bit integers that are read back as floats. It needs no data and does not change g.
 func QuantizeDynamic(ctx context.Context, g *graph.Graph, o DynamicOptions) (*WeightsResult, error) {
-	if g == nil {
-		return nil, ErrNoGraph
+	g, err := copied(g)
+	if err != nil {
+		return nil, err
 	}
-	g = g.Clone()
 	if err := graph.Infer(g); err == nil && nothingInFloat(g) {
 		return nil, ErrQuantized
 	}
@@ -33,7 +33,6 @@ func QuantizeDynamic(ctx context.Context, g *graph.Graph, o DynamicOptions) (*We
 		return nil, err
 	}
 	d := &dynamic{DynamicOptions: o, lowering: newLowering(g), ranges: make(map[*graph.Value]*dynamicRange), result: &WeightsResult{Graph: g, Float: make(map[string]string)}}
-	var err error
 	if d.excluded, err = named(g, o.Exclude); err != nil {
 		return nil, err
 	}

@@ -81,10 +81,9 @@ func NewPlan(g *graph.Graph, options ...Option) (*Plan, error) {
 }
 
 func (c *config) newPlan(g *graph.Graph) (p *Plan, err error) {
-	if g == nil {
-		return nil, ErrNoGraph
+	if g, err = copied(g); err != nil {
+		return nil, err
 	}
-	g = g.Clone()
 	err = guarded(func() error {
 		if err := graph.Infer(g); err == nil && nothingInFloat(g) {
 			return fmt.Errorf("%w: narrow run and eval take it as it is; to choose anew, quantize the float network", ErrQuantized)

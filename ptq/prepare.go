@@ -29,6 +29,17 @@ func Prepare(g *graph.Graph, opset int) error {
 	return nil
 }
 
+// copied returns a copy of a network that was given, or an error if it is none.
+func copied(g *graph.Graph) (*graph.Graph, error) {
+	if g == nil {
+		return nil, ErrNoGraph
+	}
+	if err := g.Check(); err != nil {
+		return nil, fmt.Errorf("ptq: %w", err)
+	}
+	return g.Clone(), nil
+}
+
 // nameNodes gives a name to every node that has none or another's.
 func nameNodes(g *graph.Graph) {
 	used := make(map[string]bool)

@@ -12,7 +12,9 @@ import (
 // of it that adds two products in 16 bits: to the sums of every node with weights of which two may be too much,
 // what they lose is added. It also returns the names of such nodes for which that is not known.
 func Saturating(g *graph.Graph) (saturating *graph.Graph, unknown []string, err error) {
-	g = g.Clone()
+	if g, err = copied(g); err != nil {
+		return nil, nil, err
+	}
 	pairs, err := Saturation(g)
 	if err != nil {
 		return nil, nil, err

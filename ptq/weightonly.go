@@ -66,13 +66,13 @@ const leastWeights = 512
 // QuantizeWeights returns g with its weights on integers and everything else in float, as the weights are when they are read back.
 // It needs no data and does not change g. Weights that several nodes read stay one tensor.
 func QuantizeWeights(ctx context.Context, g *graph.Graph, o WeightOptions) (*WeightsResult, error) {
-	if g == nil {
-		return nil, ErrNoGraph
+	g, err := copied(g)
+	if err != nil {
+		return nil, err
 	}
 	if err := o.check(g); err != nil {
 		return nil, err
 	}
-	g = g.Clone()
 	if err := onnx.Upgrade(g, o.opset()); err != nil {
 		return nil, fmt.Errorf("ptq: %w", err)
 	}

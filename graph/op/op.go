@@ -42,6 +42,9 @@ type Op struct {
 	// a call has; see [Op.At].
 	Traits Traits
 	refine func(c *Call, t *Traits) // nil if nothing depends on them
+
+	// Given returns an error if input i must not be omitted.
+	Given func(i int) error
 }
 
 // Call is one application of an operator.

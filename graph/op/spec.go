@@ -59,7 +59,7 @@ func register(specs ...spec) struct{} {
 		if s.outs == 0 {
 			s.outs = 1
 		}
-		table[key] = &Op{Name: s.name, Domain: s.domain, Infer: s.checkedInfer, Run: s.checkedRun, Traits: s.traits, refine: s.refine}
+		table[key] = &Op{Name: s.name, Domain: s.domain, Infer: s.checkedInfer, Run: s.checkedRun, Traits: s.traits, refine: s.refine, Given: s.given}
 	}
 	return struct{}{}
 }
@@ -93,8 +93,11 @@ func (s *spec) runOn(c *Call) error {
 		return err
 	}
 	for i, t := range c.In {
-		if t == nil && (i < s.min || s.max == variadic) && !s.omits {
-			return badInput("input %d is missing", i)
+		if t != nil {
+			continue
+		}
+		if err := s.given(i); err != nil {
+			return err
 		}
 	}
 	own := Call{Attrs: c.Attrs, Version: c.Version, In: c.In, Out: c.Out, Body: c.Body, BodyTypes: c.BodyTypes,
@@ -117,6 +120,13 @@ func (s *spec) runOn(c *Call) error {
 		return s.run(&own)
 	}
 	return runWidened(s.run, &own)
+}
+
+func (s *spec) given(i int) error {
+	if (i < s.min || s.max == variadic) && !s.omits {
+		return badInput("input %d is missing", i)
+	}
+	return nil
 }
 
 // checkTypes compares the inputs' types with the schema. What is between numbers
