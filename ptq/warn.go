@@ -48,8 +48,11 @@ func (p *Plan) firstNorm(g *graph.Graph) *trained {
 			continue
 		}
 		usual := 0.0
-		bias := n.In(2).Const.Float64s()
-		for c, s := range n.In(1).Const.Float64s() {
+		scale, bias := n.In(1).Const.Float64s(), n.In(2).Const.Float64s()
+		if len(scale) != len(bias) { // no output needs it, or its rule had said so
+			continue
+		}
+		for c, s := range scale {
 			usual = math.Max(usual, math.Abs(s)+math.Abs(bias[c]))
 		}
 		for _, pl := range p.Places {
