@@ -102,6 +102,7 @@ func ExampleJob() {
 	// channel factors
 	// equalize
 	// calibrate
+	// amplified chains
 	// separate
 	// insert scaling
 	// signs

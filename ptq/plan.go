@@ -31,13 +31,14 @@ type Plan struct {
 	Nodes  []*NodePlan  // in the order of the graph
 	Places []*Place     // where tensors may become integers, in the order of the graph
 
-	places  Places
-	shares  map[*graph.Value]float64 // of the range of what layers read behind a chain in float, that is best kept
-	network uint32                   // its fingerprint
-	byNode  map[*graph.Node]*NodePlan
-	byValue map[*graph.Value]*Place // of computed values
-	byInput map[operand]*Place      // of constant operands
-	uses    map[*graph.Value][]*graph.Node
+	places    Places
+	shares    map[*graph.Value]float64 // of the range of what layers read behind a chain in float, that is best kept
+	amplified map[*graph.Node]Reason   // layers that are left in float for what amplifies their errors; nil before that is known
+	network   uint32                   // its fingerprint
+	byNode    map[*graph.Node]*NodePlan
+	byValue   map[*graph.Value]*Place // of computed values
+	byInput   map[operand]*Place      // of constant operands
+	uses      map[*graph.Value][]*graph.Node
 }
 
 // NodePlan says how a node takes part.

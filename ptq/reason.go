@@ -33,6 +33,7 @@ const (
 	Infinite                    // rounded, it makes an infinity or a NaN
 	Unseen                      // calibration saw no element of what it reads
 	ForTarget                   // the target is not met with it on integers
+	Amplified                   // what its result goes to would make much of its error
 	NothingToDo                 // nothing around it is quantized
 )
 
@@ -51,11 +52,12 @@ var reasonTexts = map[ReasonCode]string{
 	FollowsExcluded:  "it follows %q, which stays in float",
 	Costly:           "%s",
 	Unrounded:        "nothing is rounded",
-	RangesDiffer:     "its parts have ranges too different for one scale",
+	RangesDiffer:     "what it joins or selects has ranges too different for one scale",
 	BetweenLayers:    "between weighted layers it computes in float",
 	Infinite:         "rounding %q would make an infinity or a NaN",
 	Unseen:           "calibration saw no element of %q",
 	ForTarget:        "the target wants it",
+	Amplified:        "its error would be amplified by %q",
 	NothingToDo:      "nothing around it is quantized",
 }
 

@@ -124,6 +124,9 @@ func (j *Job) Steps() []Step {
 		}
 		steps = append(steps, calibrateStep)
 	}
+	if j.data != nil && j.Plan.amplified == nil {
+		steps = append(steps, amplifiedStep)
+	}
 	if j.c.clip == Auto {
 		steps = append(steps, bestClipStep)
 	}
@@ -217,6 +220,10 @@ func (j *Job) Fork(options ...Option) (*Job, error) {
 	if err == nil {
 		fork.report.Equalization, fork.held, fork.sample = j.report.Equalization, j.held, j.sample
 		p.keepShares(j.Plan.shares, c)
+		if p.places != PlacesAll {
+			p.amplified = j.Plan.amplified
+			p.leave(p.amplified)
+		}
 	}
 	return fork, err
 }
@@ -263,6 +270,8 @@ var (
 		j.warn()
 		return nil
 	}}
+	// amplifiedStep leaves in float what would be rounded before logarithms and the like.
+	amplifiedStep = Step{Name: "amplified chains", Data: true, run: leaveAmplified}
 	// separateStep leaves parts that need scales of their own apart.
 	separateStep = Step{Name: "separate", Needs: Ranges, run: func(_ context.Context, j *Job) error {
 		j.Plan.separate(j.Stats)

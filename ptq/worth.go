@@ -124,16 +124,21 @@ func (p *Plan) reachesLayers(v *graph.Value) bool {
 // apart is how many times larger than another's the range of a part may be with which it is to share a scale.
 const apart = 8
 
-// separate leaves joins in float whose parts would share a scale though their ranges differ much.
+// separate leaves in float what would have a part share a scale that is far too coarse for it: joins of parts of very different
+// ranges, and nodes that select small values of a tensor.
 func (p *Plan) separate(stats *Statistics) {
+	if p.places == PlacesAll {
+		return
+	}
 	var names []string
 	for _, np := range p.Nodes {
-		if np.kind != op.Concat || p.places == PlacesAll {
+		first, others := p.ties(np)
+		if first == nil {
 			continue
 		}
 		least, most := math.Inf(1), 0.0
-		for i := range np.Node.Inputs {
-			if pl := p.placeOf(np.Node, i); pl != nil && pl.reader == nil && stats.Tensors[pl.Value.Name] != nil {
+		for _, pl := range append(others, first) {
+			if pl.reader == nil && stats.Tensors[pl.Value.Name] != nil {
 				if r := stats.Tensors[pl.Value.Name].MaxAbs(); r > 0 {
 					least, most = min(least, r), max(most, r)
 				}
