@@ -17,8 +17,9 @@ func lda(src *view, k int) int {
 	return k
 }
 
-// rowsTogether is how many rows of a product are a part that workers can share out.
-const rowsTogether = 32
+// rowsTogether is about how many rows of a product are a part that workers can share out: each
+// part goes over all the weights.
+const rowsTogether = 64
 
 // productStep makes a step that multiplies rows of a by panels of a matrix: it
 // is cut by panels where there are few rows, else by rows. first is a row, counted through all samples.
@@ -33,10 +34,12 @@ func productStep(dst *view, panels int, f func(c *call, first, rows, p0, p1 int)
 			},
 		}
 	}
+	parts := func(rows int) int { return (rows + rowsTogether - 1) / rowsTogether }
 	return &step{
-		units: func(n int) int { return (dst.count(n)*perSample + rowsTogether - 1) / rowsTogether },
+		units: func(n int) int { return parts(dst.count(n) * perSample) },
 		run: func(c *call, w *worker, lo, hi int) error {
-			first, end := lo*rowsTogether, min(hi*rowsTogether, dst.count(c.n)*perSample)
+			rows := dst.count(c.n) * perSample
+			first, end := lo*rows/parts(rows), hi*rows/parts(rows) // parts of equal size, but for one row
 			f(c, first, end-first, 0, panels)
 			return nil
 		},
