@@ -23,6 +23,7 @@ type column struct {
 	scalar bool                          // a single number: one row without a dimension
 	where  func(row int) string          // names the file and the place of a row in it
 	open   func() (io.ReadCloser, error) // starts at the first row; its errors name the file
+	files  []string                      // of pictures, one a row; nil for an array
 }
 
 // rowBytes returns the size of a row.
@@ -198,13 +199,17 @@ func concat(parts []*column) (*column, error) {
 		return parts[0], nil
 	}
 	all := *parts[0]
-	all.rows = 0
+	all.rows, all.files = 0, nil
 	for _, p := range parts {
 		if p.dtype != all.dtype || !slices.Equal(p.shape, all.shape) {
 			return nil, fmt.Errorf("%s: %w: %s %v for each input, in %s it is %s %v", p.where(0), ErrShape,
 				p.dtype, p.shape, parts[0].where(0), all.dtype, all.shape)
 		}
 		all.rows += p.rows
+		all.files = append(all.files, p.files...)
+	}
+	if len(all.files) != all.rows {
+		all.files = nil
 	}
 	all.where = func(row int) string {
 		i := 0

@@ -107,6 +107,7 @@ func openPictures(origin string, paths []string, form pictureForm) (*column, err
 		dtype: tensor.Uint8,
 		rows:  len(paths),
 		shape: form.shape(),
+		files: paths,
 		where: func(row int) string { return paths[row] },
 		open: func() (io.ReadCloser, error) {
 			return io.NopCloser(&pictureReader{paths: paths, form: form}), nil
