@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help schema bench-large operators test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target bench-zoo networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help conformance-cases schema bench-large operators test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target bench-zoo networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -65,6 +65,11 @@ gen-proto: ## write the messages of the ONNX format (needs protoc)
 check-gen: gen gen-proto ## fail if generated code differs from what is committed
 	cd asm/_gen && $(GO) test ./amd64
 	git diff --exit-code -I 'protoc  *v' -- asm onnx/internal
+
+conformance-cases: $(PYTHON) ## write engine/testdata/cases.zip, calls of operators with what ONNX Runtime gives
+	rm -rf build/calls && mkdir -p build/calls
+	NARROW_CASES=$(CURDIR)/build/calls NARROW_PYTHON=$(abspath $(PYTHON)) $(GO) test -count=1 -run ONNXRuntime ./graph/op
+	$(PYTHON) test/ort/cases.py build/calls engine/testdata/cases.zip
 
 lint: ## staticcheck
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...

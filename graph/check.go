@@ -109,11 +109,17 @@ func (c checker) readable(v *Value) bool {
 	return c.known[v]
 }
 
+// checkType checks what is said of a value: dimensions that are no numbers, or more elements than any tensor has.
 func checkType(v *Value) error {
+	least := make([]int, len(v.Type.Shape))
 	for i, d := range v.Type.Shape {
 		if d < op.Unknown {
 			return fmt.Errorf("%w: dimension %d of %q is %d", ErrGraph, i, v.Name, d)
 		}
+		least[i] = max(d, 1)
+	}
+	if n, ok := tensor.CheckedVolume(least); !ok || n > op.MaxElements {
+		return fmt.Errorf("%w: %q is said to be of shape %v, more than %d elements", ErrGraph, v.Name, v.Type.Shape, op.MaxElements)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/narrow-ml/narrow/tensor"
@@ -12,11 +11,16 @@ import (
 // the body of Loop), in the order of the attributes' names. Their nodes may
 // read values of the graphs around them.
 func (n *Node) Subgraphs() []*Graph {
-	var subs []*Graph
-	for _, name := range slices.Sorted(maps.Keys(n.Attrs)) {
-		if sub, ok := n.Attrs[name].(*Graph); ok {
-			subs = append(subs, sub)
+	var names []string // few nodes have any
+	for name, a := range n.Attrs {
+		if _, ok := a.(*Graph); ok {
+			names = append(names, name)
 		}
+	}
+	slices.Sort(names)
+	var subs []*Graph
+	for _, name := range names {
+		subs = append(subs, n.Attrs[name].(*Graph))
 	}
 	return subs
 }

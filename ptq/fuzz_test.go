@@ -3,10 +3,11 @@ package ptq
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,12 +58,14 @@ func survives(t *testing.T, g *graph.Graph, data dataset.Source, options ...Opti
 	}
 }
 
-// fuzzOptions are those that go different ways through the steps.
-var fuzzOptions = [][]Option{
-	{WithMeasure(false)}, {WithMeasure(false), WithCompensation(false), WithEqualize(false)}, {WithQOperator(true), WithMeasure(false)},
-	{WithShift(true), WithMeasure(false)}, {WithNoRound(true)}, {WithBits(4, 8), WithMeasure(false)}, {WithBits(8, 16), WithMeasure(false)},
-	{WithPerChannel(false), WithHoldout(0.3)}, {WithPlaces(PlacesWeighted), WithMeasure(false)}, {WithAsymmetric(false), WithClip(KL), WithMeasure(false)},
-}
+// fuzzOptions are those that go different ways through the steps; most leave out what only takes time.
+var fuzzOptions = func() [][]Option {
+	quick := func(more ...Option) []Option { return append(more, WithMeasure(false), WithClip(Max)) }
+	return [][]Option{
+		nil, quick(), quick(WithCompensation(false), WithEqualize(false)), quick(WithQOperator(true)), quick(WithShift(true)), quick(WithNoRound(true)), quick(WithBits(4, 8)),
+		quick(WithBits(8, 16)), quick(WithPerChannel(false), WithHoldout(0.3)), quick(WithPlaces(PlacesWeighted)), {WithAsymmetric(false), WithClip(KL), WithMeasure(false)},
+	}
+}()
 
 // harmless fails if an error is the trace of a fault in the code.
 func harmless(t *testing.T, err error) {
@@ -238,21 +241,30 @@ func (m *mutator) declare() {
 	v.Type = op.Type{DType: []tensor.DType{tensor.Float32, tensor.Undefined, tensor.Int64, tensor.Float16, tensor.Uint8}[m.choose(5)], Shape: shape, Known: m.choose(8) != 7}
 }
 
-// TestMutatedNetworks goes through some changes that are drawn, as the fuzzer's do.
+// TestMutatedNetworks goes through changes that are drawn as the fuzzer's are, without its bookkeeping, which takes longer
+// than the networks: NARROW_MUTATED_NETWORKS says how many, NARROW_MUTATED_FIRST where to begin.
 func TestMutatedNetworks(t *testing.T) {
-	count := 400
+	count, data := uint64(400), images(t, 3, 4, 6, 6)
 	if testing.Short() {
 		count = 60
 	}
-	data := images(t, 3, 4, 6, 6)
-	for seed := range uint64(count) {
-		r := rand.New(rand.NewPCG(seed, 11))
-		m := &mutator{Graph: newRandomNet(seed, 3), bytes: make([]byte, 12)}
-		for i := range m.bytes {
-			m.bytes[i] = byte(r.Uint32())
+	if n, err := strconv.ParseUint(os.Getenv("NARROW_MUTATED_NETWORKS"), 10, 64); err == nil {
+		count = n
+	}
+	from, _ := strconv.ParseUint(os.Getenv("NARROW_MUTATED_FIRST"), 10, 64)
+	for i := from; i < from+count; i++ {
+		r := rand.New(rand.NewPCG(i, 11))
+		changes := make([]byte, 3+r.IntN(20))
+		for i := range changes {
+			changes[i] = byte(r.Uint32())
 		}
-		m.change()
-		m.change()
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { survives(t, m.Graph, data, fuzzOptions[seed%uint64(len(fuzzOptions))]...) })
+		m := &mutator{Graph: newRandomNet(r.Uint64N(4096), 1+r.IntN(6)), bytes: changes}
+		for n := 0; len(m.bytes) > 0 && n < 6; n++ {
+			m.change()
+		}
+		options := fuzzOptions[r.IntN(len(fuzzOptions))]
+		if !t.Run("", func(t *testing.T) { survives(t, m.Graph, data, options...) }) {
+			t.Errorf("network %d", i)
+		}
 	}
 }

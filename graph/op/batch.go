@@ -380,6 +380,9 @@ func unsqueezedBatch(s *Samples, axis int) int {
 // elementwiseBatch: constants of as many dimensions must not differ along the batch.
 func elementwiseBatch(s *Samples, axis int) int {
 	rank := len(s.OutType[0].Shape)
+	if axis >= rank {
+		return -1 // its shape is not known
+	}
 	for i, t := range s.Types[1:] {
 		if s.has(i+1) && (s.isBatched(i+1) || len(t.Shape) > rank || len(t.Shape) >= rank-axis && t.Shape[len(t.Shape)-rank+axis] != 1) {
 			return -1

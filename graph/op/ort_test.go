@@ -23,13 +23,16 @@ import (
 const callsPerOp = 15
 
 // TestAgainstONNXRuntime compares random calls of operators with what ONNX
-// Runtime gives.
+// Runtime gives. The models stay in the folder NARROW_CASES, if that is set, for test/ort/cases.py.
 func TestAgainstONNXRuntime(t *testing.T) {
 	python := os.Getenv("NARROW_PYTHON")
 	if python == "" {
 		t.Skip("set NARROW_PYTHON to a Python that has onnxruntime")
 	}
-	dir := t.TempDir()
+	dir := os.Getenv("NARROW_CASES")
+	if dir == "" {
+		dir = t.TempDir()
+	}
 	want := make(map[string][]*tensor.Tensor)
 	for k, name := range op.ValidNames() {
 		r := rand.New(rand.NewPCG(3, uint64(k)))
