@@ -146,8 +146,9 @@ bench-networks: build $(PYTHON) ## the same, more of it: bench/results/networks.
 	$(PYTHON) test/networks/check.py build/narrow --table bench/results/networks.md
 	$(PYTHON) test/networks/fuzz.py build/narrow --count 200 --table bench/results/networks.md
 
-networks: ## train and export testdata/networks anew; PYTHON must have torch and onnx
+networks: ## train and export testdata/networks anew, with inputs and results; PYTHON must have torch, onnx and ONNX Runtime
 	$(PYTHON) testdata/scripts/networks.py
+	$(PYTHON) testdata/scripts/inputs.py
 
 bench-zoo: build $(BENCH_PYTHON) ## real networks of other kinds beside onnxruntime.quantization: bench/results/zoo.md (an hour)
 	$(BENCH_PYTHON) bench/zoo.py build/narrow bench/results/zoo.md $(NARROW_SHARED)
