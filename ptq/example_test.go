@@ -103,6 +103,7 @@ func ExampleJob() {
 	// equalize
 	// calibrate
 	// amplified chains
+	// judge stored weights
 	// separate
 	// insert scaling
 	// signs

@@ -113,6 +113,16 @@ func newLowering(g *graph.Graph) *lowering {
 	return l
 }
 
+// within returns a lowering of a graph in that of l, whose names are not to be taken again.
+func (l *lowering) within(sub *graph.Graph) *lowering {
+	in := newLowering(sub)
+	for name := range in.names {
+		l.names[name] = true
+	}
+	in.names = l.names
+	return in
+}
+
 // scalings returns the scaling nodes in the order of the graph.
 func (l *lowering) scalings() []*graph.Node {
 	var nodes []*graph.Node

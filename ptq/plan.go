@@ -9,6 +9,7 @@ import (
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/tensor"
 )
 
 // Errors of planning.
@@ -34,6 +35,7 @@ type Plan struct {
 	places    Places
 	shares    map[*graph.Value]float64 // of the range of what layers read behind a chain in float, that is best kept
 	amplified map[*graph.Node]Reason   // layers that are left in float for what amplifies their errors; nil before that is known
+	precious  map[*tensor.Tensor]bool  // weights that are not stored on 8 bits; nil before that is known
 	network   uint32                   // its fingerprint
 	byNode    map[*graph.Node]*NodePlan
 	byValue   map[*graph.Value]*Place // of computed values

@@ -127,6 +127,9 @@ func (j *Job) Steps() []Step {
 	if j.data != nil && j.Plan.amplified == nil {
 		steps = append(steps, amplifiedStep)
 	}
+	if j.data != nil && j.Plan.precious == nil && !j.c.noRound {
+		steps = append(steps, judgeStoredStep)
+	}
 	if j.c.clip == Auto {
 		steps = append(steps, bestClipStep)
 	}
@@ -220,6 +223,7 @@ func (j *Job) Fork(options ...Option) (*Job, error) {
 	if err == nil {
 		fork.report.Equalization, fork.held, fork.sample = j.report.Equalization, j.held, j.sample
 		p.keepShares(j.Plan.shares, c)
+		p.precious = j.Plan.precious
 		if p.places != PlacesAll {
 			p.amplified = j.Plan.amplified
 			p.leave(p.amplified)
@@ -272,6 +276,8 @@ var (
 	}}
 	// amplifiedStep leaves in float what would be rounded before logarithms and the like.
 	amplifiedStep = Step{Name: "amplified chains", Data: true, run: leaveAmplified}
+	// judgeStoredStep finds weights that storing them on 8 bits would cost too much.
+	judgeStoredStep = Step{Name: "judge stored weights", Data: true, Needs: Ranges, run: judgeStored}
 	// separateStep leaves parts that need scales of their own apart.
 	separateStep = Step{Name: "separate", Needs: Ranges, run: func(_ context.Context, j *Job) error {
 		j.Plan.separate(j.Stats)
