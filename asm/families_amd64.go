@@ -86,4 +86,24 @@ var (
 		tileS16x8x6AVX2, tileS16x8x7AVX2, tileS16x8x8AVX2, tileS16x8x9AVX2, tileS16x8x10AVX2,
 		tileS16x8x11AVX2, tileS16x8x12AVX2,
 	}
+	blockS4AVX512 = []func(*blockArgs){nil,
+		blockS4x1AVX512, blockS4x2AVX512, blockS4x3AVX512, blockS4x4AVX512, blockS4x5AVX512,
+		blockS4x6AVX512, blockS4x7AVX512, blockS4x8AVX512,
+	}
+	blockS8AVX512 = []func(*blockArgs){nil,
+		blockS8x1AVX512, blockS8x2AVX512, blockS8x3AVX512, blockS8x4AVX512, blockS8x5AVX512,
+		blockS8x6AVX512, blockS8x7AVX512, blockS8x8AVX512,
+	}
+	blockS4AVXVNNI = []func(*blockArgs){nil,
+		blockS4x1AVXVNNI, blockS4x2AVXVNNI, blockS4x3AVXVNNI, blockS4x4AVXVNNI,
+	}
+	blockS8AVXVNNI = []func(*blockArgs){nil,
+		blockS8x1AVXVNNI, blockS8x2AVXVNNI, blockS8x3AVXVNNI, blockS8x4AVXVNNI,
+	}
+	blockS4AVX2 = []func(*blockArgs){nil,
+		blockS4x1AVX2, blockS4x2AVX2, blockS4x3AVX2, blockS4x4AVX2,
+	}
+	blockS8AVX2 = []func(*blockArgs){nil,
+		blockS8x1AVX2, blockS8x2AVX2, blockS8x3AVX2, blockS8x4AVX2,
+	}
 )

@@ -7,6 +7,7 @@ var int8Generic = []kernel{
 	{"requantize", Generic, 0, &requantGeneric},
 	{"scaleSums", Generic, 0, scaleSumsGeneric},
 	{"packQuad", Generic, 0, packQuadGeneric},
+	{"blockProduct", Generic, 0, &blockGeneric},
 	{"addU8", Generic, 0, addU8Generic},
 	{"maxU8", Generic, 0, maxU8Generic},
 	{"sumU8", Generic, 0, sumU8Generic},

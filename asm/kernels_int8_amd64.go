@@ -15,6 +15,9 @@ var int8AMD64 = []kernel{
 	{"scaleSums", AVX2, 0, scaleSumsWhole8},
 	{"scaleSums", AVX512, 0, scaleSumsAVX512},
 	{"packQuad", AVX2, 0, packQuadWhole16},
+	{"blockProduct", AVX2, 0, &blockKernels{blockS4AVX2, blockS8AVX2}},
+	{"blockProduct", AVXVNNI, 0, &blockKernels{blockS4AVXVNNI, blockS8AVXVNNI}},
+	{"blockProduct", AVX512VNNI, 0, &blockKernels{blockS4AVX512, blockS8AVX512}},
 	{"addU8", AVX2, 0, addU8AVX2},
 	{"addU8", AVX512, 0, addU8AVX512},
 	{"maxU8", AVX2, 0, func(dst, src []uint8) {

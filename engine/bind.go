@@ -61,6 +61,8 @@ func (b *binder) action(s *program.Step) (*step, error) {
 		return b.convFloat(s, a)
 	case *program.MatMulFloat:
 		return b.matMulFloat(s, a)
+	case *program.MatMulBlocks:
+		return b.matMulBlocks(s, a)
 	case *program.Product:
 		if a.A.Bytewide() {
 			return bindProductS8(a)

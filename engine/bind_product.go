@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 	"sync"
 
@@ -87,6 +88,32 @@ func (b *binder) matMulFloat(s *program.Step, a *program.MatMulFloat) (*step, er
 	return productStep(dst, gemm.Panels(), func(c *call, first, rows, p0, p1 int) {
 		from, to := src.off+first*lda(src, k), dst.off+first*n
 		gemm.RunPanels(c.f32[to:to+(rows-1)*n+n], c.f32[from:], rows, lda(src, k), n, a.Lo, a.Hi, p0, p1)
+	}), nil
+}
+
+// matMulBlocks brings the rows of a part to bytes for all of its panels.
+func (b *binder) matMulBlocks(s *program.Step, a *program.MatMulBlocks) (*step, error) {
+	w := &a.Weights
+	packed, err := packedFor(b.net, s, new(program.Weights), func() (*asm.BlockWeights, error) {
+		return asm.PackBlocks(w.N, w.K, max(w.Bits, 4), w.Block, w.Row, w.Scale, w.Zero, a.Bias)
+	})
+	if err != nil {
+		return nil, err
+	}
+	dst, src, k, n, lo, hi := viewOf(a.Out), viewOf(a.In), w.K, w.N, a.Lo, a.Hi
+	clamps := !math.IsInf(float64(lo), -1) || !math.IsInf(float64(hi), 1)
+	pool := sync.Pool{New: func() any { return new(asm.BlockRows) }}
+	return productStep(dst, packed.Panels(), func(c *call, first, rows, p0, p1 int) {
+		bytes := pool.Get().(*asm.BlockRows)
+		defer pool.Put(bytes)
+		bytes.Set(packed, c.f32[src.off+first*lda(src, k):], rows, lda(src, k))
+		out := c.f32[dst.off+first*n:][:rows*n]
+		packed.Run(out, n, bytes, p0, p1)
+		if from, to := packed.Outputs(p0, p1); clamps {
+			for i := range rows {
+				asm.ClampF32(out[i*n+from:i*n+to], out[i*n+from:i*n+to], lo, hi)
+			}
+		}
 	}), nil
 }
 

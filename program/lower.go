@@ -12,6 +12,8 @@ func init() { // not an initializer: lowering a node may lower the nodes before 
 		"Gemm":   lowerProduct,
 		"MatMul": lowerProduct,
 
+		"MatMulNBits": lowerNBits,
+
 		"MaxPool":           lowerPool,
 		"AveragePool":       lowerPool,
 		"GlobalAveragePool": lowerPool,

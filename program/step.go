@@ -185,6 +185,24 @@ type MatMulFloat struct {
 	Lo, Hi  float32
 }
 
+// BlockCodes are weights of 2, 4 or 8 bits, N outputs by K: Scale*(code-Zero) by blocks of an output. Codes and zero points are packed as
+// com.microsoft's MatMulNBits has them: output by output, the first in the low bits, the blocks of an output filled up.
+type BlockCodes struct {
+	N, K, Bits, Block int
+	Codes             []uint8
+	Scales            []float32
+	Zeros             []uint8 // nil: the middle code
+}
+
+// MatMulBlocks multiplies rows of floats by weights on a few bits, both as integers: a row is brought to 8 bits block by block, its
+// largest magnitude there being 127. Then Bias is added, and the result clamped.
+type MatMulBlocks struct {
+	In, Out *Tensor // plain
+	Weights BlockCodes
+	Bias    []float32 // by output; nil: zeros
+	Lo, Hi  float32
+}
+
 // Product multiplies two tensors in plain layout: Count matrices of a sample,
 // Rows by Inner and Inner by Cols. They are floats, or bytes: then the result is Requant, of one
 // channel, of the int32 sum of (a-ZeroA)*(b-ZeroB), or that sum times Scale.
@@ -326,6 +344,7 @@ func (a *Quantize) Reads() []*Tensor      { return list(a.In) }
 func (a *Dequantize) Reads() []*Tensor    { return list(a.In) }
 func (a *ConvFloat) Reads() []*Tensor     { return list(a.In, a.Add) }
 func (a *MatMulFloat) Reads() []*Tensor   { return list(a.In) }
+func (a *MatMulBlocks) Reads() []*Tensor  { return list(a.In) }
 func (a *Product) Reads() []*Tensor       { return list(a.A, a.B) }
 func (a *Map) Reads() []*Tensor           { return list(a.In) }
 func (a *Binary) Reads() []*Tensor        { return list(a.A, a.B) }
@@ -358,6 +377,7 @@ func (a *Quantize) Writes() []*Tensor      { return list(a.Out) }
 func (a *Dequantize) Writes() []*Tensor    { return list(a.Out) }
 func (a *ConvFloat) Writes() []*Tensor     { return list(a.Out) }
 func (a *MatMulFloat) Writes() []*Tensor   { return list(a.Out) }
+func (a *MatMulBlocks) Writes() []*Tensor  { return list(a.Out) }
 func (a *Product) Writes() []*Tensor       { return list(a.Out) }
 func (a *Map) Writes() []*Tensor           { return list(a.Out) }
 func (a *Binary) Writes() []*Tensor        { return list(a.Out) }

@@ -119,6 +119,9 @@ func floatText(a Action) string {
 		return a.Geometry.text() + "; " + a.Weights.text() + biasText(a.Bias) + clampText(a.Lo, a.Hi)
 	case *MatMulFloat:
 		return "; " + a.Weights.text() + biasText(a.Bias) + clampText(a.Lo, a.Hi)
+	case *MatMulBlocks:
+		w := &a.Weights
+		return fmt.Sprintf("; weights uint%d %dx%d by %d %08x", w.Bits, w.N, w.K, w.Block, crc32.ChecksumIEEE(w.Codes)) + biasText(a.Bias) + clampText(a.Lo, a.Hi)
 	case *Product:
 		s := fmt.Sprintf("; %d of %dx%d by %dx%d", a.Count, a.Rows, a.Inner, a.Inner, a.Cols)
 		if a.Requant != nil {

@@ -40,6 +40,7 @@ var files = []struct {
 	{"winograd_s8", winogradS8s},
 	{"requant", requants},
 	{"scale_sums", scaleSums},
+	{"block_s8", blocksS8},
 	{"pack_quads", packQuads},
 	{"depthwise_s8", depthwiseS8s},
 	{"elementwise_u8", elementwiseU8},

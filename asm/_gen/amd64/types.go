@@ -25,6 +25,7 @@ var asmPackage = func() *types.Package {
 		"requantArgs",
 		"scaleSumsArgs",
 		"depthwiseArgsS8",
+		"blockArgs",
 	} {
 		obj := types.NewTypeName(token.NoPos, p, name, nil)
 		types.NewNamed(obj, types.NewStruct(nil, nil), nil)
