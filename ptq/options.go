@@ -37,6 +37,7 @@ type config struct {
 	leastSQNR       float64 // of the outputs, in dB
 	leastAgreement  float64 // of classes, in percent
 	batch, threads  int
+	weightReports   bool
 	progress        func(done int)
 	stats           *Statistics
 }

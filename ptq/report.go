@@ -5,6 +5,7 @@ import "math"
 // Report tells what [Quantize] did.
 type Report struct {
 	Tensors []TensorReport    // in the order of the graph
+	Weights []WeightReport    // likewise; nil unless asked for by [WithWeightReports]
 	Float   map[string]string // why a node stays in float, by its name
 	Nodes   int               // how many nodes compute on integers
 	// Equalization is nil if there was none.

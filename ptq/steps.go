@@ -318,6 +318,9 @@ var (
 	// describeStep tells how every activation becomes integers.
 	describeStep = Step{Name: "describe", Needs: Scales, run: func(_ context.Context, j *Job) error {
 		j.report.describe(j)
+		if j.c.weightReports {
+			return j.report.describeWeights(j.net)
+		}
 		return nil
 	}}
 	// compensateStep chooses the integers of the weights so that their errors cancel.

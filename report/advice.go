@@ -38,32 +38,62 @@ func verdict(p Page) string {
 	return strings.ReplaceAll(text, " %", "\u00a0%") + "." // no line begins with a percent sign
 }
 
+// Advice is something to try, with the command that does it if there is one.
+type Advice struct{ Text, Command string }
+
 // advice says what to try next, by what the report shows.
-func advice(p content) []string {
-	var all []string
+func advice(p content) []Advice {
+	var all []Advice
+	add := func(text, command string) { all = append(all, Advice{text, command}) }
 	if best := bestVariant(p.Page); best != nil {
-		all = append(all, fmt.Sprintf("Quantize again with %s: %s instead of %s.", best.Name, decibelText(best.SQNR), decibelText(p.SQNR)))
+		add(fmt.Sprintf("Quantize again with %s: %s instead of %s.", best.Name, decibelText(best.SQNR), decibelText(p.SQNR)), p.again(best.Name))
+	}
+	for _, m := range p.Result.Mends {
+		add(fmt.Sprintf("Leave %q in float: %+.1f dB.", m.Node, m.Gain), p.again("--exclude="+Quote(m.Node)))
 	}
 	if len(p.WorstFirst) > 0 && p.WorstFirst[0].SQNR < weakTensor {
 		t := p.WorstFirst[0]
-		all = append(all, fmt.Sprintf("%q is represented worst (%s): leave the node that makes it in float by --exclude, or give it 16 bits by --bits NODE=8/16.", t.Name, decibelText(t.SQNR)))
+		add(fmt.Sprintf("%q is represented worst (%s): leave the node that makes it in float by --exclude, or give it 16 bits by --bits NODE=8/16.", t.Name, decibelText(t.SQNR)), "")
+	}
+	if !math.IsNaN(p.SQNR) && p.SQNR < goodOutputs && len(p.Result.Mends) == 0 && p.Result.Search == nil {
+		add("Have the choices made for a target.", p.again("--target 30dB"))
 	}
 	if p.Inputs < 100 {
-		all = append(all, fmt.Sprintf("Calibrate on more than %d inputs: a few hundred show the ranges better.", p.Inputs))
+		add(fmt.Sprintf("Calibrate on more than %d inputs: a few hundred show the ranges better.", p.Inputs), "")
 	}
 	if len(p.Result.Float) > 0 && p.IntegerMACs < 90 {
-		all = append(all, "Much is still computed in float: the list below says why.")
+		add("Much is still computed in float: the list below says why.", "")
 	}
-	if !p.Classifier || p.Agreement >= 99 || p.SQNR > goodOutputs {
-		labels := ""
-		if p.Classifier {
-			labels = "--labels LABELS "
-		}
-		all = append(all, "Measure on data that was not calibrated on: narrow eval "+p.Output+" --data TEST "+labels+"--against "+p.Model)
-	} else {
-		all = append(all, "Find the layer that costs most: narrow compare "+p.Model+" "+p.Output+" --data TEST")
+	labels := ""
+	if p.Classifier {
+		labels = "--labels LABELS "
+	}
+	switch {
+	case p.Classifier && p.Agreement < 99 && p.SQNR <= goodOutputs:
+		add("Find the layer that costs most.", "narrow compare "+Quote(p.Model)+" "+Quote(p.Output)+" --data TEST")
+	case p.Check == nil || !p.Check.Unseen:
+		add("Measure on data that was not calibrated on (or add --test here).", "narrow eval "+Quote(p.Output)+" --data TEST "+labels+"--against "+Quote(p.Model))
 	}
 	return all
+}
+
+// again returns the command that quantizes once more with more flags, "" if it is not known how this was done.
+func (p *Page) again(flags string) string {
+	if p.Rerun == "" {
+		return ""
+	}
+	return p.Rerun + " " + flags
+}
+
+// Quote returns a word as a shell takes it.
+func Quote(word string) string {
+	safe := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./=,:+@%^", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !safe(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // bestVariant returns the variant that is better than what was written by more

@@ -2,6 +2,8 @@ package report
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -54,19 +56,68 @@ func samplePage() Page {
 	return Page{
 		Model: "model.onnx", Output: "int8.onnx", ModelSize: 1_094_591, OutputSize: 310_000, Inputs: 500, Seconds: 0.8, PeakRSS: 42e6,
 		IntegerMACs: 99.5, Measured: 100, Agreement: 98, SQNR: 28.9,
-		Options: []Option{{"clip", "mse"}},
+		Options: []Option{{"--clip", "mse", "mse"}, {"--weight-bits", "6", "8"}},
 		Steps: []Step{
 			{"", "rounded to nearest", 19.5, 91}, {"--clip mse", "outliers cut", 23.1, 94},
 			{"--per-channel", "a scale for each channel", 22.5, 94}, {"--compensate", "errors cancel", 28.9, 98},
 		},
 		Variants: []Variant{{"--clip max", 27.5, 97}, {"--signs=false", 31, 99}},
+		Network:  sampleNodes(12), Check: sampleCheck(), Latency: 0.21, LatencyFloat: 0.43, Threads: 2,
+		Front:  []Point{{ptq.Point{SQNR: 30.1, Integer: 93, Size: 270000, Float: 2}, "narrow quantize model.onnx --target 30.1dB"}},
+		Record: []Option{{Name: "float network", Value: "model.onnx, SHA-256 " + strings.Repeat("0123456789abcdef", 4)}},
+		Rerun:  "narrow quantize model.onnx --calib=x.npy --output=int8.onnx",
 		Result: &ptq.Report{
 			Tensors:      []ptq.TensorReport{tensorReport("good", 42, true), tensorReport("<b>bad</b>", 18.5, false)},
 			Float:        map[string]string{"softmax": "a softmax at the end is computed in float"},
 			Raised:       []string{"conv7"},
+			Mends:        []ptq.Mend{{Node: "conv 1", Gain: 4.5}},
+			Weights:      sampleWeights(60),
 			Equalization: &ptq.Equalization{Pairs: 5, Balanced: []ptq.BalancedPair{balancedPair("conv1", "<i>conv2</i>", 64)}, Refused: map[string]string{"conv5": "it clips"}},
 		},
 	}
+}
+
+// sampleWeights returns the weights of several nodes, some with a bad channel.
+func sampleWeights(n int) []ptq.WeightReport {
+	var all []ptq.WeightReport
+	for i := range n {
+		w := ptq.WeightReport{Node: fmt.Sprint("/block/conv", i, "/Conv"), Bits: 8, Scales: 16, SQNR: 41, Histogram: normal(1000, false)}
+		for c := range 16 {
+			w.Channels = append(w.Channels, 38-float64(c*(i%4))/2)
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// sampleNodes returns a network of blocks with a branch around each.
+func sampleNodes(blocks int) []Node {
+	nan := math.NaN()
+	nodes := []Node{{Name: "/in/Conv", Op: "Conv", Shape: "?x16x32x32", Integer: true, MACs: 442368, Weights: 44, Result: 18, Exclude: "narrow quantize model.onnx --exclude=/in/Conv"}}
+	for b := range blocks {
+		last := len(nodes) - 1
+		name := fmt.Sprint("/a/rather/long/name/of/the/block", b)
+		nodes = append(nodes,
+			Node{Name: name + "/conv<1>", Op: "Conv", Inputs: []int{last}, Integer: true, MACs: 2359296, Weights: float64(18 + b), Result: nan},
+			Node{Name: name + "/side", Op: "Conv", Inputs: []int{last}, Integer: true, MACs: 2359296, Weights: 50, Result: math.Inf(1)},
+			Node{Name: name + "/Softmax", Op: "Softmax", Inputs: []int{last + 1}, Why: "a softmax at the end is computed in float", Weights: nan, Result: nan},
+			Node{Name: name + "/Add", Op: "Add", Inputs: []int{last + 3, last + 2, last}, Integer: true, Weights: nan, Result: 33})
+	}
+	return nodes
+}
+
+// sampleCheck returns what two forms of a classifier do on unseen pictures.
+func sampleCheck() *Check {
+	picture := make([]float32, 3*16*20)
+	for i := range picture {
+		picture[i] = float32(i % 97)
+	}
+	c := &Check{Unseen: true, Inputs: 1000, SQNR: 28.1, Agreement: 97.5, Top1Float: 81, Top1: 80.5, MoreChanged: 3}
+	for i := range 7 {
+		c.Changed = append(c.Changed, Change{Input: 100 * i, Float: i, Integers: i + 1, Label: i - 1, Picture: Thumbnail(picture, 3, 16, 20)})
+		c.Classes = append(c.Classes, Class{Label: i, Inputs: 100, Float: 80, Top1: 79, Mistaken: "3 (8 times)"})
+	}
+	return c
 }
 
 func write(t *testing.T, p Page) string {
@@ -88,12 +139,71 @@ func TestWriteHTML(t *testing.T) {
 	if bad, good := strings.Index(html, "&lt;b&gt;bad"), strings.Index(html, "<code>good"); bad < 0 || good < 0 || bad > good {
 		t.Error("tensors are not escaped, or not the worst first")
 	}
-	if !strings.Contains(html, `content="default-src 'none'; style-src 'unsafe-inline'"`) {
-		t.Error("browsers are not told to load nothing and run nothing")
+	checkForeign(t, html)
+	for _, want := range []string{
+		"narrow quantize model.onnx --calib=x.npy --output=int8.onnx --signs=false", // a command at a finding
+		"--exclude=&#39;conv 1&#39;", "default 8", "97.5 % of the classes", "fp32 81.0 %", "0.21 ms", "data:image/png;base64,", "label 5", "3 (8 times)",
+		"--target 30.1dB", "SHA-256 0123", `class="node e0" data-node="/in/Conv"`, `class="node float"`, "conv&lt;1&gt;", `<span class="best">best</span>`,
+	} {
+		if !strings.Contains(html, want) {
+			t.Errorf("%q is missing", want)
+		}
 	}
+}
+
+// checkForeign looks for what a page loads from elsewhere, and for scripts but its own.
+func checkForeign(t *testing.T, html string) {
+	t.Helper()
+	hash := sha256.Sum256([]byte(script))
+	policy := `content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-` + base64.StdEncoding.EncodeToString(hash[:]) + `'"`
+	if !strings.Contains(strings.ReplaceAll(html, "&#43;", "+"), policy) {
+		t.Error("browsers are not told to load nothing and to run the page's own script alone")
+	}
+	if own := "<script>" + script + "</script>"; strings.Count(html, own) != 1 {
+		t.Error("the script is not the one that is allowed")
+	} else {
+		html = strings.Replace(html, own, "", 1)
+	}
+	html = strings.ReplaceAll(html, `src="data:image/png;base64,`, "")
 	for _, foreign := range []string{"<script", "http:", "https:", "src=", "href=", "@import", "url(", "<link", "<iframe", "<object"} {
 		if strings.Contains(html, foreign) {
 			t.Errorf("the page holds %q", foreign)
+		}
+	}
+}
+
+// TestLayout: every node is below those that it reads, and none lies over another.
+func TestLayout(t *testing.T) {
+	nodes := sampleNodes(5)
+	places, width, height := layout(nodes)
+	for i, p := range places {
+		if p.x < 0 || p.y < 0 || p.x+boxWidth > width || p.y+boxHeight > height {
+			t.Errorf("node %d at %+v is outside of %dx%d", i, p, width, height)
+		}
+		for _, in := range nodes[i].Inputs {
+			if places[in].y+boxHeight >= p.y {
+				t.Errorf("node %d at %+v is not below node %d at %+v", i, p, in, places[in])
+			}
+		}
+		for k, q := range places[:i] {
+			if p.y == q.y && p.x < q.x+boxWidth && q.x < p.x+boxWidth {
+				t.Errorf("nodes %d and %d lie over each other", k, i)
+			}
+		}
+	}
+	wellFormed(t, string(networkSVG(nodes)))
+	if networkSVG(nil) != "" || networkSVG(make([]Node, drawnNodes+1)) != "" {
+		t.Error("a network of no nodes, or of too many, is drawn")
+	}
+}
+
+func TestThumbnail(t *testing.T) {
+	for _, c := range []struct {
+		c, h, w, n int
+		is         bool
+	}{{3, 32, 32, 3072, true}, {1, 500, 20, 10000, true}, {2, 32, 32, 2048, false}, {3, 2, 32, 192, false}, {3, 32, 32, 5, false}} {
+		if got := Thumbnail(make([]float32, c.n), c.c, c.h, c.w); (got != "") != c.is {
+			t.Errorf("%+v: %q", c, got)
 		}
 	}
 }

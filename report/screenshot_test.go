@@ -28,7 +28,7 @@ func TestScreenshot(t *testing.T) {
 	if err := os.WriteFile(page, []byte(write(t, samplePage())), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, width := range []int{1280, 400} {
+	for _, width := range []int{1280, 390} {
 		for _, dark := range []bool{false, true} {
 			t.Run(fmt.Sprintf("width %d dark %v", width, dark), func(t *testing.T) {
 				img := screenshot(t, browser, page, width, dark)
@@ -78,12 +78,66 @@ func TestSectionsAreDrawn(t *testing.T) {
 			accent, lost color.RGBA // as in page.html
 		}{
 			{1280, false, color.RGBA{0x25, 0x63, 0xc9, 255}, color.RGBA{0xd4, 0x57, 0x2a, 255}},
-			{400, true, color.RGBA{0x78, 0xa9, 0xff, 255}, color.RGBA{0xff, 0x8a, 0x5c, 255}},
+			{390, true, color.RGBA{0x78, 0xa9, 0xff, 255}, color.RGBA{0xff, 0x8a, 0x5c, 255}},
 		} {
 			img := screenshot(t, browser, page, look.width, look.dark)
 			if accent, lost := colored(img, look.accent), colored(img, look.lost); accent < c.accent || lost < c.lost {
 				t.Errorf("%s, %d wide, dark %v: %d and %d pixels of the drawings' colours, want %d and %d", c.section, look.width, look.dark, accent, lost, c.accent, c.lost)
 			}
+		}
+	}
+}
+
+// TestPageWorks opens the page with a script that looks at it from within: nothing is wider than the window but what scrolls, and
+// tables can be searched and sorted.
+func TestPageWorks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a browser")
+	}
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("needs chromium")
+	}
+	html := write(t, samplePage())
+	_, html, _ = strings.Cut(html, "<meta http-equiv") // the policy would not let the test's own script run
+	_, html, _ = strings.Cut(html, ">")
+	const look = `<script>
+window.addEventListener("load", () => {
+  const said = [document.documentElement.className], width = document.documentElement.clientWidth;
+  for (const e of document.querySelectorAll("body *"))
+    if (!e.closest(".frame svg") && e.getBoundingClientRect().right > width + 1) said.push("wide: " + e.tagName + "." + e.className + " " + e.textContent.slice(0, 30));
+  if (document.documentElement.scrollWidth > width) said.push("the page scrolls sideways");
+  const box = document.querySelector("#layers .listed"), visible = () => [...box.querySelectorAll("tbody tr")].filter(r => !r.hidden);
+  said.push("rows " + visible().length);
+  box.querySelector("button.more").click();
+  said.push("all " + visible().length);
+  box.querySelectorAll("th")[4].click();
+  said.push("least " + visible()[0].cells[4].textContent);
+  document.querySelector("#picture .node").dispatchEvent(new Event("click"));
+  said.push("found " + visible().length + " " + visible()[0].cells[0].textContent);
+  const before = document.getElementById("picture").clientWidth;
+  document.querySelector("[data-zoom=in]").click();
+  said.push("larger " + (document.getElementById("picture").clientWidth > before));
+  said.push("commands " + document.querySelectorAll(".command button").length);
+  document.title = said.join("|");
+});
+</script>`
+	page := filepath.Join(t.TempDir(), "report.html")
+	if err := os.WriteFile(page, []byte("<!doctype html><html><head><meta charset=utf-8>"+html+look), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, width := range []int{1280, 390} {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(),
+			fmt.Sprintf("--window-size=%d,1600", width), "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=2000", "--dump-dom", "file://"+page).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, title, _ := strings.Cut(string(out), "<title>")
+		title, _, _ = strings.Cut(title, "</title>")
+		if want := "js|rows 20|all 49|least 0|found 1 /in/Conv|larger true|commands 6"; title != want {
+			t.Errorf("%d wide: the page says %q, want %q", width, title, want)
 		}
 	}
 }

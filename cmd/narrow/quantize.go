@@ -22,7 +22,8 @@ import (
 type quantizeResult struct {
 	Output string `json:"output"`
 	report.Summary
-	Seconds float64 `json:"seconds"`
+	Report  string  `json:"report,omitempty"`
+	Seconds float64 `json:"seconds"` // with the report's
 	PeakRSS int64   `json:"peak_rss_bytes"`
 }
 
@@ -34,6 +35,8 @@ type quantizeFlags struct {
 	output  string
 	stats   string
 	report  string
+	test    []string
+	labels  string
 	json    bool
 }
 
@@ -70,6 +73,8 @@ see are enough.
 	inGroup(cmd, "Inputs", func() { f.data.register(cmd, "calib", "calibration inputs; may be repeated (`PATH`)") })
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the file to write, - for standard output (`PATH`)")
 	cmd.Flags().StringVar(&f.report, "report", "", "also write a report for people: an HTML file (`PATH`)")
+	cmd.Flags().StringArrayVar(&f.test, "test", nil, "inputs for the report that are not calibrated on, prepared alike; may be repeated (`PATH`)")
+	cmd.Flags().StringVar(&f.labels, "labels", "", "for the report, the class of each --test input (without --test, of each calibration input), a .npy of whole numbers (`PATH`)")
 	inGroup(cmd, "Quantization", func() { cmd.Flags().AddFlagSet(f.options.Flags()) })
 	completeOptions(cmd)
 	inGroup(cmd, "Weights alone", func() { f.weights.register(cmd) })
@@ -87,10 +92,13 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
+	if f.report == "" && (len(f.test) > 0 || f.labels != "") {
+		return usagef("--test and --labels are for the report: say where to write it by --report")
+	}
 	if f.report != "" && len(f.data.paths) == 0 {
 		return usagef("--report needs --calib: it shows what the network does on inputs")
 	}
-	if err := checkOutputs([]string{f.output, f.report}, append(f.data.files(), path, f.stats)...); err != nil {
+	if err := checkOutputs([]string{f.output, f.report}, slices.Concat(f.data.files(), f.test, []string{path, f.stats, f.labels})...); err != nil {
 		return err
 	}
 	g, err := onnx.ReadFile(path)
@@ -117,7 +125,7 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 		opts = append(opts, ptq.WithStatistics(s))
 	}
 	bar := newProgress(cmd.ErrOrStderr(), f.json, count, "calibrating")
-	opts = append(opts, ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads),
+	opts = append(opts, ptq.WithWeightReports(f.report != ""), ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads),
 		ptq.WithProgress(func(done int) { bar.Set(done) }))
 	q, err := ptq.Quantize(cmd.Context(), g, calib, opts...)
 	bar.Finish()
@@ -131,11 +139,12 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 		return err
 	}
 	warn(cmd, path, q)
-	r := quantizeResult{f.output, report.Summarize(q), time.Since(start).Seconds(), peakRSS()}
+	r := quantizeResult{f.output, report.Summarize(q), f.report, time.Since(start).Seconds(), peakRSS()}
 	if f.report != "" {
 		if err := f.writeReport(cmd, path, g, q, r); err != nil {
 			return fmt.Errorf("%s: report: %w", path, err)
 		}
+		r.Seconds, r.PeakRSS = time.Since(start).Seconds(), peakRSS()
 	}
 	w := messages(cmd, f.output, f.report)
 	if f.json {
@@ -155,6 +164,9 @@ func writeNetwork(cmd *cobra.Command, path string, g *graph.Graph) error {
 func printQuantized(w io.Writer, path string, r quantizeResult, q *ptq.Result) error {
 	t := &table{}
 	t.add("written", r.Output)
+	if r.Report != "" {
+		t.add("report", r.Report)
+	}
 	t.add("nodes", fmt.Sprintf("%d on integers, %d in float", r.NodesQuantized, r.NodesFloat))
 	t.add("size", fmt.Sprintf("%s, from %s", bytesText(fileSize(r.Output)), bytesText(fileSize(path))))
 	if q.Measured != nil {

@@ -2,12 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -80,17 +85,112 @@ func (f *quantizeFlags) writeReport(cmd *cobra.Command, path string, g *graph.Gr
 	if info, err := inspect(g); err == nil {
 		p.IntegerMACs = info.Integer
 	}
-	new(option.Set).Flags().VisitAll(func(o *pflag.Flag) {
-		value := cmd.Flag(o.Name).Value.String()
-		if value == "[]" {
-			value = "none"
+	p.Options = optionsOf(cmd)
+	if p.Check, err = f.check(cmd, g, q.Graph, sample); err != nil {
+		return err
+	}
+	if p.Network, err = f.network(cmd, path, g, q, sample); err != nil {
+		return err
+	}
+	if q.Search != nil {
+		for _, point := range q.Search.Front {
+			p.Front = append(p.Front, report.Point{Point: point, Command: fmt.Sprintf("%s --target %.1fdB", p.Rerun, math.Floor(10*point.SQNR)/10)})
 		}
-		p.Options = append(p.Options, report.Option{Name: "--" + o.Name, Value: value})
-	})
-	if err := f.tryOthers(cmd, g, calib, sample, &p); err != nil {
+	}
+	p.LatencyFloat, p.Latency, p.Threads = latencies(cmd.Context(), g, q.Graph, f.run.threads)
+	if p.Record, err = f.record(path, r, calib); err != nil {
+		return err
+	}
+	others := *f
+	others.options = f.settled(q)
+	if err := others.tryOthers(cmd, g, calib, sample, &p); err != nil {
 		return err
 	}
 	return writeOutput(cmd, f.report, func(w io.Writer) error { return report.WriteHTML(w, p) })
+}
+
+// settled returns the choices with what a search for a target found in place of the target, and nothing that fails.
+func (f *quantizeFlags) settled(q *ptq.Result) option.Set {
+	o := f.options
+	o.Target, o.MinSQNR, o.MinAgreement = "", 0, 0
+	if q.Search != nil {
+		o.Exclude = slices.Concat(o.Exclude, q.Search.Left)
+	}
+	return o
+}
+
+// optionsOf returns the choices that were made.
+func optionsOf(cmd *cobra.Command) []report.Option {
+	var all []report.Option
+	text := func(v string) string {
+		if v == "[]" || v == "" {
+			return "none"
+		}
+		return v
+	}
+	new(option.Set).Flags().VisitAll(func(o *pflag.Flag) {
+		all = append(all, report.Option{Name: "--" + o.Name, Value: text(cmd.Flag(o.Name).Value.String()), Default: text(o.DefValue)})
+	})
+	return all
+}
+
+// latencySeconds is how long each network runs to be timed.
+const latencySeconds = 0.3
+
+// latencies returns the median time of one input in both forms of a network, in milliseconds, and on how many threads; zeros where
+// the network cannot be run on random numbers.
+func latencies(ctx context.Context, g, quantized *graph.Graph, threads int) (float, integer float64, on int) {
+	var ms [2]float64
+	for i, form := range []*graph.Graph{g, quantized} {
+		inputs, err := randomInputs(form, 1)
+		if err != nil {
+			return 0, 0, 0
+		}
+		var r benchResult
+		if err := r.measure(ctx, form, inputs, []engine.Option{engine.WithThreads(threads)}, latencySeconds); err != nil {
+			return 0, 0, 0
+		}
+		ms[i], on = r.Latency.P50, r.Threads
+	}
+	return ms[0], ms[1], on
+}
+
+// record returns what tells this run from others.
+func (f *quantizeFlags) record(path string, r quantizeResult, calib *dataset.Set) ([]report.Option, error) {
+	record := []report.Option{{Name: "written", Value: time.Now().UTC().Format(time.RFC3339)}}
+	for _, file := range []struct{ name, path string }{{"float network", path}, {"quantized network", r.Output}} {
+		if file.path == stdoutPath {
+			continue
+		}
+		hash, err := hashOf(file.path)
+		if err != nil {
+			return nil, err
+		}
+		record = append(record, report.Option{Name: file.name, Value: filepath.Base(file.path) + ", SHA-256 " + hash})
+	}
+	origin, err := calib.Origin()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range origin.Files {
+		record = append(record, report.Option{Name: "calibrated on", Value: fmt.Sprintf("%s, %d bytes, SHA-256 %s…", file.Name, file.Size, file.Hash)})
+	}
+	return append(record, report.Option{Name: "inputs", Value: fmt.Sprint(origin.Inputs)}, report.Option{Name: "prepared", Value: origin.Preparation.String()},
+		report.Option{Name: "narrow", Value: moduleVersion()}, report.Option{Name: "Go", Value: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH}), nil
+}
+
+// hashOf returns the SHA-256 of a file.
+func hashOf(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // tryOthers fills in what the pipeline's steps and other choices give.
@@ -146,14 +246,17 @@ func (f *quantizeFlags) steps() (steps []step, before []option.Set) {
 
 // commandLine returns the line that does the same again.
 func commandLine(cmd *cobra.Command, args ...string) string {
-	words := append([]string{cmd.CommandPath()}, args...)
+	words := []string{cmd.CommandPath()}
+	for _, a := range args {
+		words = append(words, report.Quote(a))
+	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		values := []string{f.Value.String()}
 		if several, ok := f.Value.(pflag.SliceValue); ok {
 			values = several.GetSlice()
 		}
 		for _, v := range values {
-			words = append(words, fmt.Sprintf("--%s=%s", f.Name, v))
+			words = append(words, fmt.Sprintf("--%s=%s", f.Name, report.Quote(v)))
 		}
 	})
 	return strings.Join(words, " ")
