@@ -45,7 +45,7 @@ var minifloats = map[DType]minifloat{
 // IsMini reports whether d is a float of 8 bits or less.
 func (d DType) IsMini() bool { return d >= Float8E4M3FN && d <= Float4E2M1 }
 
-// IsPacked returns how many elements files pack in a byte: 2, 4, or 1 for none.
+// Packed returns how many elements files pack in a byte: 2, 4, or 1 for none.
 func (d DType) Packed() int {
 	switch d {
 	case Int4, Uint4, Float4E2M1:
