@@ -10,11 +10,14 @@ import (
 	"github.com/narrow-ml/narrow/tensor"
 )
 
+const microsoft = "com.microsoft"
+
 // Builder builds quantized graphs by hand.
 type Builder struct {
 	*graph.Graph
 	random *rand.Rand
 	Scale  func() float32 // of the next tensor
+	Zero   func() uint8   // point of the next tensor of uint8
 	Signed bool           // int8 instead of uint8
 	names  int
 }
@@ -22,8 +25,9 @@ type Builder struct {
 // New returns a builder for a float input of these dimensions behind the batch, and the input
 // quantized. What is random in it depends on the seed alone.
 func New(seed uint64, signed bool, input ...int) (*Builder, *graph.Value) {
-	q := &Builder{Graph: &graph.Graph{Opset: map[string]int{"": 13}}, random: rand.New(rand.NewPCG(seed, 1)), Signed: signed}
+	q := &Builder{Graph: &graph.Graph{Opset: map[string]int{"": 13, microsoft: 1}}, random: rand.New(rand.NewPCG(seed, 1)), Signed: signed}
 	q.Scale = func() float32 { return 0.01 + 0.02*q.random.Float32() }
+	q.Zero = func() uint8 { return 120 }
 	x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: append([]int{op.Unknown}, input...), Known: true}}
 	q.Inputs = []*graph.Value{x}
 	return q, q.Quantized(x)
@@ -48,7 +52,7 @@ func (q *Builder) Ints(list ...int64) *graph.Value { return q.Constant(tensor.Fr
 // Quantized puts QuantizeLinear and DequantizeLinear behind v.
 func (q *Builder) Quantized(v *graph.Value) *graph.Value {
 	scale := q.Constant(tensor.Scalar(q.Scale()))
-	zero := q.Constant(tensor.Scalar(uint8(120)))
+	zero := q.Constant(tensor.Scalar(q.Zero()))
 	if q.Signed {
 		zero = q.Constant(tensor.Scalar(int8(0)))
 	}
@@ -95,6 +99,54 @@ func (q *Builder) product(x *graph.Value) *graph.Value {
 	return q.Node("MatMul", nil, x, q.Quantized(q.Node("Transpose", op.Attrs{"perm": []int64{0, 1, 3, 2}}, x)))
 }
 
+// six puts convolutions that differ in nothing but their numbers behind each other. Their zero points differ, and so does what
+// stands for 0 in the padding of each.
+func (q *Builder) six(x *graph.Value) *graph.Value {
+	zeros := []uint8{10, 200, 60, 130, 250, 90}
+	i := 0
+	q.Zero = func() uint8 { i++; return zeros[(i-1)%len(zeros)] }
+	for range zeros {
+		x = q.Quantized(q.Conv(x, 8, 8, 3, nil))
+	}
+	q.Zero = func() uint8 { return 120 }
+	return x
+}
+
+// coded applies an operator of ONNX Runtime's to integers: those that v is the meaning of, each with its scale and zero point, behind
+// the result's scale and zero point if these come first.
+func (q *Builder) coded(operator string, attrs op.Attrs, resultFirst bool, vs ...*graph.Value) *graph.Value {
+	scale := q.Constant(tensor.Scalar(q.Scale()))
+	zero := q.Constant(tensor.Scalar(uint8(110)))
+	if q.Signed {
+		zero = q.Constant(tensor.Scalar(int8(0)))
+	}
+	var in []*graph.Value
+	for _, v := range vs {
+		in = append(in, v.Node.In(0), v.Node.In(1), v.Node.In(2))
+	}
+	if result := []*graph.Value{scale, zero}; resultFirst {
+		in = append(result, in...)
+	} else {
+		in = append(in, result...)
+	}
+	y := q.Node(operator, attrs, in...)
+	y.Node.Domain = microsoft
+	return q.Node("DequantizeLinear", nil, y, scale, zero)
+}
+
+// nibbles are weights of 4 bits.
+func (q *Builder) nibbles(shape ...int) *graph.Value {
+	w := tensor.New(tensor.Int4, shape...)
+	for i := range tensor.Data[tensor.Nibble](w) {
+		tensor.Data[tensor.Nibble](w)[i] = tensor.Nibble(q.random.IntN(15) - 7)
+	}
+	scales := make([]float32, shape[0])
+	for i := range scales {
+		scales[i] = q.Scale()
+	}
+	return q.Node("DequantizeLinear", op.Attrs{"axis": int64(0)}, q.Constant(w), q.Constant(tensor.From(scales, len(scales))))
+}
+
 // RandomInput makes numbers from -8/3 to 8/3 that depend on the seed alone.
 func RandomInput(seed uint64, shape ...int) *tensor.Tensor {
 	r := rand.New(rand.NewPCG(seed, 2))
@@ -119,6 +171,35 @@ var Cases = map[string]func(q *Builder, x *graph.Value) *graph.Value{
 	},
 	"Conv+Clip": func(q *Builder, x *graph.Value) *graph.Value {
 		return q.Node("Clip", nil, q.Conv(x, 8, 8, 3, nil), q.Constant(tensor.Scalar(float32(0))), q.Constant(tensor.Scalar(float32(2))))
+	},
+	"six Conv": func(q *Builder, x *graph.Value) *graph.Value { return q.six(x) },
+	"Conv of 4 bits": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.Node("Conv", op.Attrs{"auto_pad": "SAME_UPPER", "strides": []int64{2, 1}}, x, q.nibbles(6, 8, 3, 2))
+	},
+	"Conv dilated": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.Node("Conv", op.Attrs{"dilations": []int64{2, 3}, "auto_pad": "VALID"}, x, q.Weights(0, 6, 8, 3, 2))
+	},
+	"Conv, uneven padding": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.Node("Conv", op.Attrs{"auto_pad": "SAME_LOWER", "strides": []int64{1, 2}}, x, q.Weights(0, 6, 8, 2, 4))
+	},
+	"QLinearConcat": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.coded("QLinearConcat", op.Attrs{"axis": int64(-3)}, true, q.Quantized(q.Conv(x, 4, 8, 3, nil)), x)
+	},
+	"QLinearAdd": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.coded("QLinearAdd", nil, false, q.Quantized(q.Conv(x, 8, 8, 1, nil)), x)
+	},
+	"QLinearMul": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.coded("QLinearMul", nil, false, q.Quantized(q.Conv(x, 8, 8, 1, nil)), x)
+	},
+	"QLinearSigmoid": func(q *Builder, x *graph.Value) *graph.Value { return q.coded("QLinearSigmoid", nil, false, x) },
+	"QLinearLeakyRelu": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.coded("QLinearLeakyRelu", op.Attrs{"alpha": float32(0.2)}, false, x)
+	},
+	"QLinearGlobalAveragePool": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.coded("QLinearGlobalAveragePool", nil, false, x)
+	},
+	"QLinearAveragePool": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.coded("QLinearAveragePool", op.Attrs{"kernel_shape": []int64{3, 2}, "strides": []int64{2, 1}}, false, x)
 	},
 	"residual": func(q *Builder, x *graph.Value) *graph.Value {
 		return q.Node("Relu", nil, q.Node("Add", nil, q.Quantized(q.Conv(x, 8, 8, 3, nil)), x))
@@ -149,6 +230,18 @@ var Cases = map[string]func(q *Builder, x *graph.Value) *graph.Value{
 	"Resize": func(q *Builder, x *graph.Value) *graph.Value {
 		return q.Node("Resize", op.Attrs{"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
 			x, nil, q.Constant(tensor.From([]float32{1, 1, 2, 3}, 4)))
+	},
+	"MaxPool strided": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.Node("MaxPool", op.Attrs{"kernel_shape": []int64{3, 2}, "strides": []int64{2, 3}, "auto_pad": "SAME_UPPER"}, q.Node("Relu", nil, q.Quantized(q.Conv(x, 8, 8, 3, nil))))
+	},
+	"Slice backwards": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.Node("Slice", nil, x, q.Ints(-8, -100), q.Ints(-1, 100), q.Ints(-2, -3))
+	},
+	"Split": func(q *Builder, x *graph.Value) *graph.Value {
+		y := q.Node("Split", op.Attrs{"axis": int64(1)}, x, q.Ints(3, 5))
+		rest := &graph.Value{Name: q.name("rest"), Node: y.Node}
+		y.Node.Outputs = append(y.Node.Outputs, rest)
+		return q.Node("Concat", op.Attrs{"axis": int64(1)}, rest, y)
 	},
 	"Transpose": func(q *Builder, x *graph.Value) *graph.Value {
 		return q.Node("Transpose", op.Attrs{"perm": []int64{0, 3, 1, 2}}, x)

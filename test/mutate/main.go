@@ -29,15 +29,16 @@ const slow = "ExtremeShapes|Invariance|Cases|Conformance|Networks|Signs|Shared|Z
 // tested are the packages whose code is changed, with the arguments of the test runs on a change, the cheapest first.
 var tested = []struct {
 	folder string
-	tests  [][]string
+	quick  [][]string // for every change
+	whole  [][]string // for what survives these
 }{
-	{"program", [][]string{{"./program"}, {"-skip", slow, "./engine"}, {"-skip", slow, "./ptq"}, {"./engine", "./ptq"}}},
-	{"engine", [][]string{{"-skip", slow, "./engine"}, {"./engine"}, {"./ptq"}}},
-	{"ptq", [][]string{{"-skip", slow, "./ptq"}, {"./ptq"}}},
+	{"program", [][]string{{"./program"}, {"-skip", slow, "./engine"}}, [][]string{{"./engine"}, {"./ptq"}}},
+	{"engine", [][]string{{"-skip", slow, "./engine"}}, [][]string{{"./engine"}, {"./ptq"}}},
+	{"ptq", [][]string{{"-skip", slow, "./ptq"}}, [][]string{{"./ptq"}}},
 }
 
 // timeout is how long the tests of one change may take: one that makes a loop endless is seen by that.
-const timeout = 4 * time.Minute
+const timeout = 2 * time.Minute
 
 func main() {
 	n := flag.Int("n", 200, "changes to try")
@@ -60,6 +61,7 @@ func run(n, workers int, seed uint64, only, output string) error {
 	r := rand.New(rand.NewPCG(seed, 0))
 	r.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] })
 	results := try(places, n, workers)
+	retry(results)
 	table := report(results, len(places), seed)
 	fmt.Print(table)
 	if output == "" {
@@ -88,7 +90,7 @@ func placesOf(only string) ([]mutation, error) {
 				return nil, err
 			}
 			for _, m := range ms {
-				m.tests = tested[i].tests
+				m.quick, m.whole = tested[i].quick, tested[i].whole
 				all = append(all, m)
 			}
 		}
@@ -129,7 +131,7 @@ func try(places []mutation, n, workers int) []result {
 				}
 				next, compiled = next+1, compiled+1 // taken back below if it does not compile
 				mu.Unlock()
-				v := places[i].test()
+				v := places[i].test(places[i].quick)
 				mu.Lock()
 				results[i] = &result{places[i], v}
 				if v == notCompiled {
@@ -152,8 +154,18 @@ func try(places []mutation, n, workers int) []result {
 
 func (v verdict) String() string { return [...]string{"no build", "killed", "SURVIVED"}[v] }
 
-// test runs the tests with the change.
-func (m mutation) test() verdict {
+// retry runs all tests on what survived the quick ones.
+func retry(results []result) {
+	for i, r := range results {
+		if r.verdict == survived {
+			results[i].verdict = r.test(r.whole)
+			fmt.Fprintf(os.Stderr, "all tests: %-9s %s\n", results[i].verdict, r)
+		}
+	}
+}
+
+// test runs tests with the change.
+func (m mutation) test(tests [][]string) verdict {
 	dir, err := os.MkdirTemp("", "mutate-*")
 	if err != nil {
 		return notCompiled
@@ -168,7 +180,7 @@ func (m mutation) test() verdict {
 	if err != nil || os.WriteFile(changed, m.apply(), 0o644) != nil || os.WriteFile(overlay, text, 0o644) != nil {
 		return notCompiled
 	}
-	for _, run := range m.tests {
+	for _, run := range tests {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		args := append([]string{"test", "-overlay", overlay, "-vet=off", "-short", "-failfast", "-count=1", "-timeout", timeout.String()}, run...)
 		out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()

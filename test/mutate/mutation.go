@@ -16,7 +16,8 @@ type mutation struct {
 	line     int
 	from, to int
 	old, new string
-	tests    [][]string
+	quick    [][]string
+	whole    [][]string
 }
 
 func (m mutation) String() string {
