@@ -36,6 +36,18 @@ func TestIntegerSteps(t *testing.T) {
 	}
 }
 
+// TestPaddingOfDifferentZeros: six equal padded convolutions, each of whose inputs has another code for 0. What one of them
+// rounds otherwise goes through the next, but a wrong border would be off by far more.
+func TestPaddingOfDifferentZeros(t *testing.T) {
+	q, x := qdq.New(7, false, 8, 9, 7)
+	g := q.Done(q.Six(x))
+	input := qdq.RandomInput(3, 3, 8, 9, 7)
+	net := compile(t, g, engine.WithRequant(engine.RequantFloat))
+	got, want := run(t, net, input), run(t, compile(t, g, engine.WithFloat()), input)
+	sameWithin(t, got, want, 0.3, 0.1)
+	onlyIntegers(t, net)
+}
+
 // sameWithin checks that no number is off by more than step and few are off at all.
 func sameWithin(t *testing.T, got, want *tensor.Tensor, step, share float64) {
 	t.Helper()

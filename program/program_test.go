@@ -4,8 +4,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/narrow-ml/narrow/engine"
@@ -60,6 +63,15 @@ func TestInterpretEqualsEngine(t *testing.T) {
 	}
 }
 
+// TestPaddingOfDifferentZeros: six equal padded convolutions, each of whose inputs has another code for 0.
+func TestPaddingOfDifferentZeros(t *testing.T) {
+	q, x := qdq.New(7, false, 8, 9, 7)
+	g := q.Done(q.Six(x))
+	for _, mode := range []program.Mode{program.ModeFloat, program.ModeMultiplier} {
+		same(t, g, mode, qdq.RandomInput(3, 3, 8, 9, 7))
+	}
+}
+
 // same compares the engine's results with those of the interpreter.
 func same(t *testing.T, g *graph.Graph, mode program.Mode, x *tensor.Tensor) {
 	t.Helper()
@@ -99,6 +111,22 @@ func TestFloatResults(t *testing.T) {
 	}
 }
 
+// TestGoldenCases pins the programs of all small networks: one file, a program behind its name.
+func TestGoldenCases(t *testing.T) {
+	var all strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(qdq.Cases)) {
+		q, x := qdq.New(7, false, 8, 9, 7)
+		p := lower(t, q.Done(q.Quantized(qdq.Cases[name](q, x))), program.Options{Requant: program.ModeMultiplier, Borders: true, Slack: 32, Align: 64}, 2, 8, 9, 7)
+		fmt.Fprintf(&all, "== %s\n%s\n", name, p.Text())
+	}
+	for _, name := range slices.Sorted(maps.Keys(qdq.FloatCases)) {
+		q, x := qdq.New(7, false, 8, 9, 7)
+		p := lower(t, q.Done(qdq.FloatCases[name](q, x.Node.In(0).Node.In(0))), program.Options{Slack: 32, Align: 64, Chains: true}, 2, 8, 9, 7)
+		fmt.Fprintf(&all, "== %s in float\n%s\n", name, p.Text())
+	}
+	golden(t, "cases", all.String())
+}
+
 // TestGolden pins what is decided about two networks: fusions, scales and shifts, layouts and places.
 func TestGolden(t *testing.T) {
 	q, x := qdq.New(7, true, 8, 9, 7)
@@ -109,19 +137,30 @@ func TestGolden(t *testing.T) {
 		"residual":         lower(t, residual, program.Options{Requant: program.ModeMultiplier}, 1, 8, 9, 7),
 		"residual_batched": lower(t, residual, program.Options{Borders: true, Slack: 32, Align: 64, Batched: true, Samples: 4}, 4, 8, 9, 7),
 	} {
-		file := filepath.Join("testdata", name+".txt")
-		got := p.Text()
-		if *update {
-			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
+		golden(t, name, p.Text())
+	}
+}
+
+// golden compares a text with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got != string(want) {
-			t.Errorf("%s is another program (go test ./program -update rewrites it):\n%s", file, got)
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		lines := strings.Split(string(want), "\n")
+		for i, line := range strings.Split(got, "\n") {
+			if i >= len(lines) || line != lines[i] {
+				t.Fatalf("%s is another program (go test ./program -update rewrites it); line %d is\n%s", file, i+1, line)
+			}
 		}
+		t.Fatalf("%s has more lines", file)
 	}
 }

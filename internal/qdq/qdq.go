@@ -99,9 +99,9 @@ func (q *Builder) product(x *graph.Value) *graph.Value {
 	return q.Node("MatMul", nil, x, q.Quantized(q.Node("Transpose", op.Attrs{"perm": []int64{0, 1, 3, 2}}, x)))
 }
 
-// six puts convolutions that differ in nothing but their numbers behind each other. Their zero points differ, and so does what
+// Six puts convolutions that differ in nothing but their numbers behind each other. Their zero points differ, and so does what
 // stands for 0 in the padding of each.
-func (q *Builder) six(x *graph.Value) *graph.Value {
+func (q *Builder) Six(x *graph.Value) *graph.Value {
 	zeros := []uint8{10, 200, 60, 130, 250, 90}
 	i := 0
 	q.Zero = func() uint8 { i++; return zeros[(i-1)%len(zeros)] }
@@ -172,7 +172,6 @@ var Cases = map[string]func(q *Builder, x *graph.Value) *graph.Value{
 	"Conv+Clip": func(q *Builder, x *graph.Value) *graph.Value {
 		return q.Node("Clip", nil, q.Conv(x, 8, 8, 3, nil), q.Constant(tensor.Scalar(float32(0))), q.Constant(tensor.Scalar(float32(2))))
 	},
-	"six Conv": func(q *Builder, x *graph.Value) *graph.Value { return q.six(x) },
 	"Conv of 4 bits": func(q *Builder, x *graph.Value) *graph.Value {
 		return q.Node("Conv", op.Attrs{"auto_pad": "SAME_UPPER", "strides": []int64{2, 1}}, x, q.nibbles(6, 8, 3, 2))
 	},
