@@ -76,6 +76,7 @@ func TestMapF32(t *testing.T) {
 		{"sigmoidF32", sigmoidF32Generic, 0, 0, 4},
 		{"tanhF32", tanhF32Generic, 0, 0, 4},
 		{"erfF32", erfF32Generic, 0, 0, 4},
+		{"geluF32", geluF32Generic, 0, 0, 8},
 		{"hardSwishF32", hardSwishF32Generic, 0, 0, 8},
 	} {
 		t.Run(c.op, func(t *testing.T) {
@@ -149,6 +150,24 @@ func TestMathF32Accuracy(t *testing.T) {
 	}
 }
 
+// TestGeluF32Accuracy holds the documented bound from -30 to 30.
+func TestGeluF32Accuracy(t *testing.T) {
+	x := make([]float32, 600001)
+	for i := range x {
+		x[i] = float32(i-300000) / 10000
+	}
+	forEachKernel(t, "geluF32", func(t *testing.T, fn mapKernel, _ int) {
+		got := make([]float32, len(x))
+		fn(got, x, 0, 0)
+		for i, v := range x {
+			want := float64(v) / 2 * math.Erfc(-float64(v)/math.Sqrt2)
+			if e := math.Abs(float64(got[i]) - want); !(e <= max(0x1p-23, 2*ulp(float32(want)))) {
+				t.Fatalf("f(%v) = %v, not %v", v, got[i], want)
+			}
+		}
+	})
+}
+
 // TestMapF32SameBits checks that AVX2 and AVX-512 agree to the bit.
 func TestMapF32SameBits(t *testing.T) {
 	if !active.Has(AVX512) {
@@ -160,7 +179,7 @@ func TestMapF32SameBits(t *testing.T) {
 		x[i] *= float32(math.Exp2(float64(rng.IntN(16) - 8)))
 	}
 	a, b := make([]float32, len(x)), make([]float32, len(x))
-	for _, op := range []string{"affineF32", "expF32", "sigmoidF32", "tanhF32", "erfF32", "hardSwishF32"} {
+	for _, op := range []string{"affineF32", "expF32", "sigmoidF32", "tanhF32", "erfF32", "geluF32", "hardSwishF32"} {
 		pick[mapKernel](op, AVX2)(a, x, 0.3, 0.7)
 		pick[mapKernel](op, AVX512)(b, x, 0.3, 0.7)
 		for i := range x {

@@ -19,6 +19,7 @@ var f32Generic = []kernel{
 	{"sigmoidF32", Generic, 0, sigmoidF32Generic},
 	{"tanhF32", Generic, 0, tanhF32Generic},
 	{"erfF32", Generic, 0, erfF32Generic},
+	{"geluF32", Generic, 0, geluF32Generic},
 	{"hardSwishF32", Generic, 0, hardSwishF32Generic},
 	{"sumF32", Generic, 0, sumF32Generic},
 	{"sumSquaresF32", Generic, 0, sumSquaresF32Generic},

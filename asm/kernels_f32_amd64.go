@@ -38,6 +38,8 @@ var f32AMD64 = []kernel{
 	{"tanhF32", AVX512, 0, tanhF32AVX512},
 	{"erfF32", AVX2, 0, erfF32AVX2},
 	{"erfF32", AVX512, 0, erfF32AVX512},
+	{"geluF32", AVX2, 0, geluF32AVX2},
+	{"geluF32", AVX512, 0, geluF32AVX512},
 	{"hardSwishF32", AVX2, 0, hardSwishF32AVX2},
 	{"hardSwishF32", AVX512, 0, hardSwishF32AVX512},
 	{"sumF32", AVX2, 0, sumF32AVX2},

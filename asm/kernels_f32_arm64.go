@@ -22,6 +22,7 @@ var f32ARM64 = []kernel{
 	{"sigmoidF32", NEON, 0, sigmoidF32NEON},
 	{"tanhF32", NEON, 0, tanhF32NEON},
 	{"erfF32", NEON, 0, erfF32NEON},
+	{"geluF32", NEON, 0, geluF32NEON},
 	{"hardSwishF32", NEON, 0, hardSwishF32NEON},
 	{"poolMaxF32", NEON, 0, poolMaxF32NEON},
 	{"poolSumF32", NEON, 0, poolSumF32NEON},

@@ -5,6 +5,7 @@ var (
 	sigmoidF32   = pick[mapKernel]("sigmoidF32", active)
 	tanhF32      = pick[mapKernel]("tanhF32", active)
 	erfF32       = pick[mapKernel]("erfF32", active)
+	geluF32      = pick[mapKernel]("geluF32", active)
 	hardSwishF32 = pick[mapKernel]("hardSwishF32", active)
 	sumF32       = pick[func(x []float32) float32]("sumF32", active)
 	sumSqF32     = pick[func(x []float32, center float32) float32]("sumSquaresF32", active)
@@ -27,6 +28,10 @@ func TanhF32(dst, x []float32) { unary(tanhF32, dst, x, 0, 0) }
 // ErfF32 sets dst[i] to the error function of x[i] within 4 units in the last
 // place.
 func ErfF32(dst, x []float32) { unary(erfF32, dst, x, 0, 0) }
+
+// GeluF32 sets dst[i] = x[i]/2 * (1 + erf(x[i]/sqrt(2))) within 2^-23 or, if that is more,
+// 2 units in the last place; 0 for minus infinity.
+func GeluF32(dst, x []float32) { unary(geluF32, dst, x, 0, 0) }
 
 // HardSwishF32 sets dst[i] = x[i] * min(max(x[i]/6 + 1/2, 0), 1), within 4
 // units in the last place of the larger of x[i]*x[i]/6 and x[i]/2.

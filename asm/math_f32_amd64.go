@@ -24,6 +24,11 @@ func tanhF32AVX2(dst []float32, x []float32, p float32, q float32)
 //go:noescape
 func erfF32AVX2(dst []float32, x []float32, p float32, q float32)
 
+// geluF32AVX2 is geluF32 for any length.
+//
+//go:noescape
+func geluF32AVX2(dst []float32, x []float32, p float32, q float32)
+
 // hardSwishF32AVX2 is hardSwishF32 for any length.
 //
 //go:noescape
@@ -48,6 +53,11 @@ func tanhF32AVX512(dst []float32, x []float32, p float32, q float32)
 //
 //go:noescape
 func erfF32AVX512(dst []float32, x []float32, p float32, q float32)
+
+// geluF32AVX512 is geluF32 for any length.
+//
+//go:noescape
+func geluF32AVX512(dst []float32, x []float32, p float32, q float32)
 
 // hardSwishF32AVX512 is hardSwishF32 for any length.
 //

@@ -24,6 +24,11 @@ func tanhF32NEON(dst, x []float32, p, q float32)
 //go:noescape
 func erfF32NEON(dst, x []float32, p, q float32)
 
+// geluF32NEON is geluF32.
+//
+//go:noescape
+func geluF32NEON(dst, x []float32, p, q float32)
+
 // hardSwishF32NEON is hardSwishF32.
 //
 //go:noescape

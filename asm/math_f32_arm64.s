@@ -1442,8 +1442,8 @@ single23:
 end24:
 	RET
 
-// func hardSwishF32NEON(dst, x []float32, p, q float32)
-TEXT ·hardSwishF32NEON(SB), NOSPLIT, $0-56
+// func geluF32NEON(dst, x []float32, p, q float32)
+TEXT ·geluF32NEON(SB), NOSPLIT, $0-56
 	MOVD dst_len+8(FP), R0
 	MOVD dst_base+0(FP), R1
 	MOVD x_base+24(FP), R2
@@ -1454,47 +1454,227 @@ TEXT ·hardSwishF32NEON(SB), NOSPLIT, $0-56
 wide25:
 	FLDPQ.P 32(R2), (F0, F1)
 	FLDPQ.P 32(R2), (F2, F3)
-	FMOVQ 544(R5), F4
-	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x4ea0f804 // fabs v4.4s, v0.4s
+	FMOVQ 544(R5), F5
+	WORD $0x4ea5f484 // fmin v4.4s, v4.4s, v5.4s
 	FMOVQ 560(R5), F5
-	FMOVQ 576(R5), F6
-	WORD $0x4e26cc05 // fmla v5.4s, v0.4s, v6.4s
-	FMOVQ 592(R5), F7
-	WORD $0x4e27f4a5 // fmax v5.4s, v5.4s, v7.4s
-	FMOVQ 176(R5), F8
-	WORD $0x4ea8f4a5 // fmin v5.4s, v5.4s, v8.4s
-	WORD $0x6e25dc00 // fmul v0.4s, v0.4s, v5.4s
-	FMOVQ 544(R5), F18
-	WORD $0x4e32f421 // fmax v1.4s, v1.4s, v18.4s
+	WORD $0x4ea5f486 // fmin v6.4s, v4.4s, v5.4s
+	FMOVQ 576(R5), F7
+	FMOVQ 592(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 608(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 624(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 640(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 656(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 672(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 688(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 704(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x4ea6d486 // fsub v6.4s, v4.4s, v6.4s
+	FMOVQ 720(R5), F9
+	WORD $0x4e29ccc7 // fmla v7.4s, v6.4s, v9.4s
+	WORD $0x6ea0f8e6 // fneg v6.4s, v7.4s
+	FMOVQ 32(R5), F8
+	FMOVQ 32(R5), F9
+	FMOVQ 48(R5), F10
+	WORD $0x4e2acce8 // fmla v8.4s, v7.4s, v10.4s
+	WORD $0x4f37550b // shl v11.4s, v8.4s, #23
+	WORD $0x4ea9d508 // fsub v8.4s, v8.4s, v9.4s
+	FMOVQ 64(R5), F12
+	WORD $0x4e2ccd06 // fmla v6.4s, v8.4s, v12.4s
+	FMOVQ 80(R5), F13
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	FMOVQ 96(R5), F12
+	FMOVQ 112(R5), F13
+	WORD $0x4e26cd8d // fmla v13.4s, v12.4s, v6.4s
+	FMOVQ 128(R5), F12
+	WORD $0x4e26cdac // fmla v12.4s, v13.4s, v6.4s
+	FMOVQ 144(R5), F13
+	WORD $0x4e26cd8d // fmla v13.4s, v12.4s, v6.4s
+	FMOVQ 160(R5), F12
+	WORD $0x4e26cdac // fmla v12.4s, v13.4s, v6.4s
+	WORD $0x6e26dcce // fmul v14.4s, v6.4s, v6.4s
+	WORD $0x4e2ecd86 // fmla v6.4s, v12.4s, v14.4s
+	FMOVQ 176(R5), F15
+	WORD $0x4e2fd4c6 // fadd v6.4s, v6.4s, v15.4s
+	WORD $0x6eab84c6 // sub v6.4s, v6.4s, v11.4s
+	FMOVQ 736(R5), F12
+	WORD $0x6e2cdc84 // fmul v4.4s, v4.4s, v12.4s
+	FMOVQ 752(R5), F13
+	WORD $0x4e2df400 // fmax v0.4s, v0.4s, v13.4s
+	WORD $0x4ea6cc80 // fmls v0.4s, v4.4s, v6.4s
+	WORD $0x4ea0f832 // fabs v18.4s, v1.4s
+	FMOVQ 544(R5), F19
+	WORD $0x4eb3f652 // fmin v18.4s, v18.4s, v19.4s
 	FMOVQ 560(R5), F19
-	FMOVQ 576(R5), F20
-	WORD $0x4e34cc33 // fmla v19.4s, v1.4s, v20.4s
-	FMOVQ 592(R5), F21
-	WORD $0x4e35f673 // fmax v19.4s, v19.4s, v21.4s
-	FMOVQ 176(R5), F22
-	WORD $0x4eb6f673 // fmin v19.4s, v19.4s, v22.4s
-	WORD $0x6e33dc21 // fmul v1.4s, v1.4s, v19.4s
+	WORD $0x4eb3f654 // fmin v20.4s, v18.4s, v19.4s
+	FMOVQ 576(R5), F21
+	FMOVQ 592(R5), F22
+	WORD $0x4e34ceb6 // fmla v22.4s, v21.4s, v20.4s
+	FMOVQ 608(R5), F21
+	WORD $0x4e34ced5 // fmla v21.4s, v22.4s, v20.4s
+	FMOVQ 624(R5), F22
+	WORD $0x4e34ceb6 // fmla v22.4s, v21.4s, v20.4s
+	FMOVQ 640(R5), F21
+	WORD $0x4e34ced5 // fmla v21.4s, v22.4s, v20.4s
+	FMOVQ 656(R5), F22
+	WORD $0x4e34ceb6 // fmla v22.4s, v21.4s, v20.4s
+	FMOVQ 672(R5), F21
+	WORD $0x4e34ced5 // fmla v21.4s, v22.4s, v20.4s
+	FMOVQ 688(R5), F22
+	WORD $0x4e34ceb6 // fmla v22.4s, v21.4s, v20.4s
+	FMOVQ 704(R5), F21
+	WORD $0x4e34ced5 // fmla v21.4s, v22.4s, v20.4s
+	WORD $0x4eb4d654 // fsub v20.4s, v18.4s, v20.4s
+	FMOVQ 720(R5), F23
+	WORD $0x4e37ce95 // fmla v21.4s, v20.4s, v23.4s
+	WORD $0x6ea0fab4 // fneg v20.4s, v21.4s
+	FMOVQ 32(R5), F22
+	FMOVQ 32(R5), F23
+	FMOVQ 48(R5), F24
+	WORD $0x4e38ceb6 // fmla v22.4s, v21.4s, v24.4s
+	WORD $0x4f3756d9 // shl v25.4s, v22.4s, #23
+	WORD $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
+	FMOVQ 64(R5), F26
+	WORD $0x4e3aced4 // fmla v20.4s, v22.4s, v26.4s
+	FMOVQ 80(R5), F27
+	WORD $0x4e3bced4 // fmla v20.4s, v22.4s, v27.4s
+	FMOVQ 96(R5), F26
+	FMOVQ 112(R5), F27
+	WORD $0x4e34cf5b // fmla v27.4s, v26.4s, v20.4s
+	FMOVQ 128(R5), F26
+	WORD $0x4e34cf7a // fmla v26.4s, v27.4s, v20.4s
+	FMOVQ 144(R5), F27
+	WORD $0x4e34cf5b // fmla v27.4s, v26.4s, v20.4s
+	FMOVQ 160(R5), F26
+	WORD $0x4e34cf7a // fmla v26.4s, v27.4s, v20.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4e3ccf54 // fmla v20.4s, v26.4s, v28.4s
+	FMOVQ 176(R5), F29
+	WORD $0x4e3dd694 // fadd v20.4s, v20.4s, v29.4s
+	WORD $0x6eb98694 // sub v20.4s, v20.4s, v25.4s
+	FMOVQ 736(R5), F26
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	FMOVQ 752(R5), F27
+	WORD $0x4e3bf421 // fmax v1.4s, v1.4s, v27.4s
+	WORD $0x4eb4ce41 // fmls v1.4s, v18.4s, v20.4s
 	FSTPQ.P (F0, F1), 32(R1)
-	FMOVQ 544(R5), F4
-	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	WORD $0x4ea0f844 // fabs v4.4s, v2.4s
+	FMOVQ 544(R5), F5
+	WORD $0x4ea5f484 // fmin v4.4s, v4.4s, v5.4s
 	FMOVQ 560(R5), F5
-	FMOVQ 576(R5), F6
-	WORD $0x4e26cc45 // fmla v5.4s, v2.4s, v6.4s
-	FMOVQ 592(R5), F7
-	WORD $0x4e27f4a5 // fmax v5.4s, v5.4s, v7.4s
-	FMOVQ 176(R5), F8
-	WORD $0x4ea8f4a5 // fmin v5.4s, v5.4s, v8.4s
-	WORD $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
-	FMOVQ 544(R5), F18
-	WORD $0x4e32f463 // fmax v3.4s, v3.4s, v18.4s
+	WORD $0x4ea5f486 // fmin v6.4s, v4.4s, v5.4s
+	FMOVQ 576(R5), F7
+	FMOVQ 592(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 608(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 624(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 640(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 656(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 672(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 688(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 704(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x4ea6d486 // fsub v6.4s, v4.4s, v6.4s
+	FMOVQ 720(R5), F9
+	WORD $0x4e29ccc7 // fmla v7.4s, v6.4s, v9.4s
+	WORD $0x6ea0f8e6 // fneg v6.4s, v7.4s
+	FMOVQ 32(R5), F8
+	FMOVQ 32(R5), F9
+	FMOVQ 48(R5), F10
+	WORD $0x4e2acce8 // fmla v8.4s, v7.4s, v10.4s
+	WORD $0x4f37550b // shl v11.4s, v8.4s, #23
+	WORD $0x4ea9d508 // fsub v8.4s, v8.4s, v9.4s
+	FMOVQ 64(R5), F12
+	WORD $0x4e2ccd06 // fmla v6.4s, v8.4s, v12.4s
+	FMOVQ 80(R5), F13
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	FMOVQ 96(R5), F12
+	FMOVQ 112(R5), F13
+	WORD $0x4e26cd8d // fmla v13.4s, v12.4s, v6.4s
+	FMOVQ 128(R5), F12
+	WORD $0x4e26cdac // fmla v12.4s, v13.4s, v6.4s
+	FMOVQ 144(R5), F13
+	WORD $0x4e26cd8d // fmla v13.4s, v12.4s, v6.4s
+	FMOVQ 160(R5), F12
+	WORD $0x4e26cdac // fmla v12.4s, v13.4s, v6.4s
+	WORD $0x6e26dcce // fmul v14.4s, v6.4s, v6.4s
+	WORD $0x4e2ecd86 // fmla v6.4s, v12.4s, v14.4s
+	FMOVQ 176(R5), F15
+	WORD $0x4e2fd4c6 // fadd v6.4s, v6.4s, v15.4s
+	WORD $0x6eab84c6 // sub v6.4s, v6.4s, v11.4s
+	FMOVQ 736(R5), F12
+	WORD $0x6e2cdc84 // fmul v4.4s, v4.4s, v12.4s
+	FMOVQ 752(R5), F13
+	WORD $0x4e2df442 // fmax v2.4s, v2.4s, v13.4s
+	WORD $0x4ea6cc82 // fmls v2.4s, v4.4s, v6.4s
+	WORD $0x4ea0f872 // fabs v18.4s, v3.4s
+	FMOVQ 544(R5), F19
+	WORD $0x4eb3f652 // fmin v18.4s, v18.4s, v19.4s
 	FMOVQ 560(R5), F19
-	FMOVQ 576(R5), F20
-	WORD $0x4e34cc73 // fmla v19.4s, v3.4s, v20.4s
-	FMOVQ 592(R5), F21
-	WORD $0x4e35f673 // fmax v19.4s, v19.4s, v21.4s
-	FMOVQ 176(R5), F22
-	WORD $0x4eb6f673 // fmin v19.4s, v19.4s, v22.4s
-	WORD $0x6e33dc63 // fmul v3.4s, v3.4s, v19.4s
+	WORD $0x4eb3f654 // fmin v20.4s, v18.4s, v19.4s
+	FMOVQ 576(R5), F21
+	FMOVQ 592(R5), F22
+	WORD $0x4e34ceb6 // fmla v22.4s, v21.4s, v20.4s
+	FMOVQ 608(R5), F21
+	WORD $0x4e34ced5 // fmla v21.4s, v22.4s, v20.4s
+	FMOVQ 624(R5), F22
+	WORD $0x4e34ceb6 // fmla v22.4s, v21.4s, v20.4s
+	FMOVQ 640(R5), F21
+	WORD $0x4e34ced5 // fmla v21.4s, v22.4s, v20.4s
+	FMOVQ 656(R5), F22
+	WORD $0x4e34ceb6 // fmla v22.4s, v21.4s, v20.4s
+	FMOVQ 672(R5), F21
+	WORD $0x4e34ced5 // fmla v21.4s, v22.4s, v20.4s
+	FMOVQ 688(R5), F22
+	WORD $0x4e34ceb6 // fmla v22.4s, v21.4s, v20.4s
+	FMOVQ 704(R5), F21
+	WORD $0x4e34ced5 // fmla v21.4s, v22.4s, v20.4s
+	WORD $0x4eb4d654 // fsub v20.4s, v18.4s, v20.4s
+	FMOVQ 720(R5), F23
+	WORD $0x4e37ce95 // fmla v21.4s, v20.4s, v23.4s
+	WORD $0x6ea0fab4 // fneg v20.4s, v21.4s
+	FMOVQ 32(R5), F22
+	FMOVQ 32(R5), F23
+	FMOVQ 48(R5), F24
+	WORD $0x4e38ceb6 // fmla v22.4s, v21.4s, v24.4s
+	WORD $0x4f3756d9 // shl v25.4s, v22.4s, #23
+	WORD $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
+	FMOVQ 64(R5), F26
+	WORD $0x4e3aced4 // fmla v20.4s, v22.4s, v26.4s
+	FMOVQ 80(R5), F27
+	WORD $0x4e3bced4 // fmla v20.4s, v22.4s, v27.4s
+	FMOVQ 96(R5), F26
+	FMOVQ 112(R5), F27
+	WORD $0x4e34cf5b // fmla v27.4s, v26.4s, v20.4s
+	FMOVQ 128(R5), F26
+	WORD $0x4e34cf7a // fmla v26.4s, v27.4s, v20.4s
+	FMOVQ 144(R5), F27
+	WORD $0x4e34cf5b // fmla v27.4s, v26.4s, v20.4s
+	FMOVQ 160(R5), F26
+	WORD $0x4e34cf7a // fmla v26.4s, v27.4s, v20.4s
+	WORD $0x6e34de9c // fmul v28.4s, v20.4s, v20.4s
+	WORD $0x4e3ccf54 // fmla v20.4s, v26.4s, v28.4s
+	FMOVQ 176(R5), F29
+	WORD $0x4e3dd694 // fadd v20.4s, v20.4s, v29.4s
+	WORD $0x6eb98694 // sub v20.4s, v20.4s, v25.4s
+	FMOVQ 736(R5), F26
+	WORD $0x6e3ade52 // fmul v18.4s, v18.4s, v26.4s
+	FMOVQ 752(R5), F27
+	WORD $0x4e3bf463 // fmax v3.4s, v3.4s, v27.4s
+	WORD $0x4eb4ce43 // fmls v3.4s, v18.4s, v20.4s
 	FSTPQ.P (F2, F3), 32(R1)
 	SUBS $16, R0, R0
 	BGE wide25
@@ -1505,16 +1685,61 @@ narrow26:
 
 vector27:
 	FMOVQ.P 16(R2), F0
-	FMOVQ 544(R5), F4
-	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x4ea0f804 // fabs v4.4s, v0.4s
+	FMOVQ 544(R5), F5
+	WORD $0x4ea5f484 // fmin v4.4s, v4.4s, v5.4s
 	FMOVQ 560(R5), F5
-	FMOVQ 576(R5), F6
-	WORD $0x4e26cc05 // fmla v5.4s, v0.4s, v6.4s
-	FMOVQ 592(R5), F7
-	WORD $0x4e27f4a5 // fmax v5.4s, v5.4s, v7.4s
-	FMOVQ 176(R5), F8
-	WORD $0x4ea8f4a5 // fmin v5.4s, v5.4s, v8.4s
-	WORD $0x6e25dc00 // fmul v0.4s, v0.4s, v5.4s
+	WORD $0x4ea5f486 // fmin v6.4s, v4.4s, v5.4s
+	FMOVQ 576(R5), F7
+	FMOVQ 592(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 608(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 624(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 640(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 656(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 672(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 688(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 704(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x4ea6d486 // fsub v6.4s, v4.4s, v6.4s
+	FMOVQ 720(R5), F9
+	WORD $0x4e29ccc7 // fmla v7.4s, v6.4s, v9.4s
+	WORD $0x6ea0f8e6 // fneg v6.4s, v7.4s
+	FMOVQ 32(R5), F8
+	FMOVQ 32(R5), F9
+	FMOVQ 48(R5), F10
+	WORD $0x4e2acce8 // fmla v8.4s, v7.4s, v10.4s
+	WORD $0x4f37550b // shl v11.4s, v8.4s, #23
+	WORD $0x4ea9d508 // fsub v8.4s, v8.4s, v9.4s
+	FMOVQ 64(R5), F12
+	WORD $0x4e2ccd06 // fmla v6.4s, v8.4s, v12.4s
+	FMOVQ 80(R5), F13
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	FMOVQ 96(R5), F12
+	FMOVQ 112(R5), F13
+	WORD $0x4e26cd8d // fmla v13.4s, v12.4s, v6.4s
+	FMOVQ 128(R5), F12
+	WORD $0x4e26cdac // fmla v12.4s, v13.4s, v6.4s
+	FMOVQ 144(R5), F13
+	WORD $0x4e26cd8d // fmla v13.4s, v12.4s, v6.4s
+	FMOVQ 160(R5), F12
+	WORD $0x4e26cdac // fmla v12.4s, v13.4s, v6.4s
+	WORD $0x6e26dcce // fmul v14.4s, v6.4s, v6.4s
+	WORD $0x4e2ecd86 // fmla v6.4s, v12.4s, v14.4s
+	FMOVQ 176(R5), F15
+	WORD $0x4e2fd4c6 // fadd v6.4s, v6.4s, v15.4s
+	WORD $0x6eab84c6 // sub v6.4s, v6.4s, v11.4s
+	FMOVQ 736(R5), F12
+	WORD $0x6e2cdc84 // fmul v4.4s, v4.4s, v12.4s
+	FMOVQ 752(R5), F13
+	WORD $0x4e2df400 // fmax v0.4s, v0.4s, v13.4s
+	WORD $0x4ea6cc80 // fmls v0.4s, v4.4s, v6.4s
 	FMOVQ.P F0, 16(R1)
 	SUBS $4, R0, R0
 	BGE vector27
@@ -1525,21 +1750,166 @@ tail28:
 
 single29:
 	FMOVS.P 4(R2), F0
-	FMOVQ 544(R5), F4
-	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x4ea0f804 // fabs v4.4s, v0.4s
+	FMOVQ 544(R5), F5
+	WORD $0x4ea5f484 // fmin v4.4s, v4.4s, v5.4s
 	FMOVQ 560(R5), F5
-	FMOVQ 576(R5), F6
+	WORD $0x4ea5f486 // fmin v6.4s, v4.4s, v5.4s
+	FMOVQ 576(R5), F7
+	FMOVQ 592(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 608(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 624(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 640(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 656(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 672(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	FMOVQ 688(R5), F8
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	FMOVQ 704(R5), F7
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x4ea6d486 // fsub v6.4s, v4.4s, v6.4s
+	FMOVQ 720(R5), F9
+	WORD $0x4e29ccc7 // fmla v7.4s, v6.4s, v9.4s
+	WORD $0x6ea0f8e6 // fneg v6.4s, v7.4s
+	FMOVQ 32(R5), F8
+	FMOVQ 32(R5), F9
+	FMOVQ 48(R5), F10
+	WORD $0x4e2acce8 // fmla v8.4s, v7.4s, v10.4s
+	WORD $0x4f37550b // shl v11.4s, v8.4s, #23
+	WORD $0x4ea9d508 // fsub v8.4s, v8.4s, v9.4s
+	FMOVQ 64(R5), F12
+	WORD $0x4e2ccd06 // fmla v6.4s, v8.4s, v12.4s
+	FMOVQ 80(R5), F13
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	FMOVQ 96(R5), F12
+	FMOVQ 112(R5), F13
+	WORD $0x4e26cd8d // fmla v13.4s, v12.4s, v6.4s
+	FMOVQ 128(R5), F12
+	WORD $0x4e26cdac // fmla v12.4s, v13.4s, v6.4s
+	FMOVQ 144(R5), F13
+	WORD $0x4e26cd8d // fmla v13.4s, v12.4s, v6.4s
+	FMOVQ 160(R5), F12
+	WORD $0x4e26cdac // fmla v12.4s, v13.4s, v6.4s
+	WORD $0x6e26dcce // fmul v14.4s, v6.4s, v6.4s
+	WORD $0x4e2ecd86 // fmla v6.4s, v12.4s, v14.4s
+	FMOVQ 176(R5), F15
+	WORD $0x4e2fd4c6 // fadd v6.4s, v6.4s, v15.4s
+	WORD $0x6eab84c6 // sub v6.4s, v6.4s, v11.4s
+	FMOVQ 736(R5), F12
+	WORD $0x6e2cdc84 // fmul v4.4s, v4.4s, v12.4s
+	FMOVQ 752(R5), F13
+	WORD $0x4e2df400 // fmax v0.4s, v0.4s, v13.4s
+	WORD $0x4ea6cc80 // fmls v0.4s, v4.4s, v6.4s
+	FMOVS.P F0, 4(R1)
+	SUBS $1, R0, R0
+	BNE single29
+
+end30:
+	RET
+
+// func hardSwishF32NEON(dst, x []float32, p, q float32)
+TEXT ·hardSwishF32NEON(SB), NOSPLIT, $0-56
+	MOVD dst_len+8(FP), R0
+	MOVD dst_base+0(FP), R1
+	MOVD x_base+24(FP), R2
+	MOVD $mathF32<>(SB), R5
+	SUBS $16, R0, R0
+	BLT narrow32
+
+wide31:
+	FLDPQ.P 32(R2), (F0, F1)
+	FLDPQ.P 32(R2), (F2, F3)
+	FMOVQ 768(R5), F4
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	FMOVQ 736(R5), F5
+	FMOVQ 784(R5), F6
 	WORD $0x4e26cc05 // fmla v5.4s, v0.4s, v6.4s
-	FMOVQ 592(R5), F7
+	FMOVQ 752(R5), F7
+	WORD $0x4e27f4a5 // fmax v5.4s, v5.4s, v7.4s
+	FMOVQ 176(R5), F8
+	WORD $0x4ea8f4a5 // fmin v5.4s, v5.4s, v8.4s
+	WORD $0x6e25dc00 // fmul v0.4s, v0.4s, v5.4s
+	FMOVQ 768(R5), F18
+	WORD $0x4e32f421 // fmax v1.4s, v1.4s, v18.4s
+	FMOVQ 736(R5), F19
+	FMOVQ 784(R5), F20
+	WORD $0x4e34cc33 // fmla v19.4s, v1.4s, v20.4s
+	FMOVQ 752(R5), F21
+	WORD $0x4e35f673 // fmax v19.4s, v19.4s, v21.4s
+	FMOVQ 176(R5), F22
+	WORD $0x4eb6f673 // fmin v19.4s, v19.4s, v22.4s
+	WORD $0x6e33dc21 // fmul v1.4s, v1.4s, v19.4s
+	FSTPQ.P (F0, F1), 32(R1)
+	FMOVQ 768(R5), F4
+	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	FMOVQ 736(R5), F5
+	FMOVQ 784(R5), F6
+	WORD $0x4e26cc45 // fmla v5.4s, v2.4s, v6.4s
+	FMOVQ 752(R5), F7
+	WORD $0x4e27f4a5 // fmax v5.4s, v5.4s, v7.4s
+	FMOVQ 176(R5), F8
+	WORD $0x4ea8f4a5 // fmin v5.4s, v5.4s, v8.4s
+	WORD $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
+	FMOVQ 768(R5), F18
+	WORD $0x4e32f463 // fmax v3.4s, v3.4s, v18.4s
+	FMOVQ 736(R5), F19
+	FMOVQ 784(R5), F20
+	WORD $0x4e34cc73 // fmla v19.4s, v3.4s, v20.4s
+	FMOVQ 752(R5), F21
+	WORD $0x4e35f673 // fmax v19.4s, v19.4s, v21.4s
+	FMOVQ 176(R5), F22
+	WORD $0x4eb6f673 // fmin v19.4s, v19.4s, v22.4s
+	WORD $0x6e33dc63 // fmul v3.4s, v3.4s, v19.4s
+	FSTPQ.P (F2, F3), 32(R1)
+	SUBS $16, R0, R0
+	BGE wide31
+
+narrow32:
+	ADDS $12, R0, R0
+	BLT tail34
+
+vector33:
+	FMOVQ.P 16(R2), F0
+	FMOVQ 768(R5), F4
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	FMOVQ 736(R5), F5
+	FMOVQ 784(R5), F6
+	WORD $0x4e26cc05 // fmla v5.4s, v0.4s, v6.4s
+	FMOVQ 752(R5), F7
+	WORD $0x4e27f4a5 // fmax v5.4s, v5.4s, v7.4s
+	FMOVQ 176(R5), F8
+	WORD $0x4ea8f4a5 // fmin v5.4s, v5.4s, v8.4s
+	WORD $0x6e25dc00 // fmul v0.4s, v0.4s, v5.4s
+	FMOVQ.P F0, 16(R1)
+	SUBS $4, R0, R0
+	BGE vector33
+
+tail34:
+	ADDS $4, R0, R0
+	BEQ end36
+
+single35:
+	FMOVS.P 4(R2), F0
+	FMOVQ 768(R5), F4
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	FMOVQ 736(R5), F5
+	FMOVQ 784(R5), F6
+	WORD $0x4e26cc05 // fmla v5.4s, v0.4s, v6.4s
+	FMOVQ 752(R5), F7
 	WORD $0x4e27f4a5 // fmax v5.4s, v5.4s, v7.4s
 	FMOVQ 176(R5), F8
 	WORD $0x4ea8f4a5 // fmin v5.4s, v5.4s, v8.4s
 	WORD $0x6e25dc00 // fmul v0.4s, v0.4s, v5.4s
 	FMOVS.P F0, 4(R1)
 	SUBS $1, R0, R0
-	BNE single29
+	BNE single35
 
-end30:
+end36:
 	RET
 
 DATA mathF32<>+0(SB)/8, $0xc2d00000c2d00000
@@ -1610,12 +1980,36 @@ DATA mathF32<>+512(SB)/8, $0x3f9042d93f9042d9
 DATA mathF32<>+520(SB)/8, $0x3f9042d93f9042d9
 DATA mathF32<>+528(SB)/8, $0x39b9720239b97202
 DATA mathF32<>+536(SB)/8, $0x39b9720239b97202
-DATA mathF32<>+544(SB)/8, $0xc0400000c0400000
-DATA mathF32<>+552(SB)/8, $0xc0400000c0400000
-DATA mathF32<>+560(SB)/8, $0x3f0000003f000000
-DATA mathF32<>+568(SB)/8, $0x3f0000003f000000
-DATA mathF32<>+576(SB)/8, $0x3e2aaaab3e2aaaab
-DATA mathF32<>+584(SB)/8, $0x3e2aaaab3e2aaaab
-DATA mathF32<>+592(SB)/8, $0x0000000000000000
-DATA mathF32<>+600(SB)/8, $0x0000000000000000
-GLOBL mathF32<>(SB), RODATA|NOPTR, $608
+DATA mathF32<>+544(SB)/8, $0x4188000041880000
+DATA mathF32<>+552(SB)/8, $0x4188000041880000
+DATA mathF32<>+560(SB)/8, $0x40b0000040b00000
+DATA mathF32<>+568(SB)/8, $0x40b0000040b00000
+DATA mathF32<>+576(SB)/8, $0x3600df4a3600df4a
+DATA mathF32<>+584(SB)/8, $0x3600df4a3600df4a
+DATA mathF32<>+592(SB)/8, $0xb7e0785db7e0785d
+DATA mathF32<>+600(SB)/8, $0xb7e0785db7e0785d
+DATA mathF32<>+608(SB)/8, $0x3904a2813904a281
+DATA mathF32<>+616(SB)/8, $0x3904a2813904a281
+DATA mathF32<>+624(SB)/8, $0x38d434b438d434b4
+DATA mathF32<>+632(SB)/8, $0x38d434b438d434b4
+DATA mathF32<>+640(SB)/8, $0xbba0b53abba0b53a
+DATA mathF32<>+648(SB)/8, $0xbba0b53abba0b53a
+DATA mathF32<>+656(SB)/8, $0x3d15119c3d15119c
+DATA mathF32<>+664(SB)/8, $0x3d15119c3d15119c
+DATA mathF32<>+672(SB)/8, $0x3ea2f7c53ea2f7c5
+DATA mathF32<>+680(SB)/8, $0x3ea2f7c53ea2f7c5
+DATA mathF32<>+688(SB)/8, $0x3f4c423d3f4c423d
+DATA mathF32<>+696(SB)/8, $0x3f4c423d3f4c423d
+DATA mathF32<>+704(SB)/8, $0xb28148e3b28148e3
+DATA mathF32<>+712(SB)/8, $0xb28148e3b28148e3
+DATA mathF32<>+720(SB)/8, $0x40c0000040c00000
+DATA mathF32<>+728(SB)/8, $0x40c0000040c00000
+DATA mathF32<>+736(SB)/8, $0x3f0000003f000000
+DATA mathF32<>+744(SB)/8, $0x3f0000003f000000
+DATA mathF32<>+752(SB)/8, $0x0000000000000000
+DATA mathF32<>+760(SB)/8, $0x0000000000000000
+DATA mathF32<>+768(SB)/8, $0xc0400000c0400000
+DATA mathF32<>+776(SB)/8, $0xc0400000c0400000
+DATA mathF32<>+784(SB)/8, $0x3e2aaaab3e2aaaab
+DATA mathF32<>+792(SB)/8, $0x3e2aaaab3e2aaaab
+GLOBL mathF32<>(SB), RODATA|NOPTR, $800

@@ -8,6 +8,13 @@ func tanhF32Generic(dst, x []float32, _, _ float32) { mapF64(dst, x, math.Tanh) 
 
 func erfF32Generic(dst, x []float32, _, _ float32) { mapF64(dst, x, math.Erf) }
 
+func geluF32Generic(dst, x []float32, _, _ float32) {
+	mapF64(dst, x, func(v float64) float64 {
+		v = max(v, -17) // and not minus infinity times 0
+		return v / 2 * math.Erfc(-v/math.Sqrt2)
+	})
+}
+
 func sigmoidF32Generic(dst, x []float32, _, _ float32) {
 	mapF64(dst, x, func(v float64) float64 { return 1 / (1 + math.Exp(-v)) })
 }

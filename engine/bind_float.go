@@ -79,21 +79,13 @@ func mapperOf(a *program.Map) mapper {
 	case program.HardSigmoid:
 		return clamped(0, 1, func(dst, x []float32) { asm.AffineF32(dst, x, a.A, a.B) })
 	case program.Gelu:
-		return gelu
+		return asm.GeluF32
 	case program.Swish:
 		return swish
 	case program.Neg:
 		return func(dst, x []float32) { asm.AffineF32(dst, x, -1, 0) }
 	}
 	return func(dst, x []float32) { asm.ClampF32(dst, x, a.A, a.B) }
-}
-
-// gelu sets dst = x/2 * (1 + erf(x/sqrt(2))). dst is not x.
-func gelu(dst, x []float32) {
-	asm.AffineF32(dst, x, math.Sqrt2/2, 0)
-	asm.ErfF32(dst, dst)
-	asm.AffineF32(dst, dst, 0.5, 0.5)
-	asm.MulF32(dst, dst, x)
 }
 
 // swish sets dst = x*sigmoid(x). dst is not x.

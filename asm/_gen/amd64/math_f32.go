@@ -16,6 +16,7 @@ func mathF32(c *Context) {
 		{"sigmoidF32", oneSlice, twoNumbers, 2, func(e *elementwise, in []VecVirtual) VecVirtual { return e.sigmoid(in[0]) }},
 		{"tanhF32", oneSlice, twoNumbers, 1, func(e *elementwise, in []VecVirtual) VecVirtual { return e.tanh(in[0]) }},
 		{"erfF32", oneSlice, twoNumbers, 1, func(e *elementwise, in []VecVirtual) VecVirtual { return e.erf(in[0]) }},
+		{"geluF32", oneSlice, twoNumbers, 2, func(e *elementwise, in []VecVirtual) VecVirtual { return e.gelu(in[0]) }},
 		{"hardSwishF32", oneSlice, twoNumbers, 4, func(e *elementwise, in []VecVirtual) VecVirtual { return e.hardSwish(in[0]) }},
 	})
 }
@@ -120,6 +121,39 @@ func (e *elementwise) erf(x VecVirtual) VecVirtual {
 	e.VSUBPS(far, e.inRegister(e.number(1)), far)
 	e.VORPS(sign, far, far)
 	return e.ifBelow(abs, fit.ErfSmall, near, far)
+}
+
+// gelu returns max(x, 0) - |x|/2 * e^-Q(|x|), where e^-Q(a) = erfc(a/sqrt(2)): nothing cancels.
+// The power is that of exp for an exponent that needs no care.
+func (e *elementwise) gelu(x VecVirtual) VecVirtual {
+	const magic = 3 << 22
+	half, near, result := e.vec(), e.vec(), e.vec()
+	e.VANDPS(e.bits(1<<31-1), x, half)
+	e.VMINPS(half, e.inRegister(e.number(fit.GeluLimit)), half)
+	e.VMINPS(half, e.inRegister(e.number(fit.GeluEnd)), near)
+	q := e.polynomial(near, fit.GeluTail)
+	e.VSUBPS(near, half, near)
+	e.VFMADD231PS(e.number(fit.GeluGrowth), near, q)
+
+	n, r := e.inRegister(e.number(1/math.Ln2)), q
+	e.VFMADD213PS(e.number(magic), q, n)
+	shift := e.vec()
+	e.VPSLLD(Imm(23), n, shift)
+	e.VSUBPS(e.number(magic), n, n)
+	high := float64(math.Float32frombits(math.Float32bits(math.Ln2) &^ 0xfff))
+	e.VFMSUB231PS(e.number(high), n, r)
+	e.VFMADD231PS(e.number(math.Ln2-high), n, r)
+	p, square := e.polynomial(r, fit.Exp), e.vec()
+	e.VMULPS(r, r, square)
+	e.VFMADD213PS(r, square, p)
+	e.VADDPS(e.number(1), p, p)
+	e.VPSUBD(shift, p, p)
+
+	e.VMULPS(e.number(0.5), half, half)
+	e.VXORPS(result, result, result)
+	e.VMAXPS(x, result, result)
+	e.VFNMADD231PS(p, half, result)
+	return result
 }
 
 // ifBelow returns yes where x < limit, and no elsewhere.

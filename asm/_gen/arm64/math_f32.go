@@ -15,7 +15,7 @@ func mathF32(f *file) {
 		name string
 		body func(m *math32, x V) V
 	}{
-		{"exp", (*math32).exp}, {"sigmoid", (*math32).sigmoid}, {"tanh", (*math32).tanh}, {"erf", (*math32).erf}, {"hardSwish", (*math32).hardSwish},
+		{"exp", (*math32).exp}, {"sigmoid", (*math32).sigmoid}, {"tanh", (*math32).tanh}, {"erf", (*math32).erf}, {"gelu", (*math32).gelu}, {"hardSwish", (*math32).hardSwish},
 	} {
 		fn := f.function(k.name+"F32NEON", "is "+k.name+"F32.", "dst, x []float32, p, q float32", "")
 		s := arguments(fn, "dst", "x")
@@ -179,6 +179,43 @@ func (m *math32) erf(x V) V {
 	far := m.exp(limited)
 	m.op("fsub.4s", far, m.number(1), far)
 	return m.choose(x, abs, fit.ErfSmall, near, far)
+}
+
+// gelu returns max(x, 0) - |x|/2 * e^-Q(|x|): see amd64.
+func (m *math32) gelu(x V) V {
+	const magic = 3 << 22
+	half := m.of("fabs.4s", x)
+	m.op("fmin.4s", half, half, m.number(fit.GeluLimit))
+	m.next = half + 1
+	near := m.of("fmin.4s", half, m.number(fit.GeluEnd))
+	q := m.polynomial(near, fit.GeluTail)
+	m.op("fsub.4s", near, half, near)
+	m.op("fmla.4s", q, near, m.number(fit.GeluGrowth))
+	r := near
+	m.op("fneg.4s", r, q)
+	m.next = r + 1
+	if q == r+1 {
+		m.next = q + 1
+	}
+	n, bias := m.number(magic), m.number(magic)
+	m.op("fmla.4s", n, q, m.number(1/math.Ln2))
+	shift := m.of("shl.4s", n, 23)
+	m.op("fsub.4s", n, n, bias)
+	high := float64(math.Float32frombits(math.Float32bits(math.Ln2) &^ 0xfff))
+	m.op("fmla.4s", r, n, m.number(high))
+	m.op("fmla.4s", r, n, m.number(math.Ln2-high))
+	m.next = shift + 1
+	poly := m.polynomial(r, fit.Exp)
+	square := m.of("fmul.4s", r, r)
+	m.op("fmla.4s", r, poly, square)
+	m.op("fadd.4s", r, r, m.number(1))
+	m.op("sub.4s", r, r, shift)
+	m.next = shift + 1
+	m.op("fmul.4s", half, half, m.number(0.5))
+	zero := m.number(0)
+	m.op("fmax.4s", x, x, zero)
+	m.op("fmls.4s", x, half, r)
+	return x
 }
 
 // choose returns near where abs < limit, and far with the sign of x elsewhere.
