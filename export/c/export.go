@@ -65,13 +65,7 @@ func New(p *program.Program, cpu CPU) (*Network, error) {
 		return nil, err
 	}
 	elsewhere := func(t *program.Tensor) bool { return net.held[t] != nil }
-	scratch := func(s *program.Step) int {
-		if l := layers[s]; l != nil {
-			return l.scratch()
-		}
-		return 0
-	}
-	return &Network{Plan: newPlan(net.steps, elsewhere, scratch), net: net, layers: layers, cpu: cpu, program: p}, nil
+	return &Network{Plan: newPlan(net.steps, elsewhere, layers), net: net, layers: layers, cpu: cpu, program: p}, nil
 }
 
 // Export writes the network as C.
@@ -142,7 +136,7 @@ func (w *source) text(o Options) (string, error) {
 		}
 	}
 	for _, t := range w.tables {
-		fmt.Fprintf(&b, "extern const %s %s[%d];\n", t.ctype, t.name, len(t.data))
+		fmt.Fprintf(&b, "extern const %s;\n", t.declaration())
 	}
 	fmt.Fprintf(&b, "\n#ifdef NET_TRACE\nvoid %s_trace(int step, const void *data, int height, int width, int row, int pixel, int bytes);\n#define TRACE %s_trace\n#else\n#define TRACE(...) ((void)0)\n#endif\n", w.name, w.name)
 	b.WriteString(w.body.String())
@@ -189,7 +183,7 @@ func (w *source) kernel(b *strings.Builder, file string) error {
 		b.WriteString("\t(void)kernel;\n")
 	}
 	fmt.Fprintf(b, "\treturn %s(%s);\n}\n\n", used[0].name, params)
-	pair := "#define IN_PAIRS (-1) /* no kernel takes two windows at once */\n#define dot_pair(acc, x, y, rows, step, length, w, is_signed) (w)\n\n"
+	pair := "#define IN_PAIRS (-1) /* no kernel takes two windows at once */\n#define dot_pair(acc, x, y, rows, step, length, w, is_signed) dot(IN_PAIRS, acc, x, rows, (step)[0], length, w, is_signed)\n\n"
 	if slices.Contains(used, portable) {
 		pair = "#define IN_PAIRS DOT4 /* the kernel that takes two windows at once */\n#define dot_pair dot4_pair\n\n"
 	}
@@ -268,8 +262,15 @@ func (w *source) weights(o Options) string {
 	b.WriteString(o.from("Constants of the network"))
 	b.WriteString("#include <stdint.h>\n")
 	for _, t := range w.tables {
-		fmt.Fprintf(&b, "\nextern const %s %s[%d];\nconst %s %s[%d] = {", t.ctype, t.name, len(t.data), t.ctype, t.name, len(t.data))
-		list(&b, t)
+		fmt.Fprintf(&b, "\nextern const %s;\nconst %[1]s = {", t.declaration())
+		if t.width == 0 {
+			list(&b, t)
+		}
+		for i := 0; i < len(t.data) && t.width > 0; i += t.width {
+			b.WriteString("\n\t{")
+			list(&b, table{ctype: t.ctype, data: t.data[i:][:t.width], hex: t.hex})
+			b.WriteString("\t},\n")
+		}
 		b.WriteString("};\n")
 	}
 	return b.String()

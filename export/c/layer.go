@@ -87,6 +87,14 @@ func (l *layer) depthwise() bool {
 	return l.window.Groups == l.in.C && l.filters == 1 && l.window.Groups > 1 && l.requant != nil
 }
 
+// atOnce returns how many pixels are computed at once.
+func (l *layer) atOnce() int {
+	if l.kernel == portable && !l.depthwise() {
+		return 2
+	}
+	return 1
+}
+
 // rescaling is a [program.Requant] as C computes it.
 type rescaling struct {
 	how          string

@@ -11,7 +11,7 @@ import (
 // Plan is where the tensors of a program lie in RAM.
 type Plan struct {
 	Arena int // bytes, scratch memory included
-	Lower int // bytes that its steps need in any plan: the most at one step, in-place results counted once
+	Lower int // bytes that its steps need in any plan: the most at one step, what lies on its operand counted once
 
 	blocks  []*block
 	scratch map[*program.Step]*block // for one window of a step
@@ -26,16 +26,35 @@ type block struct {
 	size       int
 	born, used int // first and last step
 	offset     int
+
+	over          *block // what dies where this is born, and may lie on it; nil if nothing may
+	ahead, behind int    // bytes that over must begin behind this, or this behind over
+}
+
+// span returns the bytes of b in which o, which lives at the same time, must not begin.
+func (b *block) span(o *block) int {
+	switch {
+	case b.over == o:
+		return min(b.ahead, b.size)
+	case o.over == b:
+		return min(o.behind, b.size)
+	}
+	return b.size
+}
+
+// both returns the bytes that b and what it lies on take.
+func (b *block) both() int {
+	return min(max(b.size, b.span(b.over)+b.over.size), max(b.over.size, b.over.span(b)+b.size))
 }
 
 const blockAlign = 8
 
 // newPlan lays out the tensors that the steps touch and that are not held elsewhere.
-func newPlan(steps []*program.Step, elsewhere func(*program.Tensor) bool, scratch func(*program.Step) int) *Plan {
+func newPlan(steps []*program.Step, elsewhere func(*program.Tensor) bool, layers map[*program.Step]*layer) *Plan {
 	p := &Plan{of: make(map[*program.Tensor]*block), scratch: make(map[*program.Step]*block), steps: steps}
 	for i, s := range steps {
-		if n := scratch(s); n > 0 {
-			p.scratch[s] = &block{size: n, born: i, used: i}
+		if l := layers[s]; l != nil && l.scratch() > 0 {
+			p.scratch[s] = &block{size: l.scratch(), born: i, used: i}
 			p.blocks = append(p.blocks, p.scratch[s])
 		}
 		for _, t := range s.Action.Reads() {
@@ -47,6 +66,9 @@ func newPlan(steps []*program.Step, elsewhere func(*program.Tensor) bool, scratc
 	}
 	for i, s := range steps {
 		p.inPlace(i, s)
+	}
+	for i, s := range steps {
+		p.overlap(i, s, layers[s])
 	}
 	p.place()
 	for _, b := range p.blocks {
@@ -128,6 +150,9 @@ func (p *Plan) live(i int) int {
 		if b.born <= i && i <= b.used {
 			sum += b.size
 		}
+		if b.born == i && b.over != nil {
+			sum -= b.size + b.over.size - b.both()
+		}
 	}
 	return sum
 }
@@ -142,6 +167,7 @@ func (p *Plan) place() {
 	orders := []func(a, b *block) int{
 		func(a, b *block) int { return b.size - a.size },
 		func(a, b *block) int { return a.born - b.born },
+		func(a, b *block) int { return b.born - a.born },
 		func(a, b *block) int { return b.used - a.used },
 		func(a, b *block) int { return distance(a, peak) - distance(b, peak) },
 		func(a, b *block) int { return (b.used-b.born)*b.size - (a.used-a.born)*a.size },
@@ -181,17 +207,22 @@ func (p *Plan) offsets() []int {
 	return out
 }
 
+// past moves b behind o if they lie on each other and must not, and reports whether it did.
+func (b *block) past(o *block) bool {
+	if b.offset+b.span(o) <= o.offset || o.offset+o.span(b) <= b.offset {
+		return false
+	}
+	b.offset = roundUp(o.offset+o.span(b), blockAlign)
+	return true
+}
+
 // firstFit places the blocks in their order and returns the bytes that they take.
 func (p *Plan) firstFit() int {
 	top := 0
 	for i, b := range p.blocks {
 		b.offset = 0
 		others := slices.DeleteFunc(slices.Clone(p.blocks[:i]), func(o *block) bool { return o.used < b.born || b.used < o.born })
-		slices.SortFunc(others, func(x, y *block) int { return x.offset - y.offset })
-		for _, o := range others {
-			if b.offset+b.size > o.offset && o.offset+o.size > b.offset {
-				b.offset = roundUp(o.offset+o.size, blockAlign)
-			}
+		for slices.ContainsFunc(others, b.past) {
 		}
 		top = max(top, b.offset+b.size)
 	}

@@ -1,6 +1,9 @@
 package c
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // table is a constant array of a C file.
 type table struct {
@@ -8,6 +11,24 @@ type table struct {
 	ctype string
 	data  []int64
 	hex   bool
+	width int // of the rows that the C has; 0: it is one list
+}
+
+// inRows makes rows of a long list, filled up with zeros: tools that read C take minutes over a list of 80000.
+func (t table) inRows() table {
+	const width = 256
+	if len(t.data) > 16*width {
+		t.width = width
+		t.data = append(t.data, make([]int64, roundUp(len(t.data), width)-len(t.data))...)
+	}
+	return t
+}
+
+func (t table) declaration() string {
+	if t.width == 0 {
+		return fmt.Sprintf("%s %s[%d]", t.ctype, t.name, len(t.data))
+	}
+	return fmt.Sprintf("%s %s[%d][%d]", t.ctype, t.name, len(t.data)/t.width, t.width)
 }
 
 func (t table) bytes() int {

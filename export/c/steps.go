@@ -45,18 +45,14 @@ func (w *source) affine(id int, s *program.Step) error {
 		kind = "depthwise"
 		w.use("depthwise", "depthwise_window", "depthwise_rows")
 		w.printf("static const struct depthwise depthwise_%d = {\n\t.at = %s,\n\t.is_signed = %t, .padding = %d,\n\t.weights = %s,\n\t.bias = %s,\n\t.requant = %s,\n};\n\n", id,
-			geometry(l.window, l.in, l.out, l.in.C), l.signed, uint8(l.padding),
-			w.table("weights", id, packDepthwise(l)), w.table("bias", id, numbers("int32_t", c.bias)), w.requant(id, c))
+			w.geometry(s, l.window, l.in, l.out, l.in.C), l.signed, uint8(l.padding),
+			w.weightsOf(id, packDepthwise(l)), w.table("bias", id, numbers("int32_t", c.bias)), w.requant(id, c))
 	} else {
 		w.use("put", "products", "conv")
 		weights := l.kernel.pack(l)
-		cast := ""
-		if weights.ctype != "int8_t" {
-			cast = "(const int8_t *)"
-		}
-		w.printf("static const struct conv conv_%d = {\n\t.at = %s,\n\t.kernel = %s, .groups = %d, .filters = %d, .patch = %d, .group_weights = %d, .is_signed = %t, .together = %t, .direct = %t, .padding = %d,\n\t.weights = %s%s,\n\t.bias = %s,\n\t.requant = %s,\n};\n\n", id,
-			geometry(l.window, l.in, l.out, l.in.C/l.window.Groups), strings.ToUpper(l.kernel.name), l.window.Groups, l.filters, l.patch, weights.bytes()/l.window.Groups, l.signed, l.together, l.direct, uint8(l.padding), cast,
-			w.table("weights", id, weights), w.table("bias", id, numbers("int32_t", l.filled(c.bias))), w.requant(id, c))
+		w.printf("static const struct conv conv_%d = {\n\t.at = %s,\n\t.kernel = %s, .groups = %d, .filters = %d, .patch = %d, .group_weights = %d, .is_signed = %t, .together = %t, .direct = %t, .padding = %d,\n\t.weights = %s,\n\t.bias = %s,\n\t.requant = %s,\n};\n\n", id,
+			w.geometry(s, l.window, l.in, l.out, l.in.C/l.window.Groups), strings.ToUpper(l.kernel.name), l.window.Groups, l.filters, l.patch, weights.bytes()/l.window.Groups, l.signed, l.together, l.direct, uint8(l.padding),
+			w.weightsOf(id, weights), w.table("bias", id, numbers("int32_t", l.filled(c.bias))), w.requant(id, c))
 	}
 	scratch := l.scratch() > 0
 	patch := "NULL"
@@ -66,6 +62,16 @@ func (w *source) affine(id int, s *program.Step) error {
 	w.function(id, s, scratch)
 	w.printf("\t%s(&%s_%d, in, %s, %s, out, %s);\n}\n", kind, kind, id, sum, residual, patch)
 	return nil
+}
+
+// weightsOf keeps weights for the file of constants and returns how they are passed.
+func (w *source) weightsOf(id int, t table) string {
+	t = t.inRows()
+	name := w.table("weights", id, t)
+	if t.width > 0 || t.ctype != "int8_t" {
+		return "(const int8_t *)" + name
+	}
+	return name
 }
 
 func (w *source) add(id int, s *program.Step, a *program.Add) {
@@ -101,7 +107,7 @@ func (w *source) mul(id int, s *program.Step, a *program.Mul) error {
 
 func (w *source) maxPool(id int, s *program.Step, a *program.MaxPool) {
 	w.use("window", "maxpool")
-	w.printf("static const struct window window_%d = %s;\n", id, geometry(a.Geometry, a.In, a.Out, a.In.C))
+	w.printf("static const struct window window_%d = %s;\n", id, w.geometry(s, a.Geometry, a.In, a.Out, a.In.C))
 	w.function(id, s, false)
 	w.printf("\tmax_pool(&window_%d, %t, in, out);\n}\n", id, a.In.DType == tensor.Int8)
 }
@@ -120,7 +126,7 @@ func (w *source) meanPool(id int, s *program.Step, a *program.AveragePool) error
 	if err != nil {
 		return fmt.Errorf("export: %q: %w", s.Name, err)
 	}
-	w.printf("static const struct window window_%d = %s;\nstatic const struct requant requant_%d = %s;\n", id, geometry(a.Geometry, a.In, a.Out, a.In.C), id, w.requant(id, c))
+	w.printf("static const struct window window_%d = %s;\nstatic const struct requant requant_%d = %s;\n", id, w.geometry(s, a.Geometry, a.In, a.Out, a.In.C), id, w.requant(id, c))
 	w.function(id, s, false)
 	w.printf("\tmean_pool(&window_%d, %t, %d, %d, &requant_%d, in, out);\n}\n", id, a.In.DType == tensor.Int8, a.ZeroIn, c.bias[0], id)
 	return nil
@@ -297,8 +303,5 @@ func (l *layer) scratch() int {
 	case l.depthwise():
 		return l.length * l.in.C
 	}
-	if l.kernel == portable && l.out.W > 1 {
-		return 2 * l.patch
-	}
-	return l.patch
+	return l.patch * min(l.atOnce(), l.out.W)
 }

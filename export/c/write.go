@@ -135,12 +135,12 @@ func comment(text string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(text, "*/", "* /"), "/*", "/ *")
 }
 
-// geometry writes the fields of a struct window.
-func geometry(g program.Geometry, in, out *program.Tensor, channels int) string {
+// geometry writes the struct window of a step.
+func (w *source) geometry(s *program.Step, g program.Geometry, in, out *program.Tensor, channels int) string {
 	return fmt.Sprintf("{.height = %d, .width = %d, .channels = %d, .row = %d, .pixel = %d,\n\t\t.kernel_h = %d, .kernel_w = %d, .stride_h = %d, .stride_w = %d, "+
-		".dilation_h = %d, .dilation_w = %d, .pad_top = %d, .pad_left = %d,\n\t\t.out_height = %d, .out_width = %d, .out_row = %d, .out_pixel = %d}",
+		".dilation_h = %d, .dilation_w = %d, .pad_top = %d, .pad_left = %d,\n\t\t.out_height = %d, .out_width = %d, .out_row = %d, .out_pixel = %d, .backwards = %t}",
 		in.H, in.W, channels, in.RowStride, in.PixStride, g.Kernel[0], g.Kernel[1], g.Stride[0], g.Stride[1], g.Dilation[0], g.Dilation[1], g.Pad.Top, g.Pad.Left,
-		out.H, out.W, out.RowStride, out.PixStride)
+		out.H, out.W, out.RowStride, out.PixStride, w.plan.backwards(s))
 }
 
 // requant writes a struct requant.

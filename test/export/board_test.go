@@ -35,7 +35,7 @@ var (
 		arm("cortex-m4", "cortex-m4", "mps2-an386", mps2, 40, 4<<20),
 		arm("cortex-m7", "cortex-m7", "mps2-an500", mps2, 40, 4<<20),
 		arm("cortex-m33", "cortex-m33", "mps2-an505", [4]string{"0x10000000", "4M", "0x38000000", "4M"}, 50, 4<<20),
-		arm("cortex-m55", "cortex-m55", "mps3-an547", [4]string{"0", "512K", "0x20000000", "512K"}, 31.25, 512<<10, "-mfloat-abi=hard"),
+		arm("cortex-m55", "cortex-m55", "mps3-an547", [4]string{"0", "512K", "0x20000000", "512K"}, 31.25, 512<<10, "-mfloat-abi=hard", "-Wl,--defsym=DATA_AT=0x01000000"), // 2 MB for inputs and integers to compare with
 		{name: "rv32imc", cpu: "rv32imc", tick: 1, unit: 32 << 20, files: []string{"riscv.c", "print.c"},
 			compiler: []string{"riscv64-unknown-elf-gcc", "--specs=picolibc.specs", "-march=rv32imc", "-mabi=ilp32", "-T", "board/riscv.ld"},
 			qemu:     []string{"qemu-system-riscv32", "-M", "virt", "-bios", "none", "-serial", "stdio"}},

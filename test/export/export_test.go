@@ -4,6 +4,7 @@
 package export
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/demo"
+	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/export/c"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/onnx"
@@ -105,30 +107,47 @@ func (n *network) quantized(t *testing.T, f form, inputs int) (*graph.Graph, []*
 	return q.Graph, list
 }
 
-// export writes the network for a processor and returns the folder.
-func export(t *testing.T, g *graph.Graph, cpu string, inputs []*tensor.Tensor) (string, *c.Project) {
+// subject is a network, its program, and inputs with what each step makes of them.
+type subject struct {
+	graph   *graph.Graph
+	program *program.Program
+	inputs  []*tensor.Tensor
+	tests   []*c.Vector
+}
+
+func newSubject(t *testing.T, g *graph.Graph, inputs []*tensor.Tensor) *subject {
 	t.Helper()
 	p, err := c.Lower(g, program.ModeAuto)
 	if err != nil {
 		t.Fatal(err)
 	}
-	target, err := c.Lookup(cpu)
+	n, err := c.New(p, c.CPU{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := c.New(p, target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := c.Options{CPU: target}
+	s := &subject{graph: g, program: p, inputs: inputs}
 	for _, x := range inputs {
 		v, err := n.Vector([]*tensor.Tensor{x})
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Tests = append(o.Tests, v)
+		s.tests = append(s.tests, v)
 	}
-	project, err := n.Export(o)
+	return s
+}
+
+// export writes the network for a processor, with so many tests, and returns the folder.
+func (s *subject) export(t *testing.T, cpu string, tests int) (string, *c.Project) {
+	t.Helper()
+	target, err := c.Lookup(cpu)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := c.New(s.program, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := n.Export(c.Options{CPU: target, Tests: s.tests[:tests]})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,20 +184,77 @@ func TestNetworks(t *testing.T) {
 		for _, f := range forms {
 			t.Run(n.name+"/"+f.String(), func(t *testing.T) {
 				g, x := n.quantized(t, f, inputs)
-				onHost(t, g, x)
+				s := newSubject(t, g, x)
+				o := &outcome{network: n.name, form: f, steps: len(s.tests[0].Steps)}
+				o.run = sameAsRun(t, s)
+				o.host = onHost(t, s)
 				for _, b := range boards {
 					if full || f.shift && b.name != "cortex-m7" { // M7 and M33 run the C of M4
-						onBoard(t, &b, g, x)
+						o.boards = append(o.boards, onBoard(t, &b, s))
 					}
 				}
+				o.record(t)
 			})
 		}
 	}
 }
 
-// onHost compiles with both compilers, strictly, and with the sanitizers, and looks at it with cppcheck.
-func onHost(t *testing.T, g *graph.Graph, inputs []*tensor.Tensor) {
-	dir, p := export(t, g, "host", inputs)
+// sameAsRun compares what is inside of the program with what the engine gives as outputs, and returns how
+// many steps it could compare: those whose result has a name in the graph.
+func sameAsRun(t *testing.T, s *subject) (steps int) {
+	t.Helper()
+	mode := engine.RequantMultiplier
+	if _, err := engine.Compile(s.graph, engine.WithRequant(engine.RequantShift)); err == nil {
+		mode = engine.RequantShift
+	}
+	g := s.graph.Clone()
+	named := make(map[string]*graph.Value)
+	for _, v := range g.Values() {
+		named[v.Name] = v
+	}
+	at := make(map[string]int)
+	for _, step := range s.program.Steps {
+		if out := step.Action.Writes()[0]; exact(step) && named[out.Name] != nil {
+			at[out.Name] = len(g.Outputs)
+			g.Outputs = append(g.Outputs, named[out.Name])
+		}
+	}
+	net, err := engine.Compile(g, engine.WithRequant(mode))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, x := range s.inputs {
+		y, err := net.Run(context.Background(), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.program.Interpret([]*tensor.Tensor{x}, func(step *program.Step, m *program.Memory) error {
+			out := step.Action.Writes()[0]
+			if k, ok := at[out.Name]; ok && exact(step) && !bytes.Equal(m.Read(out).Bytes(), y[k].Bytes()) {
+				return fmt.Errorf("input %d: %q is not the engine's", i, out.Name)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return len(at)
+}
+
+// exact reports whether a step makes integers, or sums with a scale.
+func exact(s *program.Step) bool {
+	switch s.Action.(type) {
+	case *program.Conv, *program.MatMul:
+		return true
+	}
+	return s.Action.Writes()[0].Bytewide()
+}
+
+// onHost compiles with both compilers, strictly, and with the sanitizers, looks at it with cppcheck, and returns how many
+// inputs were equal in all.
+func onHost(t *testing.T, s *subject) int {
+	dir, p := s.export(t, "host", len(s.tests))
 	if p.Plan.Arena > p.Plan.Lower+p.Plan.Lower/20+8 {
 		t.Errorf("the arena has %d bytes, the steps need %d", p.Plan.Arena, p.Plan.Lower)
 	}
@@ -186,37 +262,40 @@ func onHost(t *testing.T, g *graph.Graph, inputs []*tensor.Tensor) {
 		program := filepath.Join(dir, "test")
 		args := append(append(append([]string{}, cc[1:]...), strict...), "-DNET_TRACE", "-o", program)
 		if out, err := exec.Command(cc[0], append(args, sources(dir)...)...).CombinedOutput(); err != nil {
-			t.Errorf("%v: %v\n%s", cc, err, out)
-			continue
+			t.Fatalf("%v: %v\n%s", cc, err, out)
 		}
 		out, err := exec.Command(program).CombinedOutput()
-		mustCompare(t, string(out), err, len(inputs))
+		mustCompare(t, string(out), err, len(s.tests))
 	}
-	check := exec.Command("cppcheck", "--enable=warning,performance,portability", "--std=c99", "--error-exitcode=1", "--quiet", filepath.Join(dir, "net.c")) // it takes minutes over an array of 80000 constants
-	if out, err := check.CombinedOutput(); err != nil {
-		t.Errorf("cppcheck: %v\n%s", err, out)
+	for _, cpu := range []string{"host", "cortex-m4", "cortex-m55"} { // the forms of the C
+		dir, _ := s.export(t, cpu, 0)
+		check := exec.Command("cppcheck", "--enable=warning,performance,portability", "--std=c99", "--error-exitcode=1", "--quiet",
+			filepath.Join(dir, "net.c"), filepath.Join(dir, "net_weights.c"), filepath.Join(dir, "test_net.c"))
+		if out, err := check.CombinedOutput(); err != nil {
+			t.Errorf("cppcheck, %s: %v\n%s", cpu, err, out)
+		}
 	}
+	return len(s.tests)
 }
 
-// onBoard runs the test on a board. Where its memory is too small for so many inputs there are fewer.
-func onBoard(t *testing.T, b *board, g *graph.Graph, inputs []*tensor.Tensor) {
-	for ; len(inputs) > 0; inputs = inputs[:len(inputs)/2] {
-		dir, _ := export(t, g, b.cpu, inputs)
+// onBoard runs the test on a board, with as many inputs as its memory has room for, and returns how many were equal.
+func onBoard(t *testing.T, b *board, s *subject) int {
+	for n := len(s.tests); n > 0; n /= 2 {
+		dir, _ := s.export(t, b.cpu, n)
 		program := filepath.Join(dir, "test."+b.name)
 		isFull, err := b.build(dir, program, []string{"-O2", "-DNET_TRACE"}, sources(dir)...)
 		if isFull {
 			continue
 		}
 		if err != nil {
-			t.Error(err)
-			return
+			t.Fatal(err)
 		}
 		out, err := b.run(program)
-		t.Logf("%s: %s", b.name, out)
-		mustCompare(t, out, err, len(inputs))
-		return
+		mustCompare(t, out, err, n)
+		return n
 	}
-	t.Logf("%s: its memory is too small", b.name)
+	t.Errorf("%s: its memory is too small", b.name)
+	return 0
 }
 
 // TestSmallBoard runs the demo's network with the memory of a small board.
@@ -241,7 +320,7 @@ func TestSmallBoard(t *testing.T) {
 	for i := range 3 {
 		list = append(list, tensor.From(inputs.F32()[i*size:][:size], append([]int{1}, inputs.Shape()[1:]...)...))
 	}
-	dir, _ := export(t, q.Graph, microbit.cpu, list)
+	dir, _ := newSubject(t, q.Graph, list).export(t, microbit.cpu, len(list))
 	path := filepath.Join(dir, "test.microbit")
 	if _, err := microbit.build(dir, path, []string{"-O2", "-DNET_TRACE"}, sources(dir)...); err != nil {
 		t.Fatal(err)
@@ -259,7 +338,7 @@ func TestSymbols(t *testing.T) {
 	for _, n := range networks {
 		t.Run(n.name, func(t *testing.T) {
 			g, _ := n.quantized(t, form{true, true}, 1)
-			dir, _ := export(t, g, "generic", nil)
+			dir, _ := newSubject(t, g, nil).export(t, "generic", 0)
 			object := filepath.Join(dir, "net.o")
 			if out, err := exec.Command("arm-none-eabi-gcc", "-mthumb", "-mcpu=cortex-m0", "-O3", "-std=c99", "-c", "-o", object, filepath.Join(dir, "net.c")).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)

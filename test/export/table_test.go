@@ -21,11 +21,12 @@ func TestInstructions(t *testing.T) {
 	toolchains(t)
 	for _, n := range networks[:2] {
 		g, _ := n.quantized(t, form{true, true}, 1)
+		s := newSubject(t, g, nil)
 		for _, b := range boards {
 			if goals[b.name] == 0 {
 				continue
 			}
-			dir, p := export(t, g, b.cpu, nil)
+			dir, p := s.export(t, b.cpu, 0)
 			millions := b.instructions(t, dir) / 1e6
 			if share := millions / cmsis[n.name][b.name]; share > goals[b.name] {
 				t.Errorf("%s on %s: %.2f million instructions, %.2f of CMSIS-NN's", n.name, b.name, millions, share)
@@ -56,14 +57,16 @@ network, RAM its arena; "least" is what its steps need in any plan: the most tha
 |---|---|---|---|---|---|---|---|---|---|
 `)
 	for _, n := range networks {
-		shifts, _ := n.quantized(t, form{true, true}, 1)
-		multipliers, _ := n.quantized(t, form{false, true}, 1)
+		g, _ := n.quantized(t, form{true, true}, 1)
+		shifts := newSubject(t, g, nil)
+		g, _ = n.quantized(t, form{false, true}, 1)
+		multipliers := newSubject(t, g, nil)
 		for _, board := range boards {
 			if board.name == "cortex-m7" || board.name == "cortex-m33" {
 				continue // the C of cortex-m4
 			}
-			dir, p := export(t, shifts, board.cpu, nil)
-			other, _ := export(t, multipliers, board.cpu, nil)
+			dir, p := shifts.export(t, board.cpu, 0)
+			other, _ := multipliers.export(t, board.cpu, 0)
 			millions := board.instructions(t, dir) / 1e6
 			peer, share := "", ""
 			if v := cmsis[n.name][board.name]; v > 0 {

@@ -65,17 +65,17 @@ INLINE void conv(const struct conv *c, const uint8_t *in, const struct sum *s, c
 {
 	const struct window *g = &c->at;
 	const int size = c->requant.how == AS_SUM ? 4 : 1;
-	for (int oy = 0; oy < g->out_height; oy++) {
-		for (int ox = 0; ox < g->out_width;) {
+	for (int i = 0; i < g->out_height; i++) {
+		int oy = place(g, i, g->out_height);
+		for (int left = g->out_width; left > 0;) {
+			int pixels = c->kernel == IN_PAIRS && left > 1 ? 2 : 1, ox = g->backwards ? left - pixels : g->out_width - left;
 			uint8_t *to = out + (oy * g->out_row + ox * g->out_pixel) * size;
 			const uint8_t *r = residual == NULL ? NULL : residual + (oy * residual_row + ox * residual_pixel);
-			if (c->kernel == IN_PAIRS && ox + 1 < g->out_width) {
+			if (pixels == 2)
 				conv_pixels(c, 2, oy, ox, in, s, r, residual_pixel, to, patch);
-				ox += 2;
-			} else {
+			else
 				conv_pixels(c, 1, oy, ox, in, s, r, residual_pixel, to, patch);
-				ox++;
-			}
+			left -= pixels;
 		}
 	}
 }

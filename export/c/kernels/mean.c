@@ -2,8 +2,9 @@
  * it, and padding counts as the zero point. */
 INLINE void mean_pool(const struct window *g, bool is_signed, int32_t zero_in, int32_t bias, const struct requant *r, const uint8_t *in, uint8_t *out)
 {
-	for (int oy = 0; oy < g->out_height; oy++) {
-		for (int ox = 0; ox < g->out_width; ox++) {
+	for (int py = 0; py < g->out_height; py++) {
+		for (int px = 0; px < g->out_width; px++) {
+			int oy = place(g, py, g->out_height), ox = place(g, px, g->out_width);
 			int y = oy * g->stride_h - g->pad_top, x = ox * g->stride_w - g->pad_left;
 			uint8_t *to = out + (oy * g->out_row + ox * g->out_pixel);
 			for (int c = 0; c < g->channels; c++) {

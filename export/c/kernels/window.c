@@ -5,7 +5,14 @@ struct window {
 	int row, pixel;              /* bytes from row to row and from pixel to pixel */
 	int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
 	int out_height, out_width, out_row, out_pixel;
+	bool backwards;              /* results from the last to the first: they lie behind what they are made from */
 };
+
+/* Which of n rows or columns comes after i others. */
+INLINE int place(const struct window *g, int i, int n)
+{
+	return g->backwards ? n - 1 - i : i;
+}
 
 INLINE bool inside(const struct window *g, int y, int x)
 {
