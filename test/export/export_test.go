@@ -6,6 +6,7 @@ package export
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -111,13 +112,19 @@ func (n *network) quantized(t *testing.T, f form, inputs int) (*graph.Graph, []*
 type subject struct {
 	graph   *graph.Graph
 	program *program.Program
+	mode    program.Mode
 	inputs  []*tensor.Tensor
 	tests   []*c.Vector
 }
 
 func newSubject(t *testing.T, g *graph.Graph, inputs []*tensor.Tensor) *subject {
 	t.Helper()
-	p, err := c.Lower(g, program.ModeAuto)
+	mode := program.ModeShift
+	p, err := c.Lower(g, mode)
+	if notShift := (*program.ErrShift)(nil); errors.As(err, &notShift) {
+		mode = program.ModeMultiplier
+		p, err = c.Lower(g, mode)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +132,7 @@ func newSubject(t *testing.T, g *graph.Graph, inputs []*tensor.Tensor) *subject 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &subject{graph: g, program: p, inputs: inputs}
+	s := &subject{graph: g, program: p, mode: mode, inputs: inputs}
 	for _, x := range inputs {
 		v, err := n.Vector([]*tensor.Tensor{x})
 		if err != nil {
@@ -203,10 +210,6 @@ func TestNetworks(t *testing.T) {
 // many steps it could compare: those whose result has a name in the graph.
 func sameAsRun(t *testing.T, s *subject) (steps int) {
 	t.Helper()
-	mode := engine.RequantMultiplier
-	if _, err := engine.Compile(s.graph, engine.WithRequant(engine.RequantShift)); err == nil {
-		mode = engine.RequantShift
-	}
 	g := s.graph.Clone()
 	named := make(map[string]*graph.Value)
 	for _, v := range g.Values() {
@@ -219,7 +222,7 @@ func sameAsRun(t *testing.T, s *subject) (steps int) {
 			g.Outputs = append(g.Outputs, named[out.Name])
 		}
 	}
-	net, err := engine.Compile(g, engine.WithRequant(mode))
+	net, err := engine.Compile(g, engine.WithRequant(s.mode))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,6 +330,27 @@ func TestSmallBoard(t *testing.T) {
 	}
 	out, err := microbit.run(path)
 	mustCompare(t, out, err, len(list))
+}
+
+// TestMicrobit runs the network that is the largest to fit 256 kB of flash and 16 kB of RAM, which the others are too large for.
+func TestMicrobit(t *testing.T) {
+	toolchains(t)
+	for _, n := range networks {
+		g, x := n.quantized(t, form{true, true}, 2)
+		s := newSubject(t, g, x)
+		dir, p := s.export(t, microbit.cpu, len(x))
+		if fits := p.Plan.Arena <= 14<<10 && p.Flash < 256<<10; fits != (n.name == "dscnn") {
+			t.Errorf("%s: %d bytes of RAM and %d of flash: fits %t", n.name, p.Plan.Arena, p.Flash, fits)
+		} else if !fits {
+			continue
+		}
+		path := filepath.Join(dir, "test.microbit")
+		if _, err := microbit.build(dir, path, []string{"-O2", "-DNET_TRACE"}, sources(dir)...); err != nil {
+			t.Fatal(err)
+		}
+		out, err := microbit.run(path)
+		mustCompare(t, out, err, len(x))
+	}
 }
 
 // forbidden are symbols of float, division and allocation in a C library for a processor that has none of them.
