@@ -83,8 +83,10 @@ func (n *Node) In(i int) *Value {
 
 // String names the node in messages: node "conv1" (Conv).
 func (n *Node) String() string {
-	if n.Name == "" && len(n.Outputs) > 0 && n.Outputs[0] != nil {
-		return fmt.Sprintf("node making %q (%s)", n.Outputs[0].Name, n.Op)
+	for _, v := range n.Outputs {
+		if n.Name == "" && v != nil && v.Name != "" {
+			return fmt.Sprintf("node making %q (%s)", v.Name, n.Op)
+		}
 	}
 	return fmt.Sprintf("node %q (%s)", n.Name, n.Op)
 }

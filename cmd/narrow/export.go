@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/narrow-ml/narrow/export/c"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/internal/atomicfile"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/program"
@@ -87,6 +90,8 @@ func (f *exportCommand) execute(cmd *cobra.Command, path string) error {
 		return usagef("--cpu: %w", err)
 	case errRAM != nil:
 		return errRAM
+	case f.output == "":
+		return usagef("-o is empty: it is a folder")
 	case f.vectors < 0:
 		return usagef("--test-vectors %d: it is a number of inputs", f.vectors)
 	case f.vectors > 0 && len(f.data.paths) == 0:
@@ -146,7 +151,13 @@ func (f *exportCommand) tests(g *graph.Graph, n *c.Network) ([]*c.Vector, error)
 	if f.vectors == 0 {
 		return nil, nil
 	}
-	source, err := f.data.open(g)
+	one := g.Clone() // the C takes one input, however many the file's batch has
+	for _, v := range one.Inputs {
+		if len(v.Type.Shape) > 1 {
+			v.Type.Shape = append([]int{op.Unknown}, v.Type.Shape[1:]...)
+		}
+	}
+	source, err := f.data.open(one)
 	if err != nil {
 		return nil, err
 	}
@@ -166,9 +177,16 @@ func (f *exportCommand) tests(g *graph.Graph, n *c.Network) ([]*c.Vector, error)
 	return nil, fmt.Errorf("--test-vectors %d: there are %d inputs", f.vectors, len(list))
 }
 
+// write writes the files, if no file of that name is somebody else's.
 func (f *exportCommand) write(p *c.Project) error {
 	if err := os.MkdirAll(f.output, 0o777); err != nil {
 		return err
+	}
+	for _, file := range p.Files {
+		path := filepath.Join(f.output, file.Name)
+		if text, err := os.ReadFile(path); err == nil && !ours(text) {
+			return fmt.Errorf("%s is there, and not from narrow export: choose another folder or --name", path)
+		}
 	}
 	for _, file := range p.Files {
 		err := atomicfile.Write(filepath.Join(f.output, file.Name), func(w io.Writer) error {
@@ -180,6 +198,12 @@ func (f *exportCommand) write(p *c.Project) error {
 		}
 	}
 	return nil
+}
+
+// ours reports whether a file begins as those do that export writes.
+func ours(text []byte) bool {
+	head := bytes.ToLower(text[:min(len(text), 1000)])
+	return bytes.Contains(head, []byte("written by narrow export")) || bytes.Contains(head, []byte("written by `narrow export`"))
 }
 
 // parseSize reads a number of bytes: 65536, 64kB or 1MB.
@@ -194,7 +218,7 @@ func parseSize(text string) (int, error) {
 		}
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(number))
-	if err != nil || n <= 0 {
+	if err != nil || n <= 0 || n > math.MaxInt/unit {
 		return 0, usagef("--ram %q: it is a size, as in 65536 or 64kB", text)
 	}
 	return n * unit, nil

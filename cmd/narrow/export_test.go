@@ -29,10 +29,20 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if err := os.Mkdir("taken", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join("taken", "README.md"), []byte("mine"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, "export", model, "-o", "board", "--name", "shapes") // over what export wrote
 	for want, args := range map[string][]string{
 		"more than 1024: step":           {"export", model, "-o", "other", "--ram", "1kB"},
 		"there are 40 inputs":            {"export", model, "-o", "other", "--test-vectors", "41", "--calib", calib, "--scale", "1/255"},
 		"the network is not all integer": {"export", filepath.Join("narrow-demo", "fp32.onnx"), "-o", "other"},
+		`(Conv), node "/Relu" (Relu) is computed in float (its input is not quantized)`: {"export", filepath.Join("narrow-demo", "fp32.onnx"), "-o", "other"},
+		"that of a header of C":  {"export", model, "-o", "other", "--name", "string"},
+		"not from narrow export": {"export", model, "-o", "taken"},
 	} {
 		if _, errs, code := narrow(args...); code != exitFailure || !strings.Contains(errs, want) {
 			t.Errorf("%v: exit code %d, %q does not say %q", args, code, errs, want)
@@ -41,6 +51,7 @@ func TestExport(t *testing.T) {
 	for _, args := range [][]string{
 		{"export", model}, {"export", model, "-o", "x", "--cpu", "z80"}, {"export", model, "-o", "x", "--ram", "much"},
 		{"export", model, "-o", "x", "--requant", "float"}, {"export", model, "-o", "x", "--test-vectors", "1"},
+		{"export", model, "-o", ""}, {"export", model, "-o", "x", "--ram", "9999999999999999MB"},
 	} {
 		if _, _, code := narrow(args...); code != exitUsage {
 			t.Errorf("%v: exit code %d", args, code)

@@ -32,6 +32,10 @@ type File struct {
 	Text []byte
 }
 
+// cHeaders are names whose .h would hide a header of the C library from a compiler that looks in the folder first.
+var cHeaders = strings.Fields("assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg " +
+	"stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype arm_mve arm_acle")
+
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // Network is the integer part of a program with its places in memory.
@@ -75,6 +79,9 @@ func (n *Network) Export(o Options) (*Project, error) {
 	}
 	if !validName.MatchString(o.Name) {
 		return nil, fmt.Errorf("export: name %q is no lower-case C identifier", o.Name)
+	}
+	if slices.Contains(cHeaders, o.Name) {
+		return nil, fmt.Errorf("export: name %q is that of a header of C: choose another one", o.Name)
 	}
 	w := &source{net: n.net, cpu: n.cpu, name: o.Name, plan: n.Plan, layers: n.layers, kernels: make(map[string]bool)}
 	for id, s := range n.net.steps {

@@ -18,6 +18,7 @@ import (
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/export/c"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/program"
 	"github.com/narrow-ml/narrow/ptq"
 	"github.com/narrow-ml/narrow/tensor"
@@ -284,5 +285,46 @@ func sameAsEngine(t *testing.T, g *graph.Graph, n *c.Network, inputs *tensor.Ten
 		if got[i] != want {
 			t.Fatalf("number %d: %v, the engine has %v", i, got[i], want)
 		}
+	}
+}
+
+// What is in float is named, not what leads to it; a batch in the file is one input of C.
+func TestRefused(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	conv := func(d *drawing) {
+		d.node("Conv", op.Attrs{"kernel_shape": []int64{1, 1}}, d.constant(0.5, 2, 2, 1, 1))
+	}
+	inputs := tensor.New(tensor.Float32, 24, 2, 6, 6)
+	for i := range inputs.F32() {
+		inputs.F32()[i] = float32(rng.NormFloat64())
+	}
+	for name, test := range map[string]struct {
+		build func(d *drawing)
+		batch int
+		want  string // empty: it is exported
+	}{
+		"float":      {func(d *drawing) { d.node("Exp", nil); conv(d) }, op.Unknown, "(Exp) is computed in float"},
+		"recurrent":  {(*drawing).recurrent, op.Unknown, "(GRU) is computed in float"},
+		"batch of 3": {conv, 3, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDrawing(rng, 2, 6, 6)
+			conv(d)
+			test.build(d)
+			d.g.Outputs = []*graph.Value{d.v}
+			q := quantized(t, d.g, inputs)
+			q.Inputs[0].Type.Shape[0] = test.batch
+			_, err := network(q, "generic")
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("error %v, not %q", err, test.want)
+			}
+			if err != nil {
+				return
+			}
+			q.Outputs[0] = q.New("rows", "Reshape", nil, q.Outputs[0], graph.NewConst("shape", tensor.From([]int64{3, 72}, 2)))
+			if _, err := network(q, "generic"); err == nil || !strings.Contains(err.Error(), "for one input instead of a batch of 3") {
+				t.Errorf("with the batch in a shape: error %v", err)
+			}
+		})
 	}
 }

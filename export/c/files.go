@@ -34,7 +34,8 @@ clean:
 }
 
 func (w *source) cmake(Options) string {
-	return fmt.Sprintf(`cmake_minimum_required(VERSION 3.13)
+	return fmt.Sprintf(`# Written by narrow export.
+cmake_minimum_required(VERSION 3.13)
 project(%[1]s C)
 
 add_library(%[1]s STATIC %[1]s.c %[1]s_weights.c)
@@ -52,7 +53,7 @@ func (w *source) readme(o Options, p *Project) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\nWritten by `narrow export`", w.name)
 	if o.From != "" {
-		fmt.Fprintf(&b, " from %s", o.From)
+		fmt.Fprintf(&b, " from %s", comment(o.From))
 	}
 	fmt.Fprintf(&b, " for %s (%s). `%s.h` says how it is called.\n\n| | |\n|---|---|\n", w.cpu.Name, w.cpu.about, w.name)
 	fmt.Fprintf(&b, "| flash: weights, biases and tables | %d bytes, and the code |\n", p.Flash)

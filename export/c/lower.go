@@ -19,12 +19,12 @@ func Lower(g *graph.Graph, mode program.Mode) (*program.Program, error) {
 	if err := graph.Simplify(c); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	types := make([]op.Type, len(c.Inputs))
+	types, batch := make([]op.Type, len(c.Inputs)), 1
 	for i, v := range c.Inputs {
 		types[i] = op.Type{DType: v.Type.DType, Known: true}
 		for d, n := range v.Type.Shape {
 			if d == 0 && (n < 0 || n != 1 && len(v.Type.Shape) > 1) {
-				n = 1
+				batch, n = max(batch, n), 1
 			}
 			if n < 0 {
 				return nil, fmt.Errorf("export: input %q has no fixed size in dimension %d: export the network with one", v.Name, d)
@@ -41,6 +41,9 @@ func Lower(g *graph.Graph, mode program.Mode) (*program.Program, error) {
 	if mode == program.ModeAuto && errors.As(err, &notShift) {
 		o.Requant = program.ModeMultiplier
 		p, err = program.Lower(c, types, o)
+	}
+	if err != nil && batch > 1 {
+		return nil, fmt.Errorf("export: for one input instead of a batch of %d: %w: make the ONNX file with a batch of 1", batch, err)
 	}
 	return p, err
 }

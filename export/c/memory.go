@@ -237,13 +237,21 @@ func (p *Plan) Check(limit int) error {
 	}
 	i := p.peak()
 	var held []string
+	way := "a smaller input, a larger stride or fewer channels there would lower it"
 	for _, b := range p.blocks {
-		if b.born <= i && i <= b.used && b.tensors != nil {
+		switch {
+		case b.born > i || i > b.used:
+		case b.tensors == nil:
+			held = append(held, fmt.Sprintf("one window (%d bytes)", b.size))
+		default:
 			held = append(held, fmt.Sprintf("%s (%d bytes)", tensorName(b.tensors[len(b.tensors)-1]), b.size))
+			if b.born < i && i < b.used {
+				way += fmt.Sprintf(", or that no step after it reads %s", tensorName(b.tensors[len(b.tensors)-1]))
+			}
 		}
 	}
-	return fmt.Errorf("export: the network needs %d bytes of RAM, which is more than %d: step %q holds %s: "+
-		"a smaller input, a larger stride or fewer channels there would lower it", p.Arena, limit, p.steps[i].Name, strings.Join(held, ", "))
+	return fmt.Errorf("export: the network needs %d bytes of RAM, which is more than %d: step %q holds %s: %s",
+		p.Arena, limit, p.steps[i].Name, strings.Join(held, ", "), way)
 }
 
 func tensorName(t *program.Tensor) string {

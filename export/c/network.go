@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
+	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/program"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -49,6 +52,48 @@ type network struct {
 
 // newNetwork finds the integer part; an error if it does not reach from input to output.
 func newNetwork(p *program.Program) (*network, error) {
+	n, err := between(p)
+	if !errors.Is(err, ErrNotInteger) {
+		return n, err
+	}
+	// The first step that computes in float tells more than where that was noticed, and it more than one that moves floats.
+	for _, moves := range []bool{false, true} {
+		for _, s := range p.Steps {
+			if cause := integer(s); s.Kind == program.Float && cause != nil && !converts(s) && moves == all(s, movesElements) {
+				return nil, cause
+			}
+		}
+	}
+	return nil, err
+}
+
+func all(s *program.Step, is func(*graph.Node) bool) bool {
+	return !slices.ContainsFunc(s.Nodes, func(n *graph.Node) bool { return !is(n) })
+}
+
+func movesElements(n *graph.Node) bool { return n.Traits().Flow == op.Moves }
+
+// converts reports whether a step does nothing but quantize to bytes or back.
+func converts(s *program.Step) bool {
+	return all(s, func(n *graph.Node) bool { return isQuantization(n) && otherIntegers(n) == tensor.Undefined })
+}
+
+func isQuantization(n *graph.Node) bool {
+	return n.Op == "QuantizeLinear" || n.Op == "DequantizeLinear"
+}
+
+// otherIntegers returns the type of the integers that a QuantizeLinear makes, or a DequantizeLinear reads, if they are no bytes.
+func otherIntegers(n *graph.Node) tensor.DType {
+	for _, v := range slices.Concat(n.Inputs[:1], n.Outputs) {
+		if t := v.Type.DType; v.Type.Known && t != tensor.Float32 && t != tensor.Int8 && t != tensor.Uint8 {
+			return t
+		}
+	}
+	return tensor.Undefined
+}
+
+// between finds what is between the bytes of the inputs and the integers of the outputs.
+func between(p *program.Program) (*network, error) {
 	n := &network{held: make(map[*program.Tensor]*port)}
 	outer := make(map[*program.Step]bool)
 	for i := range p.Inputs {
@@ -110,7 +155,7 @@ func (n *network) input(p *program.Program, in *program.Port, outer map[*program
 		}
 	}
 	if !at.tensor.Bytewide() {
-		return fmt.Errorf("export: input %q is not quantized, %w: quantize with --places all or --shift", in.Name, ErrNotInteger)
+		return fmt.Errorf("export: input %q is not quantized, %w: quantize with --places all or --shift, and with 8-bit activations", in.Name, ErrNotInteger)
 	}
 	if at.tensor.View != nil || !at.tensor.Gapless() {
 		return fmt.Errorf("export: input %q does not lie in memory as one piece", in.Name)
@@ -213,14 +258,26 @@ func integer(s *program.Step) error {
 	if ok {
 		return nil
 	}
+	return notInteger(s)
+}
+
+// notInteger says which node is in float, why, and what to do about it.
+func notInteger(s *program.Step) error {
 	why := s.Why
 	if why == "" {
 		why = "it has no integer form"
 	}
+	way := "quantize with --places all or --shift; if that was done, replace the node, or let the network end before or begin behind it (narrow inspect says what stays float and why)"
 	var nodes []string
 	for _, n := range s.Nodes {
+		if isQuantization(n) {
+			if t := otherIntegers(n); t != tensor.Undefined {
+				why, way = fmt.Sprintf("its integers are %s", t), "quantize with 8-bit activations and weights"
+			} else if len(s.Nodes) > 1 {
+				continue // the node that it is part of says more
+			}
+		}
 		nodes = append(nodes, n.String())
 	}
-	return fmt.Errorf("export: %s is computed in float (%s), %w: quantize with --places all or --shift, "+
-		"or end the network before it (narrow inspect says what stays float and why)", strings.Join(nodes, ", "), why, ErrNotInteger)
+	return fmt.Errorf("export: %s is computed in float (%s), %w: %s", strings.Join(nodes, ", "), why, ErrNotInteger, way)
 }

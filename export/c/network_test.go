@@ -20,14 +20,11 @@ type drawing struct {
 
 // drawNetwork draws a network of so many layers, of images, or of signals with one dimension.
 func drawNetwork(rng *rand.Rand, layers int) *graph.Graph {
-	d := &drawing{Rand: rng}
-	d.shape = []int{1 + rng.IntN(9), 5 + rng.IntN(9), 5 + rng.IntN(9)}
+	shape := []int{1 + rng.IntN(9), 5 + rng.IntN(9), 5 + rng.IntN(9)}
 	if rng.IntN(5) == 0 {
-		d.shape = []int{1 + rng.IntN(9), 8 + rng.IntN(30)}
+		shape = []int{1 + rng.IntN(9), 8 + rng.IntN(30)}
 	}
-	x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: append([]int{op.Unknown}, d.shape...), Known: true}}
-	d.g = &graph.Graph{Opset: map[string]int{"": 13}, Inputs: []*graph.Value{x}}
-	d.v = x
+	d := newDrawing(rng, shape...)
 	d.conv(1)
 	for range layers {
 		d.layer()
@@ -35,6 +32,19 @@ func drawNetwork(rng *rand.Rand, layers int) *graph.Graph {
 	d.end()
 	d.g.Outputs = []*graph.Value{d.v}
 	return d.g
+}
+
+// newDrawing begins a network with its input.
+func newDrawing(rng *rand.Rand, shape ...int) *drawing {
+	x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: append([]int{op.Unknown}, shape...), Known: true}}
+	return &drawing{Rand: rng, shape: shape, v: x, g: &graph.Graph{Opset: map[string]int{"": 13}, Inputs: []*graph.Value{x}}}
+}
+
+// recurrent adds a recurrent layer over the rows of an image.
+func (d *drawing) recurrent() {
+	n := d.shape[1] * d.shape[2]
+	d.node("Reshape", nil, graph.NewConst("rows", tensor.From([]int64{int64(d.shape[0]), -1, int64(n)}, 3)))
+	d.node("GRU", op.Attrs{"hidden_size": int64(3)}, d.constant(1, 1, 9, n), d.constant(1, 1, 9, 3))
 }
 
 func (d *drawing) name(kind string) string { d.count++; return fmt.Sprintf("%s%d", kind, d.count) }

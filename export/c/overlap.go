@@ -47,7 +47,7 @@ func sweep(s *program.Step, l *layer) (in, out *program.Tensor, g program.Geomet
 // that is still to be read, if the pixels are made from the first to the last: at each pixel, the end of what
 // has been written then less the first byte that it or a later one reads.
 func lag(g program.Geometry, in, out *program.Tensor, atOnce int) int {
-	size, base := elementSize(out), between(in, out)
+	size, base := elementSize(out), apart(in, out)
 	most, first := 0, in.Extent()
 	for y := out.H - 1; y >= 0; y-- {
 		for x := out.W - 1; x >= 0; x-- {
@@ -63,7 +63,7 @@ func lag(g program.Geometry, in, out *program.Tensor, atOnce int) int {
 // lead returns how many bytes the memory of out must begin behind that of in if the pixels are made from the last to
 // the first: at each pixel, the end of what it and those before it read less the first byte that has been written.
 func lead(g program.Geometry, in, out *program.Tensor, atOnce int) int {
-	size, base := elementSize(out), between(in, out)
+	size, base := elementSize(out), apart(in, out)
 	most, end := 0, 0
 	for y := range out.H {
 		for x := range out.W {
@@ -77,7 +77,7 @@ func lead(g program.Geometry, in, out *program.Tensor, atOnce int) int {
 	return most
 }
 
-// between returns how much further into its memory out begins than in, in bytes.
-func between(in, out *program.Tensor) int {
+// apart returns how much further into its memory out begins than in, in bytes.
+func apart(in, out *program.Tensor) int {
 	return (out.Offset-out.Root().Offset)*elementSize(out) - (in.Offset - in.Root().Offset)
 }
