@@ -193,6 +193,8 @@ int narrow_range_seen(narrow_handle range, double *lo, double *hi, uint64_t *cou
  *   "no_round": false      leave out rounding and clipping, to check the pipeline
  *   "asymmetric": null     a zero point for the signed activations whose noise it
  *                          lessens; true: for all, false: for the inputs alone
+ *   "for": ""              a target that is to run the model, like "onnxruntime": what it
+ *                          needs is done, what it does not take is an error
  *   "format": "qdq"        or "qoperator"
  *   "exclude": ["node"]    nodes to leave in float; * and ** stand for any characters
  *   "exclude_op": ["Softmax"]  all nodes of an operator

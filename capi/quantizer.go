@@ -46,6 +46,7 @@ func parseOptions(text string) ([]ptq.Option, error) {
 			return nil, argument("options: %w", err)
 		}
 	}
+	choices.Seen(flags)
 	opts, err := choices.Options()
 	if err != nil {
 		return nil, argument("options: %w", err)

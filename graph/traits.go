@@ -14,6 +14,16 @@ func (n *Node) TraitsWith(constant func(*Value) *tensor.Tensor) op.Traits {
 	return op.TraitsOf(n.Domain, n.Op, n.call(constant))
 }
 
+// Products returns where a node has its weights and how their products are summed, nil for
+// one that has none.
+func (n *Node) Products() *op.Products {
+	o, err := op.Lookup(n.Domain, n.Op)
+	if err != nil {
+		return nil
+	}
+	return o.Traits.Products
+}
+
 // Clamp returns the bounds of a node that does nothing but clamp by constants (a
 // Relu, a Clip), infinite where there are none; ok is false for any other.
 func (n *Node) Clamp() (lo, hi float64, ok bool) {

@@ -20,6 +20,9 @@ func (p *Plan) choosePlaces(c *config) {
 			of = readers[0]
 		}
 		pl.Choice = Choice{Bits: c.actBits, Clip: c.clip, Zeros: c.zeroPoints()}
+		if p.unshifted(pl) {
+			pl.Choice.Zeros = ZeroPointsNone
+		}
 		if of != nil {
 			pl.Choice.Bits = p.node(of).ActBits
 		}

@@ -87,7 +87,7 @@ func countOps(g *graph.Graph, operator string) int {
 
 func pairsAbove(t *testing.T, g *graph.Graph) int {
 	t.Helper()
-	sums, err := Saturation(g)
+	sums, err := graph.Saturation(g)
 	if err != nil {
 		t.Fatal(err)
 	}

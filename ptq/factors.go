@@ -263,7 +263,7 @@ func (p *Plan) keepShares(shares map[*graph.Value]float64, c *config) {
 		if pl.reader != nil || pl.Value.Node == nil || p.integral(pl.Value) {
 			continue
 		}
-		if c.zeroPoints() == ZeroPointsAuto {
+		if pl.Choice.Zeros == ZeroPointsAuto {
 			pl.Choice.Zeros = ZeroPointsAll
 		}
 		if share, ok := shares[pl.Value]; ok && c.clip == MSE {

@@ -129,10 +129,11 @@ func (p *Plan) placeOf(n *graph.Node, i int) *Place {
 
 // group is a set of scaling nodes that have one scale, see [tied].
 type group struct {
-	nodes   []*graph.Node
-	sources []*graph.Node // those whose values are not just other members' values moved
-	choice  Choice        // of the first source
-	net     *network
+	nodes     []*graph.Node
+	sources   []*graph.Node // those whose values are not just other members' values moved
+	choice    Choice        // of the first source
+	unshifted bool          // a member is to have no zero point
+	net       *network
 }
 
 // groups returns the groups of the network's scaling nodes, in the order of its nodes.
@@ -156,6 +157,7 @@ func (net *network) groups() []*group {
 			groups = append(groups, gr)
 		}
 		gr.nodes = append(gr.nodes, n)
+		gr.unshifted = gr.unshifted || pl.Choice.Zeros == ZeroPointsNone
 		if !moved[pl] {
 			if len(gr.sources) == 0 {
 				gr.choice = pl.Choice

@@ -11,12 +11,16 @@ import (
 // lowerQDQ replaces the scaling nodes by what ONNX has for them: those of
 // weights and biases by integer constants with a DequantizeLinear, those of
 // activations by a QuantizeLinear and a DequantizeLinear. Grids of less bits than the
-// integer type that holds them are kept by clamping before.
-func lowerQDQ(g *graph.Graph) error {
+// integer type that holds them are kept by clamping before. With floatBias, biases stay as they are.
+func lowerQDQ(g *graph.Graph, floatBias bool) error {
 	l := newLowering(g)
 	for _, n := range l.scalings() {
 		s := scalingOf(n)
 		in, out := n.Inputs[0], n.Outputs[0]
+		if s.Bias && floatBias {
+			l.replace(out, in)
+			continue
+		}
 		scale, zero := l.parameters(in.Name, s)
 		var q *graph.Value
 		if in.IsConst() {

@@ -68,8 +68,9 @@ func (net *network) kind(n *graph.Node) op.Flow {
 func (net *network) insertAt(pl *Place, v *graph.Value, uses map[*graph.Value][]*graph.Node) {
 	out := newScaling(net.Graph, v, &Scaling{Grid: Grid{Bits: pl.Choice.Bits, Signed: true}, Axis: -1})
 	net.place[out.Node], net.scaling[pl] = pl, out.Node
+	whole := net.plan.whole(pl.Value)
 	for _, n := range uses[v] {
-		if net.kind(n) == op.FloatOnly {
+		if net.kind(n) == op.FloatOnly && !whole {
 			continue // takes it as it is
 		}
 		for i, in := range n.Inputs {
@@ -79,7 +80,7 @@ func (net *network) insertAt(pl *Place, v *graph.Value, uses map[*graph.Value][]
 		}
 	}
 	for i, o := range net.Outputs {
-		if o == v && net.plan.wantsResult(pl.Value) {
+		if o == v && (whole || net.plan.wantsResult(pl.Value)) {
 			net.Outputs[i] = out
 			v.Name, out.Name = net.Unique(v.Name+"_float"), v.Name
 			out.Node.Name = out.Name + "_scaled"

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/narrow-ml/narrow/profile"
 )
 
 // Option changes how [Quantize] works.
@@ -34,8 +36,9 @@ type config struct {
 	targetSQNR      float64 // that a search is to reach
 	targetAgreement float64
 	cost            Cost
-	leastSQNR       float64 // of the outputs, in dB
-	leastAgreement  float64 // of classes, in percent
+	leastSQNR       float64          // of the outputs, in dB
+	leastAgreement  float64          // of classes, in percent
+	profile         *profile.Profile // of the target; nil for none
 	batch, threads  int
 	weightReports   bool
 	progress        func(done int)
@@ -49,14 +52,27 @@ type bitsRule struct {
 }
 
 func newConfig(options []Option) (*config, error) {
-	c := &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, safe: true, batch: 16, minSQNR: math.Inf(-1), holdout: 0.1, measure: true, leastSQNR: math.Inf(-1), targetSQNR: math.Inf(-1)}
+	c := defaults()
+	c.take(options)
+	if p := c.profile; p != nil { // what it wants comes before what options say
+		c = defaults()
+		c.follow(p)
+		c.take(options)
+	}
+	c.threads = workersFor(c.threads)
+	return c, c.check()
+}
+
+func defaults() *config {
+	return &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, safe: true, batch: 16, minSQNR: math.Inf(-1), holdout: 0.1, measure: true, leastSQNR: math.Inf(-1), targetSQNR: math.Inf(-1)}
+}
+
+func (c *config) take(options []Option) {
 	for _, o := range options {
 		if o != nil {
 			o(c)
 		}
 	}
-	c.threads = workersFor(c.threads)
-	return c, c.check()
 }
 
 // WithClip sets the rule that clips activations: by default [MSE].
@@ -125,9 +141,11 @@ func WithSaturationSafe(on bool) Option { return func(c *config) { c.safe = on }
 // networks has little use for zero points.
 func WithAsymmetric(on bool) Option {
 	return func(c *config) {
-		c.zeros = ZeroPointsInput
-		if on {
+		switch {
+		case on:
 			c.zeros = ZeroPointsAll
+		case c.zeros != ZeroPointsNone:
+			c.zeros = ZeroPointsInput
 		}
 	}
 }
@@ -226,6 +244,9 @@ func (c *config) check() error {
 	}
 	if c.noRound && c.qoperator {
 		return errors.New("ptq: a network without rounding has no integers for operators on integers: write it as qdq")
+	}
+	if err := c.contradiction(); err != nil {
+		return err
 	}
 	return c.clip.check()
 }

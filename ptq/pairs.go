@@ -14,7 +14,7 @@ type pairing [][2]int32
 // pairs returns the pairing of a row of d weights, nil if none can pass the limit.
 func (w *weights) pairs(d int) pairing {
 	s := w.scaling
-	if p := productsOf(w.node); s.Paired && p != nil && 2*s.Max() > op.PairLimit {
+	if p := w.node.Products(); s.Paired && p != nil && 2*s.Max() > op.PairLimit {
 		sums := p.Sums(w.node.Attrs, w.shape)
 		if sums.Inputs == 0 || sums.Inputs == 1 && !sums.Gathered {
 			return nil

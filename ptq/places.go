@@ -35,6 +35,9 @@ func readsInfinite(p *Plan, np *NodePlan) Reason {
 func (p *Plan) findKinds() {
 	for _, np := range p.Nodes {
 		np.able, np.unable = kindOf(p.Graph, np.Node, &np.traits)
+		if np.unable.Code == FloatAtEnd && p.target != nil && p.target.NoFloat {
+			np.able, np.unable = np.traits.Flow, Reason{}
+		}
 		for _, r := range rules {
 			if np.able == op.FloatOnly {
 				break
@@ -48,6 +51,7 @@ func (p *Plan) findKinds() {
 	for _, np := range p.Nodes {
 		np.clamps = p.clampedBy(np)
 	}
+	p.leaveToTarget()
 }
 
 // clampedBy returns the node whose result an activation function clamps, nil
@@ -143,7 +147,7 @@ func (p *Plan) choose() map[*graph.Value]bool {
 			continue
 		}
 		for _, v := range np.Node.Outputs {
-			if v != nil && p.wantsResult(v) {
+			if v != nil && (p.wantsResult(v) || p.whole(v)) {
 				chosen[v] = true
 			}
 		}

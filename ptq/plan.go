@@ -9,6 +9,7 @@ import (
 
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/profile"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -33,6 +34,7 @@ type Plan struct {
 	Places []*Place     // where tensors may become integers, in the order of the graph
 
 	places    Places
+	target    *profile.Profile         // nil for none
 	shares    map[*graph.Value]float64 // of the range of what layers read behind a chain in float, that is best kept
 	amplified map[*graph.Node]Reason   // layers that are left in float for what amplifies their errors; nil before that is known
 	precious  map[*tensor.Tensor]bool  // weights that are not stored on 8 bits; nil before that is known
@@ -123,7 +125,7 @@ func nothingInFloat(g *graph.Graph) bool {
 
 // planPrepared plans for a network that is prepared already and may be shared by several plans.
 func (c *config) planPrepared(g *graph.Graph) (*Plan, error) {
-	p := &Plan{Graph: g, places: c.placesToTake(), byNode: make(map[*graph.Node]*NodePlan), byValue: make(map[*graph.Value]*Place), byInput: make(map[operand]*Place), uses: g.Uses()}
+	p := &Plan{Graph: g, places: c.placesToTake(), target: c.profile, byNode: make(map[*graph.Node]*NodePlan), byValue: make(map[*graph.Value]*Place), byInput: make(map[operand]*Place), uses: g.Uses()}
 	for _, n := range g.Nodes {
 		np := &NodePlan{Node: n, traits: traitsOf(n)}
 		p.Nodes, p.byNode[n] = append(p.Nodes, np), np

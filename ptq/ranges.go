@@ -20,6 +20,8 @@ const (
 	ZeroPointsInput
 	// ZeroPointsAll gives one to every activation.
 	ZeroPointsAll
+	// ZeroPointsNone gives one to none.
+	ZeroPointsNone
 )
 
 // worthZeroPoint is the share of its squared error under which a tensor must come for a zero point
@@ -88,7 +90,10 @@ func (gr *group) levels(stats *Statistics) (Levels, error) {
 		return Levels{}, err
 	}
 	zeros := gr.choice.Zeros
-	if grid.Signed && (zeros == ZeroPointsAll || gr.isInput()) {
+	if gr.unshifted {
+		zeros = ZeroPointsNone
+	}
+	if grid.Signed && (zeros == ZeroPointsAll || zeros != ZeroPointsNone && gr.isInput()) {
 		return members.between(grid.Bits), nil
 	}
 	plain := members.over(grid)

@@ -34,6 +34,7 @@ const (
 	Unseen                      // calibration saw no element of what it reads
 	ForTarget                   // the target is not met with it on integers
 	Amplified                   // what its result goes to would make much of its error
+	NotOnTarget                 // the target computes it in float
 	NothingToDo                 // nothing around it is quantized
 )
 
@@ -58,6 +59,7 @@ var reasonTexts = map[ReasonCode]string{
 	Unseen:           "calibration saw no element of %q",
 	ForTarget:        "the target wants it",
 	Amplified:        "its error would be amplified by %q",
+	NotOnTarget:      "%s computes it in float",
 	NothingToDo:      "nothing around it is quantized",
 }
 

@@ -1,6 +1,10 @@
 package ptq
 
-import "math"
+import (
+	"math"
+
+	"github.com/narrow-ml/narrow/profile"
+)
 
 // Report tells what [Quantize] did.
 type Report struct {
@@ -13,10 +17,11 @@ type Report struct {
 	Nearest      []string // nodes whose weights were rounded to nearest although compensation was asked for
 	Raised       []string // nodes whose weights' scale was raised for the bias to fit
 
-	Search   *Search   // nil without a target
-	Measured *Measured // nil without data
-	Mends    []Mend    // what would help most, where it is poor
-	Warnings []string  // signs of wrong use, each a sentence
+	Search   *Search         // nil without a target
+	Target   *profile.Report // what the target makes of the network; nil without a profile
+	Measured *Measured       // nil without data
+	Mends    []Mend          // what would help most, where it is poor
+	Warnings []string        // signs of wrong use, each a sentence
 }
 
 // TensorReport tells how an activation became integers.

@@ -15,7 +15,7 @@ func Saturating(g *graph.Graph) (saturating *graph.Graph, unknown []string, err 
 	if g, err = copied(g); err != nil {
 		return nil, nil, err
 	}
-	pairs, err := Saturation(g)
+	pairs, err := graph.Saturation(g)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,8 +40,8 @@ type saturator struct{ *lowering }
 
 // node adds to the sums of n what they lose. It reports whether it could.
 func (s *saturator) node(n *graph.Node) (bool, error) {
-	p := productsOf(n)
-	q, err := integerWeights(n, p)
+	p := n.Products()
+	q, err := graph.IntegerWeights(n, p)
 	if err != nil {
 		return false, err
 	}
@@ -53,7 +53,7 @@ func (s *saturator) node(n *graph.Node) (bool, error) {
 		if n = s.inFloat(n, &t, p); n == nil {
 			return false, nil
 		}
-		p = productsOf(n)
+		p = n.Products()
 	}
 	x, zero, unit := n.In(0), n.In(2), (*tensor.Tensor)(nil)
 	if p.Zero == 0 {

@@ -59,7 +59,7 @@ func TestSaturationSafe(t *testing.T) {
 		{"7 bits", []Option{WithBits(7, 8), WithSaturationSafe(false)}, true},
 	} {
 		q := mustQuantize(t, crowdedNet(), data, c.options...)
-		pairs, err := Saturation(q.Graph)
+		pairs, err := graph.Saturation(q.Graph)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,12 +101,12 @@ func TestSaturationOfOthers(t *testing.T) {
 	scalar := func(name string, t *tensor.Tensor) *graph.Value { return graph.NewConst(name, t) }
 	w := n.New("w", "DequantizeLinear", nil, graph.NewConst("q", q), scalar("scale", tensor.Scalar(float32(0.1))), scalar("zero", tensor.Scalar(uint8(128))))
 	g := n.done(n.New("product", "MatMul", nil, x, w))
-	pairs, err := Saturation(g)
+	pairs, err := graph.Saturation(g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := PairSums{Pairs: 4, Above: 1, Largest: 236} // columns: 100+0, 28+72; 29+0, 108+128
-	if got := fmt.Sprint(pairs); got != fmt.Sprint(map[*graph.Node]PairSums{g.Nodes[1]: want}) {
+	want := graph.PairSums{Pairs: 4, Above: 1, Largest: 236} // columns: 100+0, 28+72; 29+0, 108+128
+	if got := fmt.Sprint(pairs); got != fmt.Sprint(map[*graph.Node]graph.PairSums{g.Nodes[1]: want}) {
 		t.Errorf("%s, want %v", got, want)
 	}
 }

@@ -86,7 +86,7 @@ func (net *network) only(keep map[*graph.Node]bool) (*graph.Graph, error) {
 			g.Outputs[i] = w
 		}
 	}
-	return g, lowerQDQ(g)
+	return g, lowerQDQ(g, false)
 }
 
 // rounded returns what the values of t become.

@@ -141,7 +141,11 @@ func (j *Job) Steps() []Step {
 		steps = append(steps, excludeCostlyStep)
 	}
 	steps = append(steps, describeStep)
-	if steps = append(steps, j.lowering()...); j.data != nil && j.c.measure {
+	steps = append(steps, j.lowering()...)
+	if j.c.profile != nil {
+		steps = append(steps, targetStep)
+	}
+	if j.data != nil && j.c.measure {
 		steps = append(steps, measureStep)
 	}
 	return steps
@@ -310,7 +314,7 @@ var (
 	}}
 	// parametersStep chooses the scales of weights and biases.
 	parametersStep = Step{Name: "normalize parameters", Needs: Scales, Gives: Parameters, run: func(_ context.Context, j *Job) (err error) {
-		j.report.Raised, err = normalizeParameters(j.net.Graph, j.c.perChannel, j.c.shift, j.c.safe)
+		j.report.Raised, err = normalizeParameters(j.net.Graph, j.c.channels, j.c.shift, j.c.safe)
 		return err
 	}}
 	// excludeCostlyStep leaves nodes in float that would lose too much, until there are none.
@@ -349,7 +353,8 @@ var (
 		if err := j.upgrade(); err != nil {
 			return err
 		}
-		return lowerQDQ(j.net.Graph)
+		j.c.storeAs(j.net)
+		return lowerQDQ(j.net.Graph, j.c.floatBias())
 	}}
 	// qoperatorStep writes operators on integers.
 	qoperatorStep = Step{Name: "lower to qoperator", Needs: Rounded, Gives: Lowered, run: func(_ context.Context, j *Job) error {
@@ -357,7 +362,7 @@ var (
 			return err
 		}
 		storeUnsigned(j.net)
-		if err := lowerQDQ(j.net.Graph); err != nil {
+		if err := lowerQDQ(j.net.Graph, false); err != nil {
 			return err
 		}
 		return toQOperator(j.net.Graph)

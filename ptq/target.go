@@ -195,7 +195,7 @@ func (s *searcher) otherRules(ctx context.Context, units []*Sensitivity, before 
 		}
 		best := groups[i].places[0].Choice
 		for _, c := range []Choice{{Clip: best.Clip, Zeros: ZeroPointsAll}, {Clip: Max, Zeros: best.Zeros}, {Clip: Percentile(99.99), Zeros: best.Zeros}, {Clip: Lp(3), Zeros: best.Zeros}} {
-			if c.Zeros == ZeroPointsAll && s.c.shift {
+			if c.Zeros == ZeroPointsAll && (s.c.shift || s.c.zeros == ZeroPointsNone) {
 				continue
 			}
 			set(c)

@@ -77,7 +77,7 @@ func (w *weightTensor) layout() (*graph.Value, *patches) {
 	if len(w.readers) > 1 {
 		return nil, nil // tied weights meet inputs of several kinds
 	}
-	switch products := productsOf(n); {
+	switch products := n.Products(); {
 	case products == nil || products.Weights != 1 || n.In(0).IsConst() || n.Attrs.Int("transA", 0) != 0:
 		return nil, nil
 	case len(shape) == 2 && n.Traits().Channels == -1:

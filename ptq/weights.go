@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/narrow-ml/narrow/graph"
-	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -23,7 +22,7 @@ import (
 //
 // A weight scale so small that the bias would not fit 32 bits is raised until
 // it does. The names of nodes where that happened are returned.
-func normalizeParameters(g *graph.Graph, perChannel, shift, safe bool) (raised []string, err error) {
+func normalizeParameters(g *graph.Graph, perChannel func(*graph.Node) bool, shift, safe bool) (raised []string, err error) {
 	behind := scalesOf(g)
 	for _, n := range g.Nodes {
 		if !isAffine(n) {
@@ -31,7 +30,7 @@ func normalizeParameters(g *graph.Graph, perChannel, shift, safe bool) (raised [
 		}
 		w := weightsOf(n)
 		s := w.scaling
-		s.Axis, s.Scale = -1, w.scales(perChannel && !(shift && behind.output(n) == nil))
+		s.Axis, s.Scale = -1, w.scales(perChannel(n) && !(shift && behind.output(n) == nil))
 		s.Paired, s.Powers = safe, shift
 		if shift {
 			w.toPowers()
@@ -69,7 +68,7 @@ func weightsOf(n *graph.Node) *weights {
 // channelAxis returns the axis of the output channels of an affine node's weights,
 // -1 if there is none with one index for each channel.
 func channelAxis(n *graph.Node, w *tensor.Tensor) int {
-	p := productsOf(n)
+	p := n.Products()
 	if p == nil {
 		return -1
 	}
@@ -78,16 +77,6 @@ func channelAxis(n *graph.Node, w *tensor.Tensor) int {
 		return -1
 	}
 	return s.Output
-}
-
-// productsOf returns where a node has its weights and how their products are summed, nil for
-// one that has none.
-func productsOf(n *graph.Node) *op.Products {
-	o, err := op.Lookup(n.Domain, n.Op)
-	if err != nil {
-		return nil
-	}
-	return o.Traits.Products
 }
 
 // channels returns how many output channels there are along the axis.

@@ -12,13 +12,19 @@ import (
 type Summary struct {
 	NodesQuantized int               `json:"nodes_quantized"`
 	NodesFloat     int               `json:"nodes_float"`
-	Float          map[string]string `json:"float,omitempty"` // why a node stays in float, by its name
+	Float          map[string]string `json:"float,omitempty"`               // why a node stays in float, by its name
+	Target         string            `json:"target,omitempty"`              // of --for
+	TargetIntegers *float64          `json:"target_integer_macs,omitempty"` // percent of the multiply-accumulates that it computes on integers
 	*Quality                         // nil if nothing was measured
 }
 
 // Summarize returns what became of a network.
 func Summarize(q *ptq.Result) Summary {
-	return Summary{q.Nodes, len(q.Float), q.Float, QualityOf(q)}
+	s := Summary{NodesQuantized: q.Nodes, NodesFloat: len(q.Float), Float: q.Float, Quality: QualityOf(q)}
+	if q.Target != nil {
+		s.Target, s.TargetIntegers = q.Target.Target, &q.Target.Integer
+	}
+	return s
 }
 
 // Quality is how good a network is, as JSON has it.

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/narrow-ml/narrow/onnx"
+	"github.com/narrow-ml/narrow/profile"
 )
 
 // completeOptions has the shell complete the values of the quantization flags: rules, formats, and the nodes and
@@ -16,6 +17,7 @@ func completeOptions(cmd *cobra.Command) {
 		"clip":       fixed("max", "mse", "kl", "aa", "auto", "lp3", "sigma4", "percentile:99.99"),
 		"format":     fixed("qdq", "qoperator", "matmulnbits"),
 		"asymmetric": fixed("auto", "true", "false"),
+		"for":        fixed(profile.Names()...),
 		"exclude":    completeFrom(func(node, _ string) string { return node }),
 		"exclude-op": completeFrom(func(_, operator string) string { return operator }),
 	} {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/engine"
+	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/ptq"
 )
@@ -117,7 +118,7 @@ func (f *evalFlags) open(cmd *cobra.Command, path string) (*engine.Net, *dataset
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	pairs, err := ptq.Saturation(g)
+	pairs, err := graph.Saturation(g)
 	if err == nil && f.saturating {
 		var unknown []string
 		if g, unknown, err = ptq.Saturating(g); len(unknown) > 0 {

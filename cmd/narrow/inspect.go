@@ -29,7 +29,7 @@ type nodeInfo struct {
 	Quantization string `json:"quantization"` // "int8", "float", "not supported"; in a network that is quantized already "integer", "float" or "" for what only moves elements
 	Reason       string `json:"reason,omitempty"`
 
-	Pairs *ptq.PairSums `json:"pairs,omitempty"` // of 8-bit weights
+	Pairs *graph.PairSums `json:"pairs,omitempty"` // of 8-bit weights
 }
 
 // networkInfo is what `narrow inspect --json` prints.
@@ -226,7 +226,7 @@ func inspect(g *graph.Graph) (*networkInfo, error) {
 			return nil, err
 		}
 	}
-	pairs, err := ptq.Saturation(g)
+	pairs, err := graph.Saturation(g)
 	if err != nil {
 		return nil, err
 	}
@@ -375,7 +375,7 @@ func (info *networkInfo) bytesText() string {
 }
 
 // saturationSafe reports whether no machine can saturate on these weights, nil if there are none.
-func saturationSafe(pairs map[*graph.Node]ptq.PairSums) *bool {
+func saturationSafe(pairs map[*graph.Node]graph.PairSums) *bool {
 	if len(pairs) == 0 {
 		return nil
 	}

@@ -55,6 +55,7 @@ see are enough.
   narrow quantize decoder.onnx --weights-only --weight-bits 4 --block 32 -o int4.onnx`,
 		Args: exactArgs("MODEL.onnx"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.options.Seen(cmd.Flags())
 			if f.stats == "" && !f.weights.without() {
 				if err := required(cmd, "calib"); err != nil {
 					return err
@@ -169,6 +170,9 @@ func printQuantized(w io.Writer, path string, r quantizeResult, q *ptq.Result) e
 	}
 	t.add("nodes", fmt.Sprintf("%d on integers, %d in float", r.NodesQuantized, r.NodesFloat))
 	t.add("size", fmt.Sprintf("%s, from %s", bytesText(fileSize(r.Output)), bytesText(fileSize(path))))
+	if q.Target != nil {
+		t.add("target", fmt.Sprintf("%s: %.1f %% of the MACs on integers", q.Target.Target, q.Target.Integer))
+	}
 	if q.Measured != nil {
 		addQuality(t, q.Measured)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -200,6 +201,7 @@ func (f *quantizeFlags) tryOthers(cmd *cobra.Command, g *graph.Graph, calib, sam
 	if f.stats != "" { // then channels are never equalized
 		names, changed = withoutEqualize(names, changed, f.options.Equalize)
 	}
+	names, changed = allowed(g, names, changed)
 	bar := newProgress(cmd.ErrOrStderr(), f.json, len(before)+len(changed), "trying other choices")
 	defer bar.Finish()
 	all, err := f.measureAll(cmd.Context(), g, calib, sample, append(before, changed...), func() { bar.Add(1) })
@@ -231,9 +233,9 @@ func withoutEqualize(names []string, changed []option.Set, equalize bool) (keptN
 
 // steps returns the steps that lead to the network that was written, and the options of
 // all but the last: those of networks that are yet to be built. A network without rounding
-// has no steps: each would be exact.
+// has no steps: each would be exact; nor has one for a target, which takes none without the others.
 func (f *quantizeFlags) steps() (steps []step, before []option.Set) {
-	if f.options.NoRound {
+	if f.options.NoRound || f.options.For != "" {
 		return nil, nil
 	}
 	o := f.options
@@ -242,6 +244,18 @@ func (f *quantizeFlags) steps() (steps []step, before []option.Set) {
 	}
 	steps, before = stepsOf(o)
 	return steps, before[:len(before)-1]
+}
+
+// allowed returns the variants that the target of --for allows.
+func allowed(g *graph.Graph, names []string, changed []option.Set) (keptNames []string, kept []option.Set) {
+	for i, o := range changed {
+		if opts, err := o.Options(); err == nil {
+			if _, err := ptq.NewPlan(g, opts...); !errors.Is(err, ptq.ErrContradiction) {
+				keptNames, kept = append(keptNames, names[i]), append(kept, o)
+			}
+		}
+	}
+	return keptNames, kept
 }
 
 // commandLine returns the line that does the same again.

@@ -86,7 +86,7 @@ int8 (or narrower) network: plain ONNX that runs here and in ONNX Runtime.
 	root.SetFlagErrorFunc(flagError)
 	cobra.AddTemplateFunc("flagGroups", flagGroups)
 	root.SetHelpTemplate(helpTemplate)
-	root.AddCommand(newQuantize(), newCalibrate(), newMerge(), newRanges(), newCompare(), newSensitivity(), newSelect(), newDrift(), newEval(), newRun(), newExport(), newInspect(), newBench(), newDemo(), newVersion())
+	root.AddCommand(newQuantize(), newCalibrate(), newMerge(), newRanges(), newCompare(), newSensitivity(), newSelect(), newDrift(), newEval(), newRun(), newExport(), newInspect(), newCheck(), newBench(), newDemo(), newVersion())
 	return root
 }
 

@@ -50,6 +50,7 @@ func (f *sensitivityCommand) execute(cmd *cobra.Command, path string) error {
 	if err := f.run.check(); err != nil {
 		return err
 	}
+	f.options.Seen(cmd.Flags())
 	opts, err := chosen(&f.options)
 	if err != nil {
 		return err

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -47,6 +49,12 @@ func variantsOf(o option.Set) (names []string, changed []option.Set) {
 		c := o
 		v.change(&c)
 		if !sameOptions(c, o) {
+			flag, _, _ := strings.Cut(strings.TrimPrefix(v.name, "--"), "=")
+			flag, _, _ = strings.Cut(flag, " ")
+			c.Given = maps.Clone(c.Given)
+			if c.Given != nil {
+				c.Given[flag] = true
+			}
 			names, changed = append(names, v.name), append(changed, c)
 		}
 	}

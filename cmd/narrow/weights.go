@@ -125,6 +125,9 @@ func (w *weightFlags) execute(cmd *cobra.Command, path string, f *quantizeFlags)
 		}
 	}
 	q, err := quantize(cmd.Context(), g, data)
+	if err == nil {
+		err = checkFor(q.Graph, f.options.For)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -43,6 +43,7 @@ func FromJSON(flags *pflag.FlagSet, text string) error {
 			if err := f.Value.Set(v); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
+			f.Changed = true
 		}
 	}
 	return nil

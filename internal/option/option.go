@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/narrow-ml/narrow/profile"
 	"github.com/narrow-ml/narrow/ptq"
 )
 
@@ -33,6 +34,14 @@ type Set struct {
 	MinAgreement        float64
 	Target, Cost        string
 	Format              string
+	For                 string          // target
+	Given               map[string]bool // flags that were set, see [Set.Seen]
+}
+
+// Seen notes which of the flags were set: a target chooses what was not.
+func (o *Set) Seen(flags *pflag.FlagSet) {
+	o.Given = make(map[string]bool)
+	flags.VisitAll(func(f *pflag.Flag) { o.Given[f.Name] = f.Changed })
 }
 
 // Flags returns the flags that set o.
@@ -61,6 +70,7 @@ func (o *Set) Flags() *pflag.FlagSet {
 	f.StringVar(&o.Cost, "cost", "macs", "what --target keeps low: `COST` is macs (multiply-accumulates in float) or size")
 	f.Float64Var(&o.MinSQNR, "min-sqnr", 0, "fail, and write nothing, if an output or a part of one comes under so many `DB`")
 	f.Float64Var(&o.MinAgreement, "min-agreement", 0, "fail, and write nothing, if less than `PERCENT` of the classes are those of the float network")
+	f.StringVar(&o.For, "for", "", "quantize for `TARGET`: what it needs is done, what it computes in float stays so, and what it does not take is refused (narrow check --help lists the targets)")
 	f.StringVar(&o.Format, "format", "qdq", "`FORMAT` is qdq (QuantizeLinear and DequantizeLinear around operators) or qoperator (QLinearConv, ...)")
 	f.StringArrayVar(&o.Exclude, "exclude", nil, "leave this node in float, as inspect names it; * stands for what has no slash, ** for anything; may be repeated (`NODE`)")
 	f.StringArrayVar(&o.ExcludeOp, "exclude-op", nil, "leave all nodes of this operator in float; may be repeated (`OPERATOR`)")
@@ -81,22 +91,33 @@ func (o *Set) Options() ([]ptq.Option, error) {
 		return nil, fmt.Errorf("places: %w", err)
 	}
 	opts := []ptq.Option{
-		ptq.WithPlaces(places),
 		ptq.WithQOperator(o.Format == "qoperator"),
 		ptq.WithClip(clip),
 		ptq.WithBits(o.WeightBits, o.ActBits),
-		ptq.WithPerChannel(o.PerChannel),
-		ptq.WithSigns(o.Signs),
 		ptq.WithEqualize(o.Equalize),
 		ptq.WithCompensation(o.Compensate),
 		ptq.WithBiasCorrection(o.CorrectBias),
-		ptq.WithShift(o.Shift),
-		ptq.WithPowers(o.Powers),
 		ptq.WithSaturationSafe(o.Safe),
 		ptq.WithNoRound(o.NoRound),
 		ptq.WithExclude(o.Exclude...),
 		ptq.WithExcludeOp(o.ExcludeOp...),
 	}
+	if o.For != "" {
+		p, err := profile.Find(o.For)
+		if err != nil {
+			return nil, fmt.Errorf("for: %w", err)
+		}
+		opts = append(opts, ptq.WithProfile(p))
+	}
+	free := func(flag string, option ...ptq.Option) { // which a target chooses unless it was set
+		if o.For == "" || o.Given[flag] {
+			opts = append(opts, option...)
+		}
+	}
+	free("places", ptq.WithPlaces(places))
+	free("per-channel", ptq.WithPerChannel(o.PerChannel))
+	free("signs", ptq.WithSigns(o.Signs))
+	free("shift", ptq.WithShift(o.Shift), ptq.WithPowers(o.Powers))
 	switch o.Asymmetric {
 	case "auto":
 	case "true", "false":

@@ -73,7 +73,7 @@ class Quantizer(Object):
 
     def __init__(self, model, **options):
         with _as_file(model) as path:
-            self._new(lib.narrow_quantizer_open, os.fsencode(path), json.dumps(options).encode())
+            self._new(lib.narrow_quantizer_open, os.fsencode(path), json.dumps({name.rstrip("_"): value for name, value in options.items()}).encode())
         self.inputs = _describe(self._handle)["inputs"]
 
     def feed(self, *inputs):
@@ -100,7 +100,7 @@ def quantize(model, calib, output=None, **options):
     equalize=True, compensate=True, bias_correction=False,
     saturation_safe=True, shift=False,
     no_round=False, asymmetric=None, format="qdq", exclude=["node"], batch=16,
-    threads=0.
+    threads=0, target="30dB", for_="onnxruntime" (with a _, as for is a word of Python).
     """
     with Quantizer(model, **options) as q:
         names = [i["name"] for i in q.inputs]

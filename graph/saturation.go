@@ -1,15 +1,15 @@
-package ptq
+package graph
 
 import (
+	"fmt"
 	"math"
 
-	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
 // PairSums tells how much the magnitudes of neighbouring 8-bit weights of one node sum to, see
-// [WithSaturationSafe].
+// [op.PairLimit].
 type PairSums struct {
 	Pairs   int `json:"pairs"`   // that are added before all others
 	Above   int `json:"above"`   // of them, more than [op.PairLimit]
@@ -18,16 +18,16 @@ type PairSums struct {
 
 // Saturation returns the sums of neighbouring weights of every node of a quantized network, of whatever
 // tool, that has constant 8-bit weights.
-func Saturation(g *graph.Graph) (map[*graph.Node]PairSums, error) {
-	found := make(map[*graph.Node]PairSums)
+func Saturation(g *Graph) (map[*Node]PairSums, error) {
+	found := make(map[*Node]PairSums)
 	for _, n := range g.Nodes {
-		p := productsOf(n)
+		p := n.Products()
 		if p == nil {
 			continue
 		}
-		q, err := integerWeights(n, p)
+		q, err := IntegerWeights(n, p)
 		if err != nil {
-			return nil, nodeError(n, err)
+			return nil, fmt.Errorf("graph: %s: %w", n, err)
 		}
 		if q != nil && q.Len() > 0 {
 			found[n] = pairSums(q.F32(), p.Sums(n.Attrs, q.Shape()))
@@ -36,25 +36,25 @@ func Saturation(g *graph.Graph) (map[*graph.Node]PairSums, error) {
 	return found, nil
 }
 
-// integerWeights returns the constant 8-bit weights of a node, less their zero point, nil if
+// IntegerWeights returns the constant 8-bit weights of a node, less their zero point, nil if
 // it has none: those it reads, or those behind a DequantizeLinear.
-func integerWeights(n *graph.Node, p *op.Products) (*tensor.Tensor, error) {
+func IntegerWeights(n *Node, p *op.Products) (*tensor.Tensor, error) {
 	v := n.In(p.Weights)
 	if v == nil {
 		return nil, nil
 	}
 	if d := v.Node; d != nil && d.Op == "DequantizeLinear" {
-		return centred(d.In(0), d.In(2), d.Attrs)
+		return lessZero(d.In(0), d.In(2), d.Attrs)
 	}
 	if p.Zero == 0 || !v.IsConst() {
 		return nil, nil
 	}
-	return centred(v, n.In(p.Zero), op.Attrs{"axis": int64(p.Sums(n.Attrs, v.Const.Shape()).Output)})
+	return lessZero(v, n.In(p.Zero), op.Attrs{"axis": int64(p.Sums(n.Attrs, v.Const.Shape()).Output)})
 }
 
-// centred returns constant 8-bit integers less their zero point, which may be nil, as floats;
+// lessZero returns constant 8-bit integers less their zero point, which may be nil, as floats;
 // nil if they are something else.
-func centred(v, zero *graph.Value, attrs op.Attrs) (*tensor.Tensor, error) {
+func lessZero(v, zero *Value, attrs op.Attrs) (*tensor.Tensor, error) {
 	if !v.IsConst() || v.Const.DType() != tensor.Int8 && v.Const.DType() != tensor.Uint8 || zero != nil && !zero.IsConst() {
 		return nil, nil
 	}
