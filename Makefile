@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help conformance-cases schema bench-large operators test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target bench-zoo networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help conformance-cases schema bench-large operators test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target bench-zoo bench-weights bench-blocks networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -153,6 +153,12 @@ networks: ## train and export testdata/networks anew, with inputs and results; P
 
 bench-zoo: build $(BENCH_PYTHON) ## real networks of other kinds beside onnxruntime.quantization: bench/results/zoo.md (an hour)
 	$(BENCH_PYTHON) bench/zoo.py build/narrow bench/results/zoo.md $(NARROW_SHARED)
+
+bench-weights: build $(BENCH_PYTHON) ## weights alone beside ONNX Runtime and NNCF: bench/results/weights.md (half an hour)
+	$(BENCH_PYTHON) bench/weights.py build/narrow bench/results/weights.md $(NARROW_SHARED)
+
+bench-blocks: build $(BENCH_PYTHON) ## products by 4-bit weights beside ONNX Runtime: bench/results/blocks.md (minutes)
+	$(BENCH_PYTHON) bench/blocks.py build/narrow bench/results/blocks.md
 
 bench-options: ## every option on the shared models: bench/results/options.md (minutes)
 	$(GO) run ./bench/options -shared $(NARROW_SHARED) -o bench/results/options.md

@@ -13,6 +13,7 @@ import (
 
 // DynamicOptions say how [QuantizeDynamic] works.
 type DynamicOptions struct {
+	Rows    bool     // rows of what products of matrices read are brought to one magnitude before; otherwise a tensor's largest row takes the steps from others
 	Exclude []string // nodes that stay in float
 	Safe    bool     // neighbouring weights of at most 128 together, see [WithSaturationSafe]
 	Threads int      // 0 for as many as there are processors
@@ -32,7 +33,7 @@ func QuantizeDynamic(ctx context.Context, g *graph.Graph, o DynamicOptions) (*We
 	if err := Prepare(g, preparedOpset); err != nil {
 		return nil, err
 	}
-	d := &dynamic{DynamicOptions: o, lowering: newLowering(g), ranges: make(map[*graph.Value]*dynamicRange), result: &WeightsResult{Graph: g, Float: make(map[string]string)}}
+	d := &dynamic{DynamicOptions: o, lowering: newLowering(g), ranges: make(map[*graph.Value]*dynamicRange), rows: make(map[*graph.Value]*dynamicRows), result: &WeightsResult{Graph: g, Float: make(map[string]string)}}
 	if d.excluded, err = named(g, o.Exclude); err != nil {
 		return nil, err
 	}
@@ -78,6 +79,7 @@ type dynamic struct {
 	lowering *lowering
 	result   *WeightsResult
 	ranges   map[*graph.Value]*dynamicRange
+	rows     map[*graph.Value]*dynamicRows
 	excluded map[*graph.Node]bool
 }
 
@@ -154,10 +156,18 @@ func (d *dynamic) replace(n *graph.Node, operator string, codes *tensor.Tensor, 
 		}
 		attrs = nil
 	}
-	x := d.rangeOf(n.Inputs[0])
+	in, magnitude := n.Inputs[0], (*graph.Value)(nil)
+	if d.Rows && len(channels) == 1 && n.Attrs.Int("transA", 0) == 0 {
+		rows := d.rowsOf(in)
+		in, magnitude = rows.data, rows.magnitude
+	}
+	x := d.rangeOf(in)
 	sums := l.add(name+"_sums", operator, attrs, x.data, graph.NewConst(l.name(name+"_weights_quantized"), codes), x.zero)
 	factor := l.add(name+"_factor", "Mul", nil, x.scale, graph.NewConst(l.name(name+"_weights_scale"), tensor.From(scale, channels...)))
 	y := l.add(name+"_scaled", "Mul", nil, l.add(name+"_float", "Cast", op.Attrs{"to": int64(1)}, sums), factor)
+	if magnitude != nil {
+		y = l.add(name+"_restored", "Mul", nil, y, magnitude)
+	}
 	if bias != nil {
 		b := bias
 		if len(channels) > 1 {

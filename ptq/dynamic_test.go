@@ -3,6 +3,7 @@ package ptq
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -16,13 +17,14 @@ import (
 func TestQuantizeDynamic(t *testing.T) {
 	g := weightNetwork(rand.New(rand.NewPCG(1, 2)))
 	want := runIDs(t, g)
-	for _, safe := range []bool{false, true} {
-		q, err := QuantizeDynamic(context.Background(), g, DynamicOptions{Safe: safe})
+	for _, c := range []struct{ safe, rows bool }{{false, false}, {true, false}, {true, true}} {
+		safe := c.safe
+		q, err := QuantizeDynamic(context.Background(), g, DynamicOptions{Safe: safe, Rows: c.rows})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if db := ratio(want, runIDs(t, q.Graph)); db < 31 || db > 36 {
-			t.Errorf("safe %v: %.1f dB, want 31 to 36", safe, db)
+		if db := ratio(want, runIDs(t, q.Graph)); db < 31 || db > 37 {
+			t.Errorf("%+v: %.1f dB, want 31 to 37", c, db)
 		}
 		if n := countOps(q.Graph, "MatMulInteger"); n < 2 {
 			t.Errorf("%d products on integers", n)
@@ -36,6 +38,58 @@ func TestQuantizeDynamic(t *testing.T) {
 	}
 	if _, err := QuantizeDynamic(context.Background(), nil, DynamicOptions{}); !errors.Is(err, ErrNoGraph) {
 		t.Errorf("no network: %v", err)
+	}
+}
+
+// TestDynamicRows gives rows of other magnitudes ranges of their own, in operator sets with the axes of reductions as attribute and as input.
+func TestDynamicRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 6))
+	x := make([]float32, 8*64)
+	for i := range x {
+		x[i] = float32(math.Abs(r.NormFloat64()) * math.Pow(10, float64(i/64-4)))
+	}
+	clear(x[:64]) // a row of nothing
+	w := make([]float32, 64*16)
+	for i := range w {
+		w[i] = float32(r.NormFloat64())
+	}
+	for _, opset := range []int{13, 18} {
+		g := &graph.Graph{Opset: map[string]int{"": opset}}
+		in := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: []int{op.Unknown, 64}, Known: true}}
+		g.Inputs = []*graph.Value{in}
+		g.Outputs = []*graph.Value{g.New("y", "Gemm", nil, in, graph.NewConst("w", tensor.From(w, 64, 16)), graph.NewConst("b", tensor.From(make([]float32, 16), 16)))}
+		var got [3][]float64
+		for i := range got {
+			net := g
+			if i > 0 {
+				q, err := QuantizeDynamic(context.Background(), g, DynamicOptions{Safe: true, Rows: i == 2})
+				if err != nil {
+					t.Fatal(err)
+				}
+				net = q.Graph
+			}
+			n, err := engine.Compile(net)
+			if err != nil {
+				t.Fatal(err)
+			}
+			y, err := n.Run(context.Background(), tensor.From(x, 8, 64))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[i] = y[0].Float64s()
+		}
+		for row := 1; row < 8; row++ {
+			part := func(i int) []float64 { return got[i][row*16 : (row+1)*16] }
+			if db := ratio(part(0), part(2)); db < 33 {
+				t.Errorf("operator set %d, row %d: %.1f dB by rows", opset, row, db)
+			}
+		}
+		if db := ratio(got[0][16:32], got[1][16:32]); db > 5 {
+			t.Errorf("one range for all gives a small row %.1f dB: the test tests nothing", db)
+		}
+		if got[2][0] != 0 {
+			t.Errorf("a row of zeros gives %v", got[2][:16])
+		}
 	}
 }
 

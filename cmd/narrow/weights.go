@@ -20,6 +20,7 @@ import (
 type weightFlags struct {
 	only      bool
 	dynamic   bool
+	ranges    string
 	block     string
 	symmetric bool
 	scales    string
@@ -44,6 +45,7 @@ func (w *weightFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&w.only, "weights-only", false, "quantize the weights alone, without any data: activations stay in float (--weight-bits 8, 4, 3 or 2; --format qdq or matmulnbits)")
 	f.BoolVar(&w.dynamic, "dynamic", false, "8-bit weights, and activations quantized when the network runs, each by its own range: no data is needed")
+	f.StringVar(&w.ranges, "ranges", "row", "with --dynamic: `WHAT` has a magnitude of its own: row (of products of matrices; closer) or tensor (faster)")
 	f.StringVar(&w.block, "block", "channel", "with --weights-only: how many neighbouring weights of a sum share a scale: `N` is a power of two from 16 up, or channel")
 	f.BoolVar(&w.symmetric, "symmetric", false, "with --weights-only: no zero points")
 	f.StringVar(&w.scales, "scales", "mse", "with --weights-only: `RULE` is mse (searched for the least squared error) or nearest (from the range)")
@@ -86,7 +88,10 @@ func (w *weightFlags) quantizer(o *option.Set, threads int) (func(context.Contex
 	if w.only || o.WeightBits != 8 || o.Format != "qdq" {
 		return nil, usagef("--dynamic has 8-bit weights in a form of its own: leave --weights-only, --weight-bits and --format away")
 	}
-	options := ptq.DynamicOptions{Exclude: o.Exclude, Safe: o.Safe, Threads: threads}
+	if w.ranges != "row" && w.ranges != "tensor" {
+		return nil, usagef("--ranges %s: it is row or tensor", w.ranges)
+	}
+	options := ptq.DynamicOptions{Rows: w.ranges == "row", Exclude: o.Exclude, Safe: o.Safe, Threads: threads}
 	return func(ctx context.Context, g *graph.Graph, _ dataset.Source) (*ptq.WeightsResult, error) {
 		return ptq.QuantizeDynamic(ctx, g, options)
 	}, nil
