@@ -35,6 +35,7 @@ type exportCommand struct {
 type exportInfo struct {
 	Flash int      `json:"flash"`     // bytes of constants; the code comes on top
 	RAM   int      `json:"ram"`       // bytes of the arena
+	Ports int      `json:"ports"`     // bytes of inputs and outputs
 	Least int      `json:"least_ram"` // bytes that the steps need in any plan
 	MACs  int      `json:"macs"`      // multiply-accumulates for one input
 	Files []string `json:"files"`
@@ -110,7 +111,7 @@ func (f *exportCommand) execute(cmd *cobra.Command, path string) error {
 		return err
 	}
 	if f.asJSON {
-		info := exportInfo{Flash: p.Flash, RAM: p.Plan.Arena, Least: p.Plan.Lower, MACs: p.MACs}
+		info := exportInfo{Flash: p.Flash, RAM: p.Plan.Arena, Ports: p.Ports, Least: p.Plan.Lower, MACs: p.MACs}
 		for _, file := range p.Files {
 			info.Files = append(info.Files, filepath.Join(f.output, file.Name))
 		}
@@ -140,8 +141,8 @@ func (f *exportCommand) project(g *graph.Graph, mode program.Mode, cpu c.CPU, li
 	}
 	project, err := n.Export(o)
 	if err == nil && !f.asJSON {
-		_, err = fmt.Fprintf(w, "RAM       %d bytes (no plan needs less than %d), and input, output and stack\nflash     %d bytes of constants, and the code\nMACs      %d\n",
-			n.Plan.Arena, n.Plan.Lower, project.Flash, project.MACs)
+		_, err = fmt.Fprintf(w, "RAM       %d bytes (no plan needs less than %d), %d of input and output, and the stack\nflash     %d bytes of constants, and the code\nMACs      %d\n",
+			n.Plan.Arena, n.Plan.Lower, project.Ports, project.Flash, project.MACs)
 	}
 	return project, err
 }

@@ -24,6 +24,7 @@ type Project struct {
 	Flash   int // bytes of constants; the code comes on top
 	Weights int // weights of the network, a byte each or half of one
 	MACs    int // multiplications of weights by elements for one inference
+	Ports   int // bytes of the inputs and outputs, which the caller has
 }
 
 // File is one file of a project.
@@ -90,6 +91,9 @@ func (n *Network) Export(o Options) (*Project, error) {
 		}
 	}
 	p := &Project{Plan: n.Plan}
+	for _, at := range slices.Concat(n.net.inputs, n.net.outputs) {
+		p.Ports += at.size() * elementSize(at.tensor)
+	}
 	for _, t := range w.tables {
 		p.Flash += t.bytes()
 	}

@@ -58,6 +58,7 @@ func (w *source) readme(o Options, p *Project) string {
 	fmt.Fprintf(&b, " for %s (%s). `%s.h` says how it is called.\n\n| | |\n|---|---|\n", w.cpu.Name, w.cpu.about, w.name)
 	fmt.Fprintf(&b, "| flash: weights, biases and tables | %d bytes, and the code |\n", p.Flash)
 	fmt.Fprintf(&b, "| RAM: arena | %d bytes; no plan needs less than %d |\n", w.plan.Arena, w.plan.Lower)
+	fmt.Fprintf(&b, "| RAM: input and output, the caller's | %d bytes |\n", p.Ports)
 	fmt.Fprintf(&b, "| multiply-accumulates of an inference | %d |\n", p.MACs)
 	if w.cpu.Flags != "" {
 		fmt.Fprintf(&b, "| flags for gcc | `-O3 %s` |\n", w.cpu.Flags)

@@ -195,6 +195,13 @@ func TestNetworks(t *testing.T) {
 				o := &outcome{network: n.name, form: f, steps: len(s.tests[0].Steps)}
 				o.run = sameAsRun(t, s)
 				o.host = onHost(t, s)
+				checked := []string{"host", "cortex-m4", "cortex-m55"} // the forms of the C
+				if f != forms[0] {
+					checked = checked[:1]
+				}
+				for _, cpu := range checked {
+					cppcheck(t, s, cpu)
+				}
 				for _, b := range boards {
 					if full || f.shift && b.name != "cortex-m7" { // M7 and M33 run the C of M4
 						o.boards = append(o.boards, onBoard(t, &b, s))
@@ -254,8 +261,7 @@ func exact(s *program.Step) bool {
 	return s.Action.Writes()[0].Bytewide()
 }
 
-// onHost compiles with both compilers, strictly, and with the sanitizers, looks at it with cppcheck, and returns how many
-// inputs were equal in all.
+// onHost compiles with both compilers, strictly, and with the sanitizers, and returns how many inputs were equal in all.
 func onHost(t *testing.T, s *subject) int {
 	dir, p := s.export(t, "host", len(s.tests))
 	if p.Plan.Arena > p.Plan.Lower+p.Plan.Lower/20+8 {
@@ -270,15 +276,17 @@ func onHost(t *testing.T, s *subject) int {
 		out, err := exec.Command(program).CombinedOutput()
 		mustCompare(t, string(out), err, len(s.tests))
 	}
-	for _, cpu := range []string{"host", "cortex-m4", "cortex-m55"} { // the forms of the C
-		dir, _ := s.export(t, cpu, 0)
-		check := exec.Command("cppcheck", "--enable=warning,performance,portability", "--std=c99", "--error-exitcode=1", "--quiet",
-			filepath.Join(dir, "net.c"), filepath.Join(dir, "net_weights.c"), filepath.Join(dir, "test_net.c"))
-		if out, err := check.CombinedOutput(); err != nil {
-			t.Errorf("cppcheck, %s: %v\n%s", cpu, err, out)
-		}
-	}
 	return len(s.tests)
+}
+
+// cppcheck looks for faults in the C for a processor.
+func cppcheck(t *testing.T, s *subject, cpu string) {
+	dir, _ := s.export(t, cpu, 0)
+	check := exec.Command("cppcheck", "--enable=warning,performance,portability", "--std=c99", "--error-exitcode=1", "--quiet",
+		filepath.Join(dir, "net.c"), filepath.Join(dir, "net_weights.c"), filepath.Join(dir, "test_net.c"))
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("cppcheck, %s: %v\n%s", cpu, err, out)
+	}
 }
 
 // onBoard runs the test on a board, with as many inputs as its memory has room for, and returns how many were equal.

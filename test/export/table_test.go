@@ -13,6 +13,12 @@ var cmsis = map[string]map[string]float64{
 	"dscnn":   {"cortex-m3": 10.5, "cortex-m4": 7.84, "cortex-m55": 1.78},
 }
 
+// tflm has the bytes that tflite_micro (October 2026, x86-64) needs for networks of the same shapes, as bench/tflm.py prints them: of
+// tensors and scratch memory, and of its whole arena with the interpreter's records.
+var tflm = map[string][2]int{
+	"resnet8": {49152, 55904}, "dscnn": {16000, 24352}, "vww": {73728, 103536}, "autoencoder": {768, 17360}, "mobilenetv2": {147456, 182112},
+}
+
 // goals are the largest shares of CMSIS-NN's instructions that networks of shifts may take.
 var goals = map[string]float64{"cortex-m3": 0.8, "cortex-m4": 0.8, "cortex-m55": 0.9}
 
@@ -51,7 +57,8 @@ func TestTable(t *testing.T) {
 ` + "`make bench-export`" + ` writes this page: what ` + "`narrow export`" + ` gives, compiled with -O3 by Debian's gcc 12.2 and counted by qemu
 (` + "`-icount shift=0`" + `, SysTick or mcycle), per channel. Instructions are not cycles: a load from slow flash takes several.
 CMSIS-NN (July 2026, -O3, the same compiler and count) has its own quantization of the same networks. Flash is code and constants of the
-network, RAM its arena; "least" is what its steps need in any plan: the most that is alive at one step, in-place results counted once.
+network, RAM its arena; "least" is what its steps need in any plan: the most that is alive at one step, what lies on its operand counted once.
+What was compared bit for bit, and where: [export-test.md](export-test.md).
 
 | network | board | million instructions, shifts | CMSIS-NN | share | million instructions, multipliers | flash | weights | RAM | least |
 |---|---|---|---|---|---|---|---|---|---|
@@ -75,6 +82,25 @@ network, RAM its arena; "least" is what its steps need in any plan: the most tha
 			fmt.Fprintf(&b, "| %s | %s | %.2f | %s | %s | %.2f | %d | %d | %d | %d |\n", n.name, board.name, millions, peer, share,
 				board.instructions(t, other)/1e6, board.code(t, dir), p.Weights, p.Plan.Arena, p.Plan.Lower)
 		}
+	}
+	b.WriteString(`
+## RAM beside an interpreter
+
+Bytes for C of cortex-m4, shifts. TensorFlow Lite for Microcontrollers ("tflite_micro" of PyPI, October 2026, x86-64, ` + "`bench/tflm.py`" + `) keeps input and output
+in its arena, so they are added to narrow's; the records of its interpreter take about half on a 32-bit machine.
+
+| network | arena | input and output | together | tflite_micro: tensors and scratch | share | its whole arena |
+|---|---|---|---|---|---|---|
+`)
+	for _, n := range networks {
+		peer, ok := tflm[n.name]
+		if !ok {
+			continue // bench/tflm.py has no counterpart for the slices of resnet20
+		}
+		g, _ := n.quantized(t, form{true, true}, 1)
+		_, p := newSubject(t, g, nil).export(t, "cortex-m4", 0)
+		all := p.Plan.Arena + p.Ports
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %.2f | %d |\n", n.name, p.Plan.Arena, p.Ports, all, peer[0], float64(all)/float64(peer[0]), peer[1])
 	}
 	if err := os.WriteFile(path, []byte(b.String()), 0o666); err != nil {
 		t.Fatal(err)
