@@ -2,6 +2,7 @@ package engine
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/graph/op"
@@ -16,26 +17,41 @@ func (net *Net) Separate(source dataset.Source) (separate dataset.Source, why st
 	if net.fixedBatch() {
 		return source, ""
 	}
-	for inputs, err := range source.Batches(1) {
-		if err != nil {
-			break // who reads on finds out
+	if types := firstTypes(source); types != nil {
+		why = program.MixesBatch(net.graph, types)
+		if slices.ContainsFunc(types, func(t op.Type) bool { return len(t.Shape) == 0 }) {
+			why = "an input is a single number"
 		}
-		types := make([]op.Type, len(inputs))
-		for i, t := range inputs {
-			types[i] = op.TypeOf(t)
-			if t.Rank() == 0 {
-				why = "an input is a single number"
-			}
-		}
-		if why == "" {
-			why = program.MixesBatch(net.graph, types)
-		}
-		break
 	}
 	if why == "" {
 		return source, ""
 	}
 	return oneByOne{source}, why
+}
+
+// SampleAxes returns the axis of each output along which the results of several inputs lie, nil where that cannot be
+// told: the file fixes the batch, or the network is not proved to keep the inputs of a batch apart.
+func (net *Net) SampleAxes(source dataset.Source) []int {
+	types := firstTypes(source)
+	if types == nil || net.fixedBatch() {
+		return nil
+	}
+	return program.SampleAxes(net.graph, types)
+}
+
+// firstTypes returns the types of the first inputs, nil if there are none or they cannot be read, which who reads on finds out.
+func firstTypes(source dataset.Source) []op.Type {
+	for inputs, err := range source.Batches(1) {
+		if err != nil {
+			return nil
+		}
+		types := make([]op.Type, len(inputs))
+		for i, t := range inputs {
+			types[i] = op.TypeOf(t)
+		}
+		return types
+	}
+	return nil
 }
 
 // fixedBatch reports whether the file says of every input how long its axis 0 is: then

@@ -31,6 +31,20 @@ func MixesBatch(g *graph.Graph, inputs []op.Type) string {
 	return why
 }
 
+// SampleAxes returns the axis of each output of g along which the samples of a batch lie, nil if it is not
+// proved that they do not depend on each other.
+func SampleAxes(g *graph.Graph, inputs []op.Type) []int {
+	p, why := prove(g, inputs)
+	if why != "" {
+		return nil
+	}
+	axes := make([]int, len(g.Outputs))
+	for i, v := range g.Outputs {
+		axes[i] = p.turned[v] // 0 where it is batched
+	}
+	return axes
+}
+
 func prove(g *graph.Graph, inputs []op.Type) (p *prover, why string) {
 	p = new(prover)
 	if !sharesBatch(g) {

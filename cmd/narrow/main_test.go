@@ -529,22 +529,31 @@ func TestRunWithoutBatchAxis(t *testing.T) {
 	}
 }
 
-// TestRunBatchBehind runs a network whose result has the batch on axis 1: all its inputs are side by side there.
+// TestRunBatchBehind runs a network whose result has the batch on axis 1, as the file says or not: all its inputs are side by side there.
 func TestRunBatchBehind(t *testing.T) {
 	f := newFiles(t)
-	g := &graph.Graph{Opset: map[string]int{"": 17}}
-	x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: []int{-1, 2, 6, 5}, Known: true}, Dims: []string{"N", "", "", ""}}
-	g.Inputs = []*graph.Value{x}
-	y := g.New("y", "Transpose", op.Attrs{"perm": []int64{1, 0, 2, 3}}, x)
-	y.Type, y.Dims = op.Type{DType: tensor.Float32, Shape: []int{2, -1, 6, 5}, Known: true}, []string{"", "N", "", ""}
-	g.Outputs = []*graph.Value{y}
-	if err := onnx.WriteFile(f.path("t.onnx"), g); err != nil {
-		t.Fatal(err)
-	}
-	mustRun(t, "run", f.path("t.onnx"), "--input", f.path("x.npy"), "-o", f.path("one.npy"), "--batch", "40")
-	mustRun(t, "run", f.path("t.onnx"), "--input", f.path("x.npy"), "-o", f.path("many.npy"), "--batch", "7")
-	if one := f.read(t, "one.npy"); one != f.read(t, "many.npy") || len(one) != 128+40*60*4 {
-		t.Error("the result depends on the batch")
+	for name, declared := range map[string]op.Type{
+		"said":   {DType: tensor.Float32, Shape: []int{2, -1, 6, 5}, Known: true},
+		"unsaid": {DType: tensor.Float32},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &graph.Graph{Opset: map[string]int{"": 17}}
+			x := &graph.Value{Name: "x", Type: op.Type{DType: tensor.Float32, Shape: []int{-1, 2, 6, 5}, Known: true}, Dims: []string{"N", "", "", ""}}
+			g.Inputs = []*graph.Value{x}
+			y := g.New("y", "Transpose", op.Attrs{"perm": []int64{1, 0, 2, 3}}, x)
+			if y.Type = declared; declared.Known {
+				y.Dims = []string{"", "N", "", ""}
+			}
+			g.Outputs = []*graph.Value{y}
+			if err := onnx.WriteFile(f.path("t.onnx"), g); err != nil {
+				t.Fatal(err)
+			}
+			mustRun(t, "run", f.path("t.onnx"), "--input", f.path("x.npy"), "-o", f.path("one.npy"), "--batch", "40")
+			mustRun(t, "run", f.path("t.onnx"), "--input", f.path("x.npy"), "-o", f.path("many.npy"), "--batch", "7")
+			if one := f.read(t, "one.npy"); one != f.read(t, "many.npy") || len(one) != 128+40*60*4 {
+				t.Error("the result depends on the batch")
+			}
+		})
 	}
 }
 

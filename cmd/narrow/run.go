@@ -82,6 +82,11 @@ func (f *runCommand) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
+	if axes := net.SampleAxes(source); axes != nil {
+		for _, a := range arrays { // what is proved holds whatever the file names its dimensions
+			a.axis = axes[a.index]
+		}
+	}
 	bar := newProgress(cmd.ErrOrStderr(), false, source.Len(), "running")
 	defer bar.Finish()
 	remove, err := scratch(arrays, f.output)

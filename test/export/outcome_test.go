@@ -19,7 +19,7 @@ type outcome struct {
 const outcomePage = "# What `make test-export` compared\n\n" +
 	"`NARROW_EXPORT_FULL=1 NARROW_EXPORT_OUTCOME=$PWD/bench/results/export-test.md make test-export` writes this page: how many inputs " +
 	"gave the same integers after every step as narrow has. \"Host\" is gcc, clang and gcc with the address and undefined-behaviour " +
-	"sanitizers, each with `-Wall -Wextra -Wpedantic -Wconversion -Werror`, and cppcheck. Boards are qemu's mps2-an385, -an386, -an500, " +
+	"sanitizers, each with `-Wall -Wextra -Wpedantic -Wconversion -Werror`; cppcheck reads the C for host, M4 and M55 of each network in the form \"shift\". Boards are qemu's mps2-an385, -an386, -an500, " +
 	"-an505, mps3-an547 and virt, compiled with -O2; a number below 20 is what their memory has room for. \"Steps as run\" are those whose " +
 	"tensors have a name, compared with what `narrow run --output-name` gives.\n\n"
 
