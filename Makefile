@@ -2,7 +2,7 @@
 GO ?= go
 FUZZ_EXECUTIONS ?= 5000
 
-.PHONY: help conformance-cases schema bench-large operators test-export bench-export build mutate release-check lib wheel test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target bench-zoo bench-weights bench-blocks networks gen gen-proto check-gen lint fuzz bench bench-peers
+.PHONY: help conformance-cases schema bench-large operators test-export bench-export build mutate release-check lib wheel wheels test-python demo test test-purego test-race test-arm64 count-arm64 test-ort test-networks test-cases test-mutations bench-networks bench-options bench-target bench-zoo bench-weights bench-blocks networks gen gen-proto check-gen lint fuzz bench bench-peers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
@@ -27,13 +27,20 @@ lib: ## the C library, in build/lib
 	rm $(LIB)/libnarrow.h
 	cp capi/narrow.h $(LIB)/
 
-wheel: lib ## the Python package, in build/wheel
-	rm -rf build/python
-	cp -r python build/python
-	cp $(LIB)/libnarrow.so build/python/narrow/
+wheel: ## the Python package for this machine, in build/wheel
+	rm -rf build/wheel
+	python3 python/wheel.py build/wheel native
+
+WHEEL_PYTHON ?= build/wheel-venv/bin/python
+
+build/wheel-venv/bin/python:
 	python3 -m venv build/wheel-venv
-	build/wheel-venv/bin/pip install -q 'setuptools>=77' wheel
-	build/wheel-venv/bin/pip wheel -q --no-build-isolation --no-deps -w build/wheel build/python
+	build/wheel-venv/bin/pip install -q ziglang==0.17.1
+
+wheels: $(WHEEL_PYTHON) ## the Python package for every platform, in build/wheels, the C library cross-compiled by zig; looks into them
+	rm -rf build/wheels
+	$(WHEEL_PYTHON) python/wheel.py build/wheels
+	$(WHEEL_PYTHON) python/tests/check_wheels.py build/wheels
 
 demo: ## quantize the built-in network and compare the options
 	$(GO) run ./cmd/narrow demo

@@ -42,10 +42,31 @@ type networkInfo struct {
 	Safe       *bool      `json:"saturation_safe,omitempty"` // of a network with 8-bit weights
 	Nodes      []nodeInfo `json:"nodes"`
 
+	Inputs   []portInfo          `json:"inputs"`
+	Outputs  []portInfo          `json:"outputs"`
 	Free     map[string][]string `json:"free_dimensions,omitempty"` // of the inputs, by name, but for that of the batch: MACs count them as 1
 	Unknown  []string            `json:"macs_unknown,omitempty"`    // nodes whose MACs are not known: what runs inside an If, Loop or Scan
 	Bytes    map[string]int64    `json:"bytes"`                     // of constants, by element type
 	External map[string]int64    `json:"external,omitempty"`        // sizes of the files beside the network's that hold some of them
+}
+
+// portInfo is an input or output of a network.
+type portInfo struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Shape []int  `json:"shape"` // -1 where it is free; null if it is not known
+}
+
+func portsOf(values []*graph.Value) []portInfo {
+	var all []portInfo
+	for _, v := range values {
+		p := portInfo{Name: v.Name, Type: v.Type.DType.String(), Shape: v.Type.Shape}
+		if v.Type.Known && p.Shape == nil {
+			p.Shape = []int{}
+		}
+		all = append(all, p)
+	}
+	return all
 }
 
 func newInspect() *cobra.Command {
@@ -208,7 +229,7 @@ func printProgram(w io.Writer, path string, g *graph.Graph, requant string) erro
 }
 
 func inspect(g *graph.Graph) (*networkInfo, error) {
-	info := &networkInfo{Opset: g.Opset[""], Quantized: isQuantized(g), Free: freeDimensions(g), Bytes: constantBytes(g), External: g.External}
+	info := &networkInfo{Opset: g.Opset[""], Quantized: isQuantized(g), Inputs: portsOf(g.Inputs), Outputs: portsOf(g.Outputs), Free: freeDimensions(g), Bytes: constantBytes(g), External: g.External}
 	var float map[string]string
 	if !info.Quantized && supported(g) {
 		p, err := ptq.NewPlan(g)

@@ -2,11 +2,13 @@
 import ctypes
 import os
 import pathlib
+import sys
 from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+
+from ._errors import CLASSES, OK, SPACE, NarrowError
 
 Handle = ctypes.c_size_t  # uintptr_t
 
-OK, ARGUMENT, MODEL, DATA, FILE, SPACE, INTERNAL = range(7)
 MAX_RANK = 8
 
 
@@ -19,28 +21,6 @@ class Tensor(ctypes.Structure):
         ("shape", c_int64 * MAX_RANK),
     ]
 
-
-class NarrowError(Exception):
-    """What the library could not do. `code` is one of narrow.h's."""
-
-    def __init__(self, code, message):
-        super().__init__(message)
-        self.code = code
-
-
-class ArgumentError(NarrowError, ValueError):
-    """An argument or option is wrong."""
-
-
-class DataError(NarrowError, ValueError):
-    """Data do not fit the model, or are not finite."""
-
-
-class FileError(NarrowError, OSError):
-    """A file cannot be opened, read or written."""
-
-
-_errors = {ARGUMENT: ArgumentError, DATA: DataError, FILE: FileError}
 
 _SIGNATURES = {
     "narrow_free": [Handle],
@@ -68,9 +48,14 @@ _SIGNATURES = {
 }
 
 
+_NAMES = {"darwin": "libnarrow.dylib", "win32": "narrow.dll"}
+
+
 def _load():
     # NARROW_LIBRARY names another build of the library than the wheel's.
-    path = os.environ.get("NARROW_LIBRARY") or pathlib.Path(__file__).with_name("libnarrow.so")
+    path = pathlib.Path(os.environ.get("NARROW_LIBRARY") or pathlib.Path(__file__).with_name(_NAMES.get(sys.platform, "libnarrow.so")))
+    if not path.exists():
+        raise ImportError(f"this build of narrow has no C library ({path.name}): quantize, evaluate, compare and sensitivity work without it")
     lib = ctypes.CDLL(str(path))
     for name, arguments in _SIGNATURES.items():
         function = getattr(lib, name)
@@ -86,7 +71,7 @@ lib = _load()
 def check(code):
     """Raises what a code other than OK stands for."""
     if code != OK:
-        raise _errors.get(code, NarrowError)(code, lib.narrow_error().decode("utf-8", "replace"))
+        raise CLASSES.get(code, NarrowError)(code, lib.narrow_error().decode("utf-8", "replace"))
 
 
 class Object:

@@ -1,14 +1,13 @@
-"""Quantizing models and running them."""
-import contextlib
+"""Quantizing a model as inputs come, and running models, by the C library."""
 import ctypes
 import itertools
 import json
 import math
 import os
-import tempfile
 
 import numpy as np
 
+from ._data import as_file
 from ._lib import MAX_RANK, SPACE, Object, Tensor, check, lib
 
 _DTYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
@@ -24,47 +23,6 @@ def _describe(handle):
     return json.loads(text.value)
 
 
-@contextlib.contextmanager
-def _as_file(model):
-    """The path of a model that is a path, bytes or an onnx.ModelProto."""
-    if isinstance(model, (str, os.PathLike)):
-        yield os.fspath(model)
-        return
-    data = model if isinstance(model, bytes) else model.SerializeToString()
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.onnx")
-        with open(path, "wb") as f:
-            f.write(data)
-        yield path
-
-
-def _batches(calib, names):
-    """Yields batches, lists of one array for each input, from what people have:
-    an array, a tuple or dict of arrays, or an iterable of any of these."""
-    if _is_array(calib) or isinstance(calib, dict) or isinstance(calib, tuple) and all(map(_is_array, calib)):
-        calib = _pieces(_in_order(calib, names))
-    for batch in calib:
-        # What a data loader gives behind the inputs, labels, is left out.
-        yield _in_order(batch, names)[: len(names)]
-
-
-def _in_order(batch, names):
-    """A batch as a list of arrays."""
-    if isinstance(batch, dict):
-        return [batch[name] for name in names]
-    return [batch] if _is_array(batch) else list(batch)
-
-
-def _pieces(arrays, size=64):
-    """Yields arrays in parts, which as float32 take less memory than the whole would."""
-    for i in range(0, max(len(a) for a in arrays), size):
-        yield [a[i : i + size] for a in arrays]
-
-
-def _is_array(x):
-    return hasattr(x, "__array__")
-
-
 class Quantizer(Object):
     """A model that is fed with calibration inputs as they come, then written.
 
@@ -72,7 +30,7 @@ class Quantizer(Object):
     """
 
     def __init__(self, model, **options):
-        with _as_file(model) as path:
+        with as_file(model) as path:
             self._new(lib.narrow_quantizer_open, os.fsencode(path), json.dumps({name.rstrip("_"): value for name, value in options.items()}).encode())
         self.inputs = _describe(self._handle)["inputs"]
 
@@ -87,40 +45,11 @@ class Quantizer(Object):
         check(lib.narrow_quantizer_finish(self._handle, os.fsencode(path)))
 
 
-def quantize(model, calib, output=None, **options):
-    """Quantizes an fp32 ONNX model.
-
-    model is a path, the file's bytes or an onnx.ModelProto. calib is an array of
-    inputs with the batch first, a tuple or dict of arrays if the model has
-    several inputs, or an iterable of batches of these: a generator, a DataLoader.
-    Writes the integer model to output, or returns its bytes if there is none.
-
-    Options are those of narrow_quantizer_open in narrow.h: clip="mse",
-    weight_bits=8, act_bits=8, bits={"node": (4, 8)}, per_channel=True, signs=True,
-    equalize=True, compensate=True, bias_correction=False,
-    saturation_safe=True, shift=False,
-    no_round=False, asymmetric=None, format="qdq", exclude=["node"], batch=16,
-    threads=0, target="30dB", for_="onnxruntime" (with a _, as for is a word of Python).
-    """
-    with Quantizer(model, **options) as q:
-        names = [i["name"] for i in q.inputs]
-        for batch in _batches(calib, names):
-            q.feed(*batch)
-        if output is not None:
-            q.finish(output)
-            return None
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "model.onnx")
-            q.finish(path)
-            with open(path, "rb") as f:
-                return f.read()
-
-
 class Session(Object):
     """Runs a model, fp32 or quantized. Safe to use from several threads."""
 
     def __init__(self, model, threads=0):
-        with _as_file(model) as path:
+        with as_file(model) as path:
             self._new(lib.narrow_session_open, os.fsencode(path), threads)
         about = _describe(self._handle)
         self.inputs, self.outputs = about["inputs"], about["outputs"]
