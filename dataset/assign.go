@@ -58,6 +58,12 @@ func assign(inputs []Input, paths []string, c *config) ([][]*column, error) {
 	for k, path := range paths {
 		i, rest := inputNamed(inputs, path)
 		c.paths = append(c.paths, rest)
+		if i < 0 && isLines(path) {
+			if err := assignLines(inputs, parts, path); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if i < 0 && isArchive(path) {
 			if err := assignArchive(inputs, parts, path); err != nil {
 				return nil, err
@@ -72,6 +78,12 @@ func assign(inputs []Input, paths []string, c *config) ([][]*column, error) {
 			if i = 0; len(inputs) > 1 {
 				i = k
 			}
+		}
+		if isLines(rest) {
+			if err := assignLines(inputs[i:i+1], parts[i:i+1], rest); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		col, err := openOne(rest, inputs[i], c)
 		if err != nil {

@@ -190,7 +190,7 @@ func openPlain(path string, form pictureForm) (*column, error) {
 	case ext == ".npy":
 		return openNPY(path)
 	}
-	return nil, fmt.Errorf("%s: %w: it is none of .npy, .npz, .safetensors, a picture (%s), a .txt list of pictures or a folder of them", path, ErrFormat, strings.Join(pictureEndings, " "))
+	return nil, fmt.Errorf("%s: %w: it is none of .npy, .npz, .safetensors, .jsonl, a picture (%s), a .txt list of pictures or a folder of them", path, ErrFormat, strings.Join(pictureEndings, " "))
 }
 
 // concat returns the rows of all parts, one part after the other.

@@ -41,6 +41,7 @@ type config struct {
 	profile         *profile.Profile // of the target; nil for none
 	batch, threads  int
 	weightReports   bool
+	stage           func(step string, number, of int)
 	progress        func(done int)
 	stats           *Statistics
 }
@@ -219,6 +220,9 @@ func WithThreads(n int) Option { return func(c *config) { c.threads = n } }
 
 // WithProgress has f called with the number of inputs that calibration has done.
 func WithProgress(f func(done int)) Option { return func(c *config) { c.progress = f } }
+
+// WithStage has f called when a step of [Job.Run] begins: with its name, its number from 1 on, and how many there are.
+func WithStage(f func(step string, number, of int)) Option { return func(c *config) { c.stage = f } }
 
 // WithStatistics has ranges chosen from what [Collect] gathered before, of the
 // same network, in place of calibrating. Channels are not equalized then, which the

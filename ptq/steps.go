@@ -199,7 +199,11 @@ func (j *Job) Calibrate(ctx context.Context) error {
 
 // Run takes all steps of the job.
 func (j *Job) Run(ctx context.Context) error {
-	for _, s := range j.Steps() {
+	steps := j.Steps()
+	for i, s := range steps {
+		if j.c.stage != nil {
+			j.c.stage(s.Name, i+1, len(steps))
+		}
 		if err := s.Run(ctx, j); err != nil {
 			return err
 		}

@@ -125,8 +125,9 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 		}
 		opts = append(opts, ptq.WithStatistics(s))
 	}
-	bar := newProgress(cmd.ErrOrStderr(), f.json, count, "calibrating")
-	opts = append(opts, ptq.WithWeightReports(f.report != ""), ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads),
+	bar := newProgress(cmd.ErrOrStderr(), f.json, count, "")
+	stage := func(step string, number, of int) { bar.Describe(fmt.Sprintf("%d/%d %s", number, of, step)) }
+	opts = append(opts, ptq.WithStage(stage), ptq.WithWeightReports(f.report != ""), ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads),
 		ptq.WithProgress(func(done int) { bar.Set(done) }))
 	q, err := ptq.Quantize(cmd.Context(), g, calib, opts...)
 	bar.Finish()
