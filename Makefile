@@ -118,6 +118,7 @@ test-ort: build $(PYTHON) ## quantize real models and run them in ONNX Runtime
 	$(PYTHON) test/ort/integers.py build/narrow $(NARROW_SHARED)
 	$(PYTHON) test/ort/saturation.py build/narrow $(NARROW_SHARED)
 	$(PYTHON) test/ort/targets.py build/narrow $(NARROW_SHARED)
+	$(PYTHON) test/ort/decoder.py build/narrow
 	NARROW_PYTHON=$(abspath $(PYTHON)) $(GO) test -run ONNXRuntime ./graph/op
 	$(PYTHON) test/ort/nodes.py build/nodes
 	NARROW_NODE_SUITE=$(CURDIR)/build/nodes $(GO) test -count=1 -run NodeSuite ./engine -table ../bench/results/conformance.md

@@ -70,9 +70,11 @@ def ort_nbits(config):
             raise ValueError("no such setting")
         kinds = {"RTN": lambda: m.DefaultWeightOnlyQuantConfig(block_size=int(block), is_symmetric=False, bits=bits),
                  "HQQ": lambda: m.HQQWeightOnlyQuantConfig(block_size=int(block), bits=bits),
-                 "k-quant": lambda: m.KQuantWeightOnlyQuantConfig(bits=bits)}
-        q = m.MatMulNBitsQuantizer(onnx.load(net.path), block_size=int(block), is_symmetric=False, algo_config=kinds[config]())
+                 "k-quant": lambda: m.KQuantWeightOnlyQuantConfig()}
+        q = m.MatMulNBitsQuantizer(onnx.load(net.path), bits=bits, block_size=int(block), is_symmetric=False, algo_config=kinds[config]())
         q.process()
+        if not any(n.op_type == "MatMulNBits" for n in q.model.model.graph.node):
+            raise ValueError("quantizes nothing")
         q.model.save_model_to_file(out, False)
     return quantize
 
