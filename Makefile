@@ -109,7 +109,7 @@ build/venv/bin/python: test/ort/requirements.txt
 	touch $@
 
 test-python: build wheel $(PYTHON) ## the Python package against NumPy and ONNX Runtime
-	$(PYTHON) -m pip install -q --force-reinstall --no-deps build/wheel/narrow-*.whl
+	$(PYTHON) -m pip install -q --force-reinstall --no-deps build/wheel/narrow_ptq-*.whl
 	$(PYTHON) -m pip install -q pytest
 	$(PYTHON) -m pytest -q python/tests --import-mode=importlib
 

@@ -9,11 +9,9 @@ Histogram, Range, fake_quantize, ...) needs the C library, which wheels for Linu
 """
 import importlib
 
-from ._command import version as _version
+from . import _command
 from ._errors import ArgumentError, DataError, FileError, NarrowError
 from .api import Evaluation, Result, compare, evaluate, inspect, quantize, sensitivity, target
-
-__version__ = _version()
 
 # Of the C library, which is loaded when one of these is first asked for.
 _LIBRARY = {
@@ -26,6 +24,8 @@ __all__ = ["ArgumentError", "DataError", "Evaluation", "FileError", "NarrowError
 
 
 def __getattr__(name):
+    if name == "__version__":
+        return _command.version()
     if name not in _LIBRARY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_LIBRARY[name]}", __name__), name)

@@ -21,7 +21,7 @@ def path():
 
 
 def version():
-    return run_text("--version").removeprefix("narrow ").strip() if sys.version_info >= (3, 9) else ""
+    return run_text("--version").removeprefix("narrow ").strip()
 
 
 def main():
