@@ -59,7 +59,8 @@ func (p *Plan) weigh() {
 }
 
 // goesOn reports whether a node between layers computes on integers: a sum, which commutes with a factor, an
-// average or a clamp, with nothing but such nodes to the layers before and behind.
+// average or a clamp, with nothing but such nodes to the layers before and behind. What can be added in float as it
+// comes is not rounded for a sum.
 func (p *Plan) goesOn(np *NodePlan) bool {
 	n, v := np.Node, np.Node.Outputs[0]
 	if isActivationFunction(n) {
@@ -69,7 +70,10 @@ func (p *Plan) goesOn(np *NodePlan) bool {
 		return false
 	}
 	for i, in := range n.Inputs {
-		if isActivation(n, &np.traits, i) && (!p.integral(in) || np.able == op.Join && !slices.Equal(in.Type.Shape, v.Type.Shape)) {
+		if !isActivation(n, &np.traits, i) {
+			continue
+		}
+		if !p.integral(in) || np.able == op.Join && (p.sums(in) || !slices.Equal(in.Type.Shape, v.Type.Shape)) {
 			return false
 		}
 	}
