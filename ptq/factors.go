@@ -2,6 +2,7 @@ package ptq
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 
@@ -37,6 +38,9 @@ type scaledInput struct {
 	spread  []channelKept // by channel
 	norms   []float64     // the sum of squares of the weights that read a channel
 	batches int
+	matrix  bool                   // all layers are products with matrices, whose channels are last
+	apart   map[int]bool           // channels that are computed apart, in float
+	left    map[*graph.Node]Reason // what computes them
 }
 
 // channelKept is what is kept of a channel's values.
@@ -60,13 +64,14 @@ func (p *Plan) scaledInputs() []*scaledInput {
 		}
 		s := byValue[v]
 		if s == nil {
-			s = &scaledInput{value: v, axis: axis, spread: make([]channelKept, l.inputs), norms: make([]float64, l.inputs)}
+			s = &scaledInput{value: v, axis: axis, matrix: axis == len(v.Type.Shape)-1, spread: make([]channelKept, l.inputs), norms: make([]float64, l.inputs)}
 			byValue[v], all = s, append(all, s)
 		}
 		if s.axis != axis || len(s.spread) != l.inputs || axis < 0 {
 			continue // a layer that sees the channels elsewhere keeps reading the value as it is
 		}
 		s.layers = append(s.layers, l)
+		s.matrix = s.matrix && len(l.shape) == 2 && np.Node.Attrs.Float("alpha", 1) == 1
 		l.eachInput(func(o, c, i int) { s.norms[c] += l.energy[i] })
 	}
 	return slices.DeleteFunc(all, func(s *scaledInput) bool { return len(s.layers) == 0 })
@@ -110,7 +115,7 @@ func (s *scaledInput) factors(a float64) []float64 {
 	mean := 0.0
 	for c, k := range s.spread {
 		t[c] = 1
-		if m := max(-k.lo, k.hi); a > 0 && m > 0 && s.norms[c] > 0 {
+		if m := max(-k.lo, k.hi); a > 0 && m > 0 && s.norms[c] > 0 && !s.apart[c] {
 			t[c] = math.Pow(m, a) / math.Pow(math.Sqrt(s.norms[c]), 1-a)
 		}
 		mean += math.Log(t[c]) / float64(len(t))
@@ -125,13 +130,15 @@ func (s *scaledInput) factors(a float64) []float64 {
 func (s *scaledInput) inputError(t []float64, share float64, bits int) float64 {
 	lo, hi := 0.0, 0.0
 	for c, k := range s.spread {
-		lo, hi = min(lo, k.lo/t[c]), max(hi, k.hi/t[c])
+		if !s.apart[c] {
+			lo, hi = min(lo, k.lo/t[c]), max(hi, k.hi/t[c])
+		}
 	}
 	lo, hi = lo*share, hi*share
 	step := (hi - lo) / float64(int(1)<<bits-1)
 	total := 0.0
 	for c, k := range s.spread {
-		if step == 0 || len(k.samples) == 0 {
+		if step == 0 || len(k.samples) == 0 || s.apart[c] {
 			continue
 		}
 		sum := 0.0
@@ -152,6 +159,9 @@ func (s *scaledInput) weightError(t []float64, bits int) float64 {
 	for _, l := range s.layers {
 		peak, square := make([]float64, l.outputs), make([]float64, l.outputs)
 		l.eachInput(func(o, c, i int) {
+			if s.apart[c] {
+				return
+			}
 			peak[o] = max(peak[o], l.peak[i]*t[c])
 			square[o] += s.spread[c].square / s.spread[c].count / t[c] / t[c]
 		})
@@ -163,9 +173,8 @@ func (s *scaledInput) weightError(t []float64, bits int) float64 {
 }
 
 // best returns the factors, nil for none, and the share of the range with the least error.
-func (s *scaledInput) best(c *config, exponents []float64) (factors []float64, share float64) {
-	least := math.Inf(1)
-	share = 1
+func (s *scaledInput) best(c *config, exponents []float64) (factors []float64, share, least float64) {
+	share, least = 1, math.Inf(1)
 	for _, a := range exponents {
 		t := s.factors(a)
 		weights := s.weightError(t, c.weightBits)
@@ -182,7 +191,7 @@ func (s *scaledInput) best(c *config, exponents []float64) (factors []float64, s
 			}
 		}
 	}
-	return factors, share
+	return factors, share, least
 }
 
 // scale has the layers read the value divided by t, channel by channel, and multiplies their weights. It returns what they read.
@@ -193,11 +202,15 @@ func (s *scaledInput) scale(g *graph.Graph, t []float64) *graph.Value {
 	for c := range t {
 		inverse[c] = float32(1 / t[c])
 		exact[c] = float64(inverse[c])
+		if s.apart[c] {
+			inverse[c] = 0
+		}
 	}
 	k := graph.NewConst(g.Unique(s.value.Name+"_factors"), tensor.From(inverse, shape...))
 	out := g.New(g.Unique(s.value.Name+"_balanced"), "Mul", nil, s.value, k)
 	out.Type, out.Dims = s.value.Type, s.value.Dims
 	for _, l := range s.layers {
+		s.setApart(g, l)
 		l.input = channelStats{max: make([]float64, l.inputs), square: make([]float64, l.inputs)}
 		l.scaleInputs(exact, 1)
 		l.write()
@@ -229,19 +242,20 @@ func scaleChannels(ctx context.Context, j *Job) error {
 	all = slices.DeleteFunc(all, func(s *scaledInput) bool { return s.spread[0].count < factorSeen })
 	factors, kept := make([][]float64, len(all)), make([]float64, len(all))
 	err = sideBySide(j.c.threads, len(all), func(_, i int) error {
-		factors[i], kept[i] = all[i].best(j.c, exponents)
+		factors[i], kept[i] = all[i].bestApart(j.c, p.places != PlacesAll)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	shares := make(map[*graph.Value]float64)
+	known := learnt{network: p.network, shares: make(map[*graph.Value]float64), outliers: make(map[*graph.Node]Reason)}
 	for i, s := range all {
 		v := s.value
 		if factors[i] != nil {
 			v = s.scale(p.Graph, factors[i])
 		}
-		shares[v] = kept[i]
+		known.shares[v] = kept[i]
+		maps.Copy(known.outliers, s.left)
 	}
 	if err := p.Graph.Sort(); err != nil {
 		return err
@@ -249,16 +263,14 @@ func scaleChannels(ctx context.Context, j *Job) error {
 	if j.Plan, err = j.c.planPrepared(p.Graph); err != nil {
 		return err
 	}
-	j.Plan.network = p.network
-	j.Plan.keepShares(shares, j.c)
+	j.Plan.learn(known, j.c)
 	return nil
 }
 
 // keepShares chooses the integers of what is rounded behind chains in float: with a zero point, which costs nothing
 // there, and the shares of the ranges that were found best; of what no weights judge, the whole range. A
 // rule or a choice of zero points that the user asks for stays.
-func (p *Plan) keepShares(shares map[*graph.Value]float64, c *config) {
-	p.shares = shares
+func (p *Plan) keepShares(c *config) {
 	for _, pl := range p.Places {
 		if pl.reader != nil || pl.Value.Node == nil || p.integral(pl.Value) {
 			continue
@@ -266,7 +278,7 @@ func (p *Plan) keepShares(shares map[*graph.Value]float64, c *config) {
 		if pl.Choice.Zeros == ZeroPointsAuto {
 			pl.Choice.Zeros = ZeroPointsAll
 		}
-		if share, ok := shares[pl.Value]; ok && c.clip == MSE {
+		if share, ok := p.shares[pl.Value]; ok && c.clip == MSE {
 			pl.Choice.Clip = Clip{clipShare, share}
 		} else if c.clip == MSE {
 			pl.Choice.Clip = Max

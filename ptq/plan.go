@@ -33,16 +33,32 @@ type Plan struct {
 	Nodes  []*NodePlan  // in the order of the graph
 	Places []*Place     // where tensors may become integers, in the order of the graph
 
-	places    Places
-	target    *profile.Profile         // nil for none
+	learnt
+	places  Places
+	target  *profile.Profile // nil for none
+	byNode  map[*graph.Node]*NodePlan
+	byValue map[*graph.Value]*Place // of computed values
+	byInput map[operand]*Place      // of constant operands
+	uses    map[*graph.Value][]*graph.Node
+}
+
+// learnt is what data has shown of a network: plans with other options know it as well.
+type learnt struct {
+	network   uint32                   // its fingerprint
 	shares    map[*graph.Value]float64 // of the range of what layers read behind a chain in float, that is best kept
+	outliers  map[*graph.Node]Reason   // nodes that are left in float since they are there for a few large channels
 	amplified map[*graph.Node]Reason   // layers that are left in float for what amplifies their errors; nil before that is known
 	precious  map[*tensor.Tensor]bool  // weights that are not stored on 8 bits; nil before that is known
-	network   uint32                   // its fingerprint
-	byNode    map[*graph.Node]*NodePlan
-	byValue   map[*graph.Value]*Place // of computed values
-	byInput   map[operand]*Place      // of constant operands
-	uses      map[*graph.Value][]*graph.Node
+}
+
+// learn has the plan heed what data has shown.
+func (p *Plan) learn(l learnt, c *config) {
+	p.learnt = l
+	p.leave(l.outliers)
+	if p.places != PlacesAll {
+		p.leave(l.amplified)
+	}
+	p.keepShares(c)
 }
 
 // NodePlan says how a node takes part.

@@ -35,6 +35,7 @@ const (
 	ForTarget                   // the target is not met with it on integers
 	Amplified                   // what its result goes to would make much of its error
 	NotOnTarget                 // the target computes it in float
+	Outliers                    // it is there for channels that are too large for integers
 	NothingToDo                 // nothing around it is quantized
 )
 
@@ -60,6 +61,7 @@ var reasonTexts = map[ReasonCode]string{
 	ForTarget:        "the target wants it",
 	Amplified:        "its error would be amplified by %q",
 	NotOnTarget:      "%s computes it in float",
+	Outliers:         "it computes channels that are too large for integers",
 	NothingToDo:      "nothing around it is quantized",
 }
 

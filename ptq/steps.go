@@ -225,17 +225,11 @@ func (j *Job) Fork(options ...Option) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.network = j.Plan.network
+	p.learn(j.Plan.learnt, c)
 	c.stats = j.Stats
 	fork, err := c.newJob(p, j.data)
 	if err == nil {
 		fork.report.Equalization, fork.held, fork.sample = j.report.Equalization, j.held, j.sample
-		p.keepShares(j.Plan.shares, c)
-		p.precious = j.Plan.precious
-		if p.places != PlacesAll {
-			p.amplified = j.Plan.amplified
-			p.leave(p.amplified)
-		}
 	}
 	return fork, err
 }

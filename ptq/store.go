@@ -126,7 +126,7 @@ func (np *NodePlan) keepsWeights() bool { return np.Float.chosen() || np.exclude
 // chosen reports whether a node is in float by choice.
 func (r Reason) chosen() bool {
 	switch r.Code {
-	case Excluded, FollowsExcluded, Costly, Unrounded, Infinite, ForTarget, Amplified:
+	case Excluded, FollowsExcluded, Costly, Unrounded, Infinite, ForTarget, Amplified, Outliers:
 		return true
 	}
 	return false
