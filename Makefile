@@ -142,6 +142,7 @@ test-networks: build $(PYTHON) ## networks of several kinds and random ones, in 
 	$(PYTHON) test/networks/check.py build/narrow audio_opset11 mobilenetv3_opset11 vit_opset11 unet_opset17 detector_opset17
 	$(PYTHON) test/networks/fuzz.py build/narrow --count 25
 	$(PYTHON) test/networks/differential.py build/narrow --count $(DIFFERENTIAL)
+	go test ./test/networks -transformers 12
 
 test-cases: build $(PYTHON) ## situations from public reports, against what each must reach
 	$(PYTHON) test/cases/check.py build/narrow $(NARROW_SHARED)
