@@ -173,13 +173,14 @@ func stacked(parts [][]*tensor.Tensor, total int) []*tensor.Tensor {
 type sample struct {
 	inputs, want [][]*tensor.Tensor
 	count        int
-	held         bool // none of them was seen before
+	held         bool  // none of them was seen before
+	labels       []int // classes of the first of them; nil if they are not known
 }
 
 // newSample runs the float network on the inputs to measure on.
 func newSample(ctx context.Context, g *graph.Graph, h *holdout, threads int) (*sample, error) {
 	if len(h.want) > 0 {
-		return &sample{h.held, h.want, h.counts.held, true}, nil
+		return &sample{inputs: h.held, want: h.want, count: h.counts.held, held: true}, nil
 	}
 	s := &sample{inputs: h.first, count: h.counts.first}
 	net, err := engine.Compile(g, engine.WithThreads(threads))

@@ -25,6 +25,8 @@ type Measured struct {
 	SQNR      float64   `json:"sqnr_db"`   // over all outputs; +Inf if they are equal
 	Least     float64   `json:"least_db"`  // of any output or part of one
 	Agreement float64   `json:"agreement"` // percent of the classes that are the same; NaN if no output has classes
+	Drop      float64   `json:"-"`         // of the share of inputs whose class is right, in points; 0 without labels
+	Spread    float64   `json:"spread_db"` // standard error of Least, by leaving out some inputs at a time; 0 if there are too few
 	Outputs   []Quality `json:"outputs"`
 }
 
@@ -50,6 +52,7 @@ type sampleNoise struct {
 	classes, same int
 	axes          map[int]*byIndex // by axis
 	infinite      bool
+	steps         [][2]float64 // signal and noise of the inputs that were added together
 }
 
 // byIndex has sums for each index of an axis.
@@ -74,6 +77,7 @@ func (s *sampleNoise) add(want, got *tensor.Tensor, inputs int) error {
 		return fmt.Errorf("ptq: output %q has shape %v, in float %v", s.name, got.Shape(), want.Shape())
 	}
 	w, g := want.Float64s(), got.Float64s()
+	before := [2]float64{s.signal, s.noise}
 	for i, v := range w {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			continue // in float it is no number either
@@ -86,6 +90,7 @@ func (s *sampleNoise) add(want, got *tensor.Tensor, inputs int) error {
 		s.signal += v * v
 		s.noise += d * d
 	}
+	s.steps = append(s.steps, [2]float64{s.signal - before[0], s.noise - before[1]})
 	shape := want.Shape()
 	if len(shape) >= 2 && shape[0] == inputs && shape[1] > 1 && shape[1]*inputs == want.Len() {
 		s.agree(w, g, shape[1])
@@ -133,6 +138,23 @@ func (s *sampleNoise) byAxis(w, g []float64, shape []int, axis int) {
 			b.count[k]++
 		}
 	}
+}
+
+// spread returns the standard error of the ratio in dB, by the jackknife: how it changes as inputs are left out.
+func (s *sampleNoise) spread() float64 {
+	n := float64(len(s.steps))
+	if n < 2 || s.noise == 0 {
+		return 0
+	}
+	var sum, square float64
+	for _, step := range s.steps {
+		db := ratioDB(s.signal-step[0], s.noise-step[1])
+		if math.IsInf(db, 0) || math.IsNaN(db) {
+			return 0
+		}
+		sum, square = sum+db, square+db*db
+	}
+	return math.Sqrt(math.Max(0, (n-1)/n*(square-sum*sum/n)))
 }
 
 // quality sums up.
@@ -195,6 +217,7 @@ func (s *sample) measure(ctx context.Context, g *graph.Graph, threads int) (*Mea
 	for i, v := range g.Outputs {
 		sums[i] = &sampleNoise{name: v.Name}
 	}
+	var drop right
 	for k, x := range s.inputs {
 		y, err := net.Run(ctx, x...)
 		if err != nil {
@@ -204,13 +227,56 @@ func (s *sample) measure(ctx context.Context, g *graph.Graph, threads int) (*Mea
 		if x[0].Rank() > 0 {
 			n = x[0].Shape()[0]
 		}
+		if drop, err = s.lost(k, y, drop); err != nil {
+			return nil, err
+		}
 		for i, sum := range sums {
 			if err := sum.add(s.want[k][i], y[i], n); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return s.summary(sums)
+	m, err := s.summary(sums)
+	if err == nil && drop.inputs > 0 {
+		m.Drop = 100 * float64(drop.float-drop.quantized) / float64(drop.inputs)
+	}
+	return m, err
+}
+
+// right counts inputs whose class is right, of both forms of the network.
+type right struct{ inputs, float, quantized int }
+
+// lost adds a batch to the inputs whose class is right.
+func (s *sample) lost(batch int, y []*tensor.Tensor, sum right) (right, error) {
+	if s.labels == nil {
+		return sum, nil
+	}
+	for i, want := range s.want[batch] {
+		shape := want.Shape()
+		if len(shape) < 2 || shape[1] < 2 || tensor.Volume(shape[2:]) != 1 || !slices.Equal(shape, y[i].Shape()) {
+			continue
+		}
+		w, g := want.Float64s(), y[i].Float64s()
+		for at := 0; at < len(w); at += shape[1] {
+			if sum.inputs == len(s.labels) {
+				return sum, nil
+			}
+			class := s.labels[sum.inputs]
+			if class < 0 || class >= shape[1] {
+				return sum, fmt.Errorf("ptq: a label is %d and output %d has %d classes", class, i, shape[1])
+			}
+			a, b := w[at:at+shape[1]], g[at:at+shape[1]]
+			sum.inputs++
+			if slices.Index(a, slices.Max(a)) == class {
+				sum.float++
+			}
+			if slices.Index(b, slices.Max(b)) == class {
+				sum.quantized++
+			}
+		}
+		return sum, nil
+	}
+	return sum, errors.New("ptq: no output has classes, which labels are given of")
 }
 
 // summary puts the outputs together.
@@ -225,6 +291,9 @@ func (s *sample) summary(sums []*sampleNoise) (*Measured, error) {
 		m.Outputs = append(m.Outputs, q)
 		signal, noise = signal+sum.signal, noise+sum.noise
 		if sum.signal > 0 {
+			if q.SQNR < m.Least {
+				m.Spread = sum.spread()
+			}
 			m.Least = math.Min(m.Least, q.SQNR)
 		}
 		for _, p := range q.Parts {

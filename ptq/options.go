@@ -35,6 +35,8 @@ type config struct {
 	measure         bool
 	targetSQNR      float64 // that a search is to reach
 	targetAgreement float64
+	labels          []int   // classes of the inputs, in their order
+	mostDrop        float64 // of the share of inputs whose class is right, in points; negative for none that is asked for
 	cost            Cost
 	leastSQNR       float64          // of the outputs, in dB
 	leastAgreement  float64          // of classes, in percent
@@ -65,7 +67,7 @@ func newConfig(options []Option) (*config, error) {
 }
 
 func defaults() *config {
-	return &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, safe: true, batch: 16, minSQNR: math.Inf(-1), holdout: 0.1, measure: true, leastSQNR: math.Inf(-1), targetSQNR: math.Inf(-1)}
+	return &config{clip: MSE, weightBits: 8, actBits: 8, perChannel: true, signs: true, equalize: true, compensate: true, safe: true, batch: 16, minSQNR: math.Inf(-1), holdout: 0.1, measure: true, mostDrop: -1, leastSQNR: math.Inf(-1), targetSQNR: math.Inf(-1)}
 }
 
 func (c *config) take(options []Option) {
@@ -198,10 +200,18 @@ func WithTargetAgreement(percent float64) Option {
 	return func(c *config) { c.targetAgreement = percent }
 }
 
+// WithMaxDrop does the same until at most so many points are lost of the percentage of inputs whose class is right,
+// among the first 256; labels has the class of every input, in the order of the data.
+func WithMaxDrop(points float64, labels []int) Option {
+	return func(c *config) { c.mostDrop, c.labels = points, labels }
+}
+
 // WithCost sets what [WithTarget] keeps low: by default [CostMACs].
 func WithCost(cost Cost) Option { return func(c *config) { c.cost = cost } }
 
-func (c *config) targeted() bool { return !math.IsInf(c.targetSQNR, -1) || c.targetAgreement > 0 }
+func (c *config) targeted() bool {
+	return !math.IsInf(c.targetSQNR, -1) || c.targetAgreement > 0 || c.mostDrop >= 0
+}
 
 // WithMinSQNR makes it an error, [ErrBelow], if an output or a part of one comes under so many dB.
 func WithMinSQNR(db float64) Option { return func(c *config) { c.leastSQNR = db } }
@@ -242,6 +252,9 @@ func (c *config) check() error {
 	}
 	if !(c.holdout >= 0 && c.holdout <= 0.5) {
 		return fmt.Errorf("ptq: a share of %g to hold back: it is from 0 to 0.5", c.holdout)
+	}
+	if math.IsNaN(c.mostDrop) || c.mostDrop > 100 {
+		return fmt.Errorf("ptq: a drop of %g points: it is from 0 to 100", c.mostDrop)
 	}
 	if c.batch < 1 {
 		return fmt.Errorf("ptq: batch of %d inputs", c.batch)

@@ -10,6 +10,7 @@ import (
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/tensor"
 )
 
 // Mend is what leaving a node in float brings, with those before it in a list left so as well.
@@ -81,6 +82,37 @@ func (j *Job) newSample(ctx context.Context) (*sample, error) {
 		}
 	}
 	return newSample(ctx, j.Plan.Graph, j.held, j.c.threads)
+}
+
+// wideSample returns many inputs, whether they were held back or not.
+func (j *Job) wideSample(ctx context.Context) (*sample, error) {
+	h := newHoldout(j.Plan.Graph, 0)
+	net, err := engine.Compile(j.Plan.Graph)
+	if err != nil {
+		return nil, err
+	}
+	data, _ := net.Separate(j.data)
+	for batch, err := range data.Batches(sampleBatch) {
+		if err != nil {
+			return nil, fmt.Errorf("ptq: calibration data: %w", err)
+		}
+		h.first, h.counts.first = append(h.first, cloned(batch)), h.counts.first+dataset.Count(data, batch)
+		for _, t := range batch {
+			h.bytes += t.Len() * 4
+		}
+		if h.counts.first >= manyInputs || h.bytes > heldBytes {
+			break
+		}
+	}
+	return newSample(ctx, j.Plan.Graph, h, j.c.threads)
+}
+
+func cloned(batch []*tensor.Tensor) []*tensor.Tensor {
+	own := make([]*tensor.Tensor, len(batch))
+	for i, t := range batch {
+		own[i] = t.Clone()
+	}
+	return own
 }
 
 // enough returns an error if less was reached than is asked for.

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/narrow-ml/narrow/engine"
 )
 
 // TestTarget: what is written reaches the target on the inputs held back, at less cost than everything in float.
@@ -89,5 +92,46 @@ func TestSensitivityRanks(t *testing.T) {
 	}
 	if rho := 1 - 6*sum/(n*(n*n-1)); rho < 0.9 || math.IsNaN(rho) {
 		t.Errorf("rank correlation %.3f", rho)
+	}
+}
+
+// TestMaxDrop: at most so many points are lost of the inputs whose class is right; labels that do not fit are named.
+func TestMaxDrop(t *testing.T) {
+	ctx := context.Background()
+	data := images(t, 64, 3, 8, 8)
+	g := residualNet()
+	classes := make([]int, 64)
+	net, err := engine.Compile(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := 0
+	for x := range data.Batches(16) {
+		y, err := net.Run(ctx, x...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := y[0].Shape()[1]
+		for row := range y[0].Shape()[0] {
+			scores := y[0].F32()[row*n : (row+1)*n]
+			classes[at] = slices.Index(scores, slices.Max(scores))
+			at++
+		}
+	}
+	coarse := []Option{WithBits(3, 5), WithCompensation(false)}
+	left := -1
+	for _, most := range []float64{40, 10} {
+		q, err := Quantize(ctx, residualNet(), data, append(coarse, WithMaxDrop(most, classes))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q.Search.Drop == nil || *q.Search.Drop > most || len(q.Search.Left) <= left {
+			t.Errorf("%g points: %v, left %v, %d before", most, *q.Search.Drop, q.Search.Left, left)
+		}
+		left = len(q.Search.Left)
+	}
+	classes[3] = 1000
+	if _, err := Quantize(ctx, residualNet(), data, append(coarse, WithMaxDrop(0, classes))...); err == nil || !strings.Contains(err.Error(), "label is 1000") {
+		t.Errorf("a label of no class: %v", err)
 	}
 }

@@ -30,6 +30,7 @@ func Summarize(q *ptq.Result) Summary {
 // Quality is how good a network is, as JSON has it.
 type Quality struct {
 	SQNR      *float64        `json:"sqnr_db"`   // least of any output or part of one; null if they are equal
+	Spread    float64         `json:"spread_db"` // standard error of that
 	Agreement *float64        `json:"agreement"` // percent; null without classes
 	Measured  int             `json:"measured_inputs"`
 	HeldBack  bool            `json:"held_back"`
@@ -53,7 +54,7 @@ func QualityOf(q *ptq.Result) *Quality {
 		return nil
 	}
 	r := &Quality{
-		SQNR: number(m.Least), Agreement: number(m.Agreement), Measured: m.Inputs, HeldBack: m.HeldBack, Verdict: m.Verdict(),
+		SQNR: number(m.Least), Spread: m.Spread, Agreement: number(m.Agreement), Measured: m.Inputs, HeldBack: m.HeldBack, Verdict: m.Verdict(),
 		Mends: q.Mends, Warnings: q.Warnings, Search: q.Search,
 	}
 	for _, o := range m.Outputs {

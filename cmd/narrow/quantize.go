@@ -36,6 +36,7 @@ type quantizeFlags struct {
 	stats   string
 	report  string
 	test    []string
+	maxDrop float64
 	labels  string
 	json    bool
 }
@@ -76,6 +77,7 @@ see are enough.
 	cmd.Flags().StringVar(&f.report, "report", "", "also write a report for people: an HTML file (`PATH`)")
 	cmd.Flags().StringArrayVar(&f.test, "test", nil, "inputs for the report that are not calibrated on, prepared alike; may be repeated (`PATH`)")
 	cmd.Flags().StringVar(&f.labels, "labels", "", "for the report, the class of each --test input (without --test, of each calibration input), a .npy of whole numbers (`PATH`)")
+	cmd.Flags().Float64Var(&f.maxDrop, "max-drop", -1, "choose as --target does, until at most so many `POINTS` are lost of the percentage of --calib inputs whose class is that of --labels (negative: not asked for)")
 	inGroup(cmd, "Quantization", func() { cmd.Flags().AddFlagSet(f.options.Flags()) })
 	completeOptions(cmd)
 	inGroup(cmd, "Weights alone", func() { f.weights.register(cmd) })
@@ -93,8 +95,11 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	if f.report == "" && (len(f.test) > 0 || f.labels != "") {
+	if f.report == "" && (len(f.test) > 0 || f.labels != "" && f.maxDrop < 0) {
 		return usagef("--test and --labels are for the report: say where to write it by --report")
+	}
+	if f.maxDrop >= 0 && (f.labels == "" || len(f.data.paths) == 0 || len(f.test) > 0) {
+		return usagef("--max-drop needs --calib and --labels of these inputs, without --test")
 	}
 	if f.report != "" && len(f.data.paths) == 0 {
 		return usagef("--report needs --calib: it shows what the network does on inputs")
@@ -117,6 +122,13 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 		if net, err := engine.Compile(g); err == nil {
 			separated(cmd, net, set) // what is said holds for calibration too
 		}
+	}
+	if f.maxDrop >= 0 {
+		labels, err := readLabels(f.labels, set)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, ptq.WithMaxDrop(f.maxDrop, labels))
 	}
 	if f.stats != "" {
 		s, err := readStatistics(f.stats)
