@@ -5,7 +5,7 @@
     print(result.sqnr, result.verdict)
 
 Quantizing, measuring and searching run the command that the package holds. What works on arrays in place (Session, Quantizer,
-Histogram, Range, fake_quantize, ...) needs the C library, which wheels for Linux and macOS hold as well.
+Histogram, Range, fake_quantize, ...) needs the C library, which wheels for Linux and for Windows on x86_64 hold as well.
 """
 import importlib
 
