@@ -83,7 +83,7 @@ func (b *binder) action(s *program.Step) (*step, error) {
 	case *program.Reference:
 		return b.reference(a)
 	case *program.Observe:
-		return bindObserve(a, b.net.observer), nil
+		return bindObserve(a, b.net.observer, b.batched), nil
 	}
 	if bound := bindFloat(s.Action); bound != nil {
 		return bound, nil

@@ -47,18 +47,3 @@ func (c *call) plain(t *program.Tensor) *tensor.Tensor {
 	}
 	return c.slots[t.Index]
 }
-
-// bindObserve hands a tensor of floats to the observer.
-func bindObserve(a *program.Observe, o Observer) *step {
-	if a.In.Place != program.InArena {
-		return wholeStep(func(c *call, w *worker) error {
-			o.Observe(w.id, a.Index, c.slots[a.In.Index].F32())
-			return nil
-		})
-	}
-	src := viewOf(a.In)
-	return rowStep(src, func(c *call, w *worker, s, y0, y1 int) {
-		m := src.f32(c, s)
-		runs(m, y0, y1, func(at, n int) { o.Observe(w.id, a.Index, m.Data[at:at+n]) })
-	})
-}

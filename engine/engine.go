@@ -176,7 +176,7 @@ func (net *Net) Run(ctx context.Context, inputs ...*tensor.Tensor) ([]*tensor.Te
 		return nil, err
 	}
 	outs := p.newOutputs(n)
-	if err := p.run(ctx, inputs, outs, n); err != nil {
+	if err := p.run(ctx, nil, inputs, outs, n); err != nil {
 		return nil, err
 	}
 	return outs, nil
@@ -193,7 +193,7 @@ func (net *Net) RunInto(ctx context.Context, outputs, inputs []*tensor.Tensor) e
 	if err := p.checkOutputs(outputs, n); err != nil {
 		return err
 	}
-	return p.run(ctx, inputs, outputs, n)
+	return p.run(ctx, nil, inputs, outputs, n)
 }
 
 // prepare returns the plan for the inputs and the number of samples.

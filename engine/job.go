@@ -15,6 +15,7 @@ import (
 type job struct {
 	plan    *plan
 	ctx     context.Context
+	sampler Sampler // or nil
 	in, out []*tensor.Tensor
 	total   int // samples
 	piece   int // samples of a piece; 0 when the workers share the steps
@@ -48,7 +49,7 @@ func newJob(p *plan) *job {
 func (j *job) run(ctx context.Context, ins, outs []*tensor.Tensor, n int) error {
 	j.ctx, j.in, j.out, j.total, j.err = ctx, ins, outs, n, nil
 	j.failed.Store(false)
-	defer func() { j.ctx, j.in, j.out = nil, nil, nil }()
+	defer func() { j.ctx, j.sampler, j.in, j.out = nil, nil, nil, nil }()
 	threads := len(j.workers)
 	if n > 1 || threads == 1 {
 		j.piece = min(j.plan.piece, (n+threads-1)/threads)
@@ -98,11 +99,11 @@ func (j *job) work(id int) {
 }
 
 func (j *job) setUp(c *call, first, n int) {
-	c.ctx, c.in, c.out, c.first, c.n, c.total = j.ctx, j.in, j.out, first, n, j.total
+	c.ctx, c.sampler, c.in, c.out, c.first, c.n, c.total = j.ctx, j.sampler, j.in, j.out, first, n, j.total
 }
 
 func (j *job) release(c *call) {
-	c.ctx, c.in, c.out = nil, nil, nil
+	c.ctx, c.sampler, c.in, c.out = nil, nil, nil, nil
 	clear(c.slots)
 	j.plan.calls.Put(c)
 }

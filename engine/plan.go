@@ -149,13 +149,14 @@ func (p *plan) newOutputs(n int) []*tensor.Tensor {
 	return outs
 }
 
-// run computes outs for n samples.
-func (p *plan) run(ctx context.Context, ins, outs []*tensor.Tensor, n int) error {
+// run computes outs for n samples, showing values to s or, if that is nil, to the observer.
+func (p *plan) run(ctx context.Context, s Sampler, ins, outs []*tensor.Tensor, n int) error {
 	if n == 0 {
 		return nil
 	}
 	j := p.jobs.Get().(*job)
 	defer p.jobs.Put(j)
+	j.sampler = s
 	return j.run(ctx, ins, outs, n)
 }
 

@@ -38,15 +38,16 @@ func (s *step) nanoseconds() int {
 
 // call is the memory of one piece of a run.
 type call struct {
-	ctx   context.Context
-	u8    []uint8   // the arena, seen as bytes
-	f32   []float32 // the arena, seen as floats
-	slots []*tensor.Tensor
-	in    []*tensor.Tensor // the whole run's
-	out   []*tensor.Tensor
-	first int // sample of the run that is sample 0 here
-	n     int // samples
-	total int // samples of the whole run
+	ctx     context.Context
+	sampler Sampler   // sees values instead of the observer; nil for none
+	u8      []uint8   // the arena, seen as bytes
+	f32     []float32 // the arena, seen as floats
+	slots   []*tensor.Tensor
+	in      []*tensor.Tensor // the whole run's
+	out     []*tensor.Tensor
+	first   int // sample of the run that is sample 0 here
+	n       int // samples
+	total   int // samples of the whole run
 }
 
 // worker is what a goroutine has for itself.

@@ -148,8 +148,10 @@ func (b *builder) observe(v *graph.Value) {
 	default:
 		src = b.float(v, Plain)
 	}
-	s := b.step("observe", Move, &Observe{In: src, Index: index})
+	a := &Observe{In: src, Index: index}
+	s := b.step("observe", Move, a)
 	if src.Place == InArena {
+		a.Shape = b.shape(v)
 		s.Ops = 4 * src.H * src.W * src.C
 	}
 }

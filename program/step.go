@@ -312,7 +312,8 @@ type Reference struct {
 // Observe hands a tensor of floats to the observer of the run.
 type Observe struct {
 	In    *Tensor
-	Index int // number of the observed value
+	Index int   // number of the observed value
+	Shape []int // of a tensor in the arena, as ONNX has it
 }
 
 func list(ts ...*Tensor) []*Tensor {

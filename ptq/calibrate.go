@@ -3,6 +3,7 @@ package ptq
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/narrow-ml/narrow/dataset"
@@ -39,14 +40,10 @@ func (s *Statistics) Merge(o *Statistics) {
 	}
 }
 
-// observe runs the plan's float network over data, in batches, and gathers the statistics of every place, whether it is on
+// observe runs the float network over data, in batches, and gathers the statistics of every place, whether it is on
 // or not, without the inputs that are held back. Its memory does not grow with the
 // number of inputs, and the result is the same for any batch size and number of threads.
-func (p *Plan) observe(ctx context.Context, data dataset.Source, held *holdout, c *config) (*Statistics, error) {
-	o, err := p.newObserver(c.threads)
-	if err != nil {
-		return nil, err
-	}
+func (o *observer) observe(ctx context.Context, data dataset.Source, held *holdout, c *config) (*Statistics, error) {
 	at := 0
 	data, why := o.net.Separate(data)
 	held.alone = held.alone || why != ""
@@ -81,22 +78,34 @@ func (p *Plan) observe(ctx context.Context, data dataset.Source, held *holdout, 
 }
 
 // observer gives each worker a histogram of its own for every place that is computed.
+// It shows the inputs of layers as well, see [picker].
 type observer struct {
 	plan   *Plan
 	net    *engine.Net
-	places []*Place
-	seen   [][]Histogram // by worker and place
+	places []*Place             // whose values come first among those that are observed
+	index  map[*graph.Value]int // of observed values
+	seen   [][]Histogram        // by worker and place
 	mu     sync.Mutex
 	broken []error // by place
 	done   bool    // what runs now is not to be counted
 }
 
 func (p *Plan) newObserver(threads int) (*observer, error) {
-	o := &observer{plan: p}
+	o := &observer{plan: p, index: make(map[*graph.Value]int)}
 	var values []*graph.Value
 	for _, pl := range p.Places {
 		if pl.reader == nil {
 			o.places, values = append(o.places, pl), append(values, pl.Value)
+		}
+	}
+	for _, v := range append(slices.Clone(values), p.layerInputs()...) {
+		if _, twice := o.index[v]; !twice {
+			o.index[v] = len(o.index)
+		}
+	}
+	for _, v := range p.layerInputs() {
+		if o.index[v] == len(values) {
+			values = append(values, v)
 		}
 	}
 	var err error
@@ -104,7 +113,7 @@ func (p *Plan) newObserver(threads int) (*observer, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.broken = make([]error, len(values))
+	o.broken = make([]error, len(o.places))
 	for range o.net.Threads() {
 		o.seen = append(o.seen, make([]Histogram, len(o.places)))
 	}
@@ -146,7 +155,7 @@ func (o *observer) statistics(inputs int) *Statistics {
 
 // Observe implements [engine.Observer].
 func (o *observer) Observe(worker, place int, x []float32) {
-	if o.done {
+	if o.done || place >= len(o.places) {
 		return
 	}
 	if err := o.seen[worker][place].Add(x); err != nil {

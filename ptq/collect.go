@@ -53,7 +53,11 @@ func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *St
 				c.progress(first + done)
 			}
 		}
-		s, err := p.observe(ctx, part, newHoldout(p.Graph, 0), &at)
+		o, err := p.newObserver(at.threads)
+		if err != nil {
+			return nil, err
+		}
+		s, err := o.observe(ctx, part, newHoldout(p.Graph, 0), &at)
 		if err != nil {
 			return nil, err
 		}

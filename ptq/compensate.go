@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -13,8 +12,6 @@ const (
 	fewInputs     = 48 // how many inputs show the second moments, see inputsFor
 	manyInputs    = 256
 	someProducts  = 110 << 20 // elements of products, times inputs: less than a tenth of a second
-	maxMoments    = 4 << 20   // elements of the matrices that are held at once
-	maxRow        = 2048      // longest row that is compensated; beyond, the matrix is too large
 	damping       = 0.01      // added to the diagonal, as a share of its mean
 	sumError      = 1e-6      // relative error of sums in float32, added as well
 	maxDampings   = 12        // how often more is added until the covariance can be inverted
@@ -28,97 +25,92 @@ const (
 // covariance of the layer's inputs); then each integer is moved up or down as long as that
 // brings the result closer. What is left of the mean error goes into the bias.
 //
-// The scales must be known. It returns the names of nodes whose rows are too long for that;
+// The scales must be known. It returns the names of nodes for which that is not known how;
 // their weights are rounded to nearest.
-func compensateWeights(ctx context.Context, net *network, data dataset.Source, threads int) (skipped []string, err error) {
-	return roundOnData(ctx, net, data, threads, true)
+func compensateWeights(ctx context.Context, j *Job) (skipped []string, err error) {
+	return roundOnData(ctx, j, true)
 }
 
 // correctBiases rounds the weights of every affine node to nearest and takes the shift that
 // this causes in the mean of each channel, as seen on inputs of data, out of the bias.
 // It returns the names of nodes for which that is not known how; those are only rounded.
-func correctBiases(ctx context.Context, net *network, data dataset.Source, threads int) (skipped []string, err error) {
-	return roundOnData(ctx, net, data, threads, false)
+func correctBiases(ctx context.Context, j *Job) (skipped []string, err error) {
+	return roundOnData(ctx, j, false)
 }
 
-// roundOnData rounds the weights of all affine nodes by what their inputs are.
-func roundOnData(ctx context.Context, net *network, data dataset.Source, threads int, compensate bool) (skipped []string, err error) {
-	plain := net.plan.Graph
+// roundOnData rounds the weights of all affine nodes by what their inputs are: those are seen in one pass over some of the data.
+func roundOnData(ctx context.Context, j *Job, compensate bool) (skipped []string, err error) {
+	todo, other, err := j.net.moments(compensate)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range other {
+		skipped = append(skipped, n.Name)
+	}
+	if len(todo) > 0 {
+		if err := j.pickPlaces(ctx, todo); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(todo, func(a, b *moments) int { return b.work() - a.work() }) // no thread ends with a long one
+	rounders := make([]rounder, workersFor(j.c.threads))
+	return skipped, sideBySide(j.c.threads, len(todo)+len(other), func(worker, i int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if i >= len(todo) {
+			weightsOf(other[i-len(todo)]).roundNearest()
+			return nil
+		}
+		m := todo[i]
+		todo[i] = nil // what is done may be freed
+		return m.round(&rounders[worker])
+	})
+}
+
+// moments returns what the weights of the network's affine nodes meet, still empty, and the nodes of which that is not known.
+func (net *network) moments(compensate bool) (todo []*moments, other []*graph.Node, err error) {
 	inputs := make(map[string]*graph.Value)
-	for _, n := range plain.Nodes {
+	for _, n := range net.plan.Graph.Nodes {
 		inputs[n.Name] = n.In(0)
 	}
-	var todo []*moments
 	for _, n := range net.Nodes {
 		if !isAffine(n) {
 			continue
 		}
 		p := patchesOf(n)
-		if p == nil || weightsOf(n).axis < 0 || compensate && p.row > maxRow {
-			skipped = append(skipped, n.Name)
-			weightsOf(n).roundNearest()
+		if p == nil || weightsOf(n).axis < 0 {
+			other = append(other, n)
 			continue
 		}
-		todo = append(todo, &moments{patches: p, node: n, input: inputs[n.Name], compensate: compensate})
-	}
-	for len(todo) > 0 {
-		count, size := 0, 0
-		for count < len(todo) && (count == 0 || size < maxMoments) {
-			size += todo[count].size()
-			count++
+		if k := slices.IndexFunc(todo, func(m *moments) bool { return m.serves(n, p) }); k >= 0 {
+			todo[k].nodes = append(todo[k].nodes, n)
+			continue
 		}
-		if err := roundTogether(ctx, plain, todo[:count], data, threads); err != nil {
-			return nil, err
+		m, err := newMoments(n, p, inputs[n.Name], compensate)
+		if err != nil {
+			return nil, nil, err
 		}
-		todo = slices.Clone(todo[count:]) // what is done may be freed
+		todo = append(todo, m)
 	}
-	return skipped, nil
-}
-
-// roundTogether rounds the weights of some nodes, in one pass over the data.
-func roundTogether(ctx context.Context, plain *graph.Graph, nodes []*moments, data dataset.Source, threads int) error {
-	values := make([]*graph.Value, len(nodes))
-	for i, m := range nodes {
-		values[i] = m.input
-		if err := m.allocate(); err != nil {
-			return err
-		}
-	}
-	err := sampleTensors(ctx, plain, values, data, inputsFor(nodes), threads, func(batch []*tensor.Tensor) error {
-		return sideBySide(threads, len(nodes), func(_, i int) error {
-			nodes[i].add(batch[i])
-			return nil
-		})
-	})
-	if err != nil {
-		return err
-	}
-	slices.SortStableFunc(nodes, func(a, b *moments) int { return b.size() - a.size() }) // no thread ends with a long one
-	rounders := make([]rounder, workersFor(threads))
-	return sideBySide(threads, len(nodes), func(worker, i int) error {
-		if err := nodes[i].round(&rounders[worker]); err != nil {
-			return nodeError(nodes[i].node, err)
-		}
-		return nil
-	})
+	return todo, other, nil
 }
 
 // inputsFor returns how many inputs to look at: as many as some work allows, between a few, which for 8-bit
 // weights of a convolution are enough, since they meet each input at many places, and many, which
 // is what fewer bits and matrices need.
-func inputsFor(nodes []*moments) int {
+func inputsFor(all []*moments) int {
 	work := 0
-	for _, m := range nodes {
-		if len(m.kernel) == 0 {
-			continue
-		}
-		if weightsOf(m.node).scaling.Bits < 8 {
+	for _, m := range all {
+		if slices.ContainsFunc(m.nodes, func(n *graph.Node) bool { return weightsOf(n).scaling.Bits < 8 }) {
 			return manyInputs
 		}
-		work += m.groups * m.row * m.row
+		if len(m.kernel) > 0 {
+			work += m.groups * m.row * m.row
+		}
 	}
 	if work == 0 {
-		return manyInputs // matrices only
+		return manyInputs // matrices only, unless [enough] are seen before
 	}
 	return min(max(someProducts/work, fewInputs), manyInputs)
 }

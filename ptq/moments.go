@@ -1,25 +1,37 @@
 package ptq
 
 import (
+	"math"
+	"slices"
+
 	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/graph"
-	"github.com/narrow-ml/narrow/tensor"
 )
 
-// moments are the sums of what an affine node's weights meet, before and after it
-// is brought to integers, and of the products of the latter within each group of channels.
+// moments are what the weights of some affine nodes meet that read one value in one way: some places of it, and the sums over
+// these, before and after it is brought to integers, and of the products of the latter within each group of channels.
 type moments struct {
 	*patches
-	node       *graph.Node
+	nodes      []*graph.Node
 	input      *graph.Value // in the graph that is run
 	compensate bool         // whether products are needed
+	biased     bool         // whether the nodes have biases, into which a mean error can go
+	scaling    *Scaling     // of the input
 	grid       asm.Grid[int32]
-	samples    int         // inputs seen
-	count      int         // places
-	sum        []float64   // of each element of a place
-	sumInt     []float64   // the same after rounding and clipping
-	products   [][]float32 // by group: row x row, below the diagonal and on it; nil if they are not needed
-	block      []float32   // places not yet in the sums
+	runs       [][]pickedPlaces // by run and part
+	picked     int              // places so far
+	count      int              // places
+	sum        []float64        // of each element of a place
+	sumInt     []float64        // the same after rounding and clipping
+	products   [][]float32      // by group: row x row, below the diagonal and on it
+}
+
+// pickedPlaces are those of a part of a value.
+type pickedPlaces struct {
+	count  int
+	ints   []uint8   // counted from the least integer; of grids of up to 8 bits
+	floats []float32 // rounded, of others
+	sum    []float32 // of the elements as they were
 }
 
 const (
@@ -27,62 +39,121 @@ const (
 	productPanel = 96  // rows of products that are computed up to the same column
 )
 
-// size returns how many elements will be allocated.
-func (m *moments) size() int {
-	width := m.groups * m.row
-	if !m.compensate {
-		return width * blockPlaces
-	}
-	return width * (m.row + blockPlaces)
-}
-
-func (m *moments) allocate() error {
-	l := scalingOf(m.node.Inputs[0].Node).levels(0)
+func newMoments(n *graph.Node, p *patches, input *graph.Value, compensate bool) (*moments, error) {
+	m := &moments{patches: p, nodes: []*graph.Node{n}, input: input, compensate: compensate, biased: n.In(2) != nil, scaling: scalingOf(n.Inputs[0].Node)}
+	l := m.scaling.levels(0)
 	var err error
 	if m.grid, err = asm.NewGrid(float32(l.Scale), int32(l.Zero), int32(l.Min), int32(l.Max)); err != nil {
-		return nodeError(m.node, err)
+		return nil, nodeError(n, err)
 	}
-	width := m.groups * m.row
-	m.block = make([]float32, 0, blockPlaces*width)
-	m.sum, m.sumInt = make([]float64, width), make([]float64, width)
-	if m.compensate {
+	return m, nil
+}
+
+// serves reports whether a node's weights meet the same.
+func (m *moments) serves(n *graph.Node, p *patches) bool {
+	q := m.patches
+	return m.scaling == scalingOf(n.Inputs[0].Node) && m.biased == (n.In(2) != nil) && q.groups == p.groups && q.row == p.row &&
+		slices.Equal(q.kernel, p.kernel) && slices.Equal(q.stride, p.stride) && slices.Equal(q.dilation, p.dilation) && slices.Equal(q.pads, p.pads)
+}
+
+// width returns how many elements a place has.
+func (m *moments) width() int { return m.groups * m.row }
+
+// pack keeps places, one after another in x, which it changes.
+func (m *moments) pack(x []float32) pickedPlaces {
+	sum := make([]float64, m.width())
+	addRows(sum, x)
+	k := pickedPlaces{count: len(x) / m.width(), sum: make([]float32, m.width())}
+	for i, v := range sum {
+		k.sum[i] = float32(v)
+	}
+	if m.scaling.Bits > 8 {
+		k.floats = make([]float32, len(x))
+		m.grid.QuantizeDequantize(k.floats, x)
+		return k
+	}
+	k.ints = make([]uint8, len(x))
+	var ints [1024]int32
+	least := int32(m.scaling.Min())
+	for at := 0; at < len(x); at += len(ints) {
+		to := k.ints[at:min(at+len(ints), len(x))]
+		m.grid.Quantize(ints[:len(to)], x[at:at+len(to)])
+		for i := range to {
+			to[i] = uint8(ints[i] - least)
+		}
+	}
+	return k
+}
+
+// unpack writes the elements of places, rounded, to x.
+func (m *moments) unpack(x []float32, k pickedPlaces) {
+	if k.ints == nil {
+		copy(x, k.floats)
+		return
+	}
+	var ints [1024]int32
+	least := int32(m.scaling.Min())
+	for at := 0; at < len(k.ints); at += len(ints) {
+		from := k.ints[at:min(at+len(ints), len(k.ints))]
+		for i, q := range from {
+			ints[i] = int32(q) + least
+		}
+		m.grid.Dequantize(x[at:at+len(from)], ints[:len(from)])
+	}
+}
+
+// finish sums up what was picked.
+func (m *moments) finish() {
+	m.sum, m.sumInt = make([]float64, m.width()), make([]float64, m.width())
+	for _, parts := range m.runs {
+		for _, k := range parts {
+			m.count += k.count
+			for i, v := range k.sum {
+				m.sum[i] += float64(v)
+			}
+		}
+	}
+	m.blocks(m.compensate && !m.wide(), func(x []float32) {
+		addRows(m.sumInt, x)
+		for group, p := range m.products {
+			m.addProducts(p, x[group*m.row:], len(x)/m.width())
+		}
+	})
+}
+
+// blocks calls f with the places, some at a time. With products, those are made first.
+func (m *moments) blocks(products bool, f func(x []float32)) {
+	if products {
 		m.products = make([][]float32, m.groups)
 		for i := range m.products {
 			m.products[i] = make([]float32, m.row*m.row)
 		}
 	}
-	return nil
-}
-
-// add takes in a batch of inputs.
-func (m *moments) add(t *tensor.Tensor) {
-	m.each(t, m.samples, func(x []float32) {
-		if m.block = append(m.block, x...); len(m.block) == cap(m.block) {
-			m.flush()
-		}
-	})
-	m.samples += t.Shape()[0]
-}
-
-// flush takes the places of the block into the sums.
-func (m *moments) flush() {
-	width := m.groups * m.row
-	places := len(m.block) / width
-	if places == 0 {
-		return
-	}
-	addRows(m.sum, m.block)
-	m.grid.QuantizeDequantize(m.block, m.block)
-	addRows(m.sumInt, m.block)
-	for group, p := range m.products {
-		x := m.block[group*m.row:]
-		for i := 0; i < m.row; i += productPanel {
-			rows := min(productPanel, m.row-i)
-			asm.SgemmF32(true, false, rows, i+rows, places, 1, x[i:], width, x, width, 1, p[i*m.row:], m.row)
+	block := make([]float32, 0, blockPlaces*m.width())
+	for _, parts := range m.runs {
+		for _, k := range parts {
+			x := make([]float32, k.count*m.width())
+			m.unpack(x, k)
+			for len(x) > 0 {
+				n := min(len(x), cap(block)-len(block))
+				if block, x = append(block, x[:n]...), x[n:]; len(block) == cap(block) {
+					f(block)
+					block = block[:0]
+				}
+			}
 		}
 	}
-	m.count += places
-	m.block = m.block[:0]
+	if len(block) > 0 {
+		f(block)
+	}
+}
+
+// addProducts adds the products of a group's elements at some places to p.
+func (m *moments) addProducts(p, x []float32, places int) {
+	for i := 0; i < m.row; i += productPanel {
+		rows := min(productPanel, m.row-i)
+		asm.SgemmF32(true, false, rows, i+rows, places, 1, x[i:], m.width(), x, m.width(), 1, p[i*m.row:], m.row)
+	}
 }
 
 // addRows adds rows, one after another in x, to sums.
@@ -99,7 +170,7 @@ func addRows(sums []float64, x []float32) {
 // node without a bias, into which a mean error could go.
 func (m *moments) means(group int) (before, after []float64) {
 	before, after = make([]float64, m.row), make([]float64, m.row)
-	if m.node.In(2) != nil && m.count > 0 {
+	if m.biased && m.count > 0 {
 		for i := range before {
 			k := group*m.row + i
 			before[i], after[i] = m.sum[k]/float64(m.count), m.sumInt[k]/float64(m.count)
@@ -147,46 +218,101 @@ func mirror(c []float32, d int) {
 	}
 }
 
-// round chooses the integers of the node's weights, and their scale where neighbours limit each
+// centred returns the places, rounded, one after another, less their mean and divided by the square root of their number, and
+// what is added to the diagonal of their covariance to damp it.
+func (m *moments) centred() (x []float32, extra float64) {
+	_, mean := m.means(0)
+	x = make([]float32, 0, m.count*m.row)
+	m.blocks(false, func(block []float32) { x = append(x, block...) })
+	m.runs = nil
+	energy, spread := 0.0, 0.0
+	root := 1 / math.Sqrt(float64(m.count))
+	for at := 0; at < len(x); at += m.row {
+		for i, v := range x[at : at+m.row] {
+			c := (float64(v) - mean[i]) * root
+			energy, spread = energy+float64(v)*float64(v), spread+c*c
+			x[at+i] = float32(c)
+		}
+	}
+	return x, (damping*spread+sumError*energy/float64(m.count))/float64(m.row) + 1e-12
+}
+
+// work is about how long rounding takes.
+func (m *moments) work() int {
+	weights := 0
+	for _, n := range m.nodes {
+		weights += len(weightsOf(n).data)
+	}
+	return (weights + m.groups*m.row*m.row) * min(m.row, m.picked)
+}
+
+// wide reports whether there are so many more elements than places that what the places span is less work than products.
+func (m *moments) wide() bool { return m.groups == 1 && 2*m.row > 3*m.count }
+
+// round chooses the integers of the nodes' weights, and their scale where neighbours limit each
 // other.
 func (m *moments) round(r *rounder) error {
-	w := weightsOf(m.node)
-	rounded := make([]float32, len(w.data))
-	shift := make([]float64, w.channels())
-	perGroup := w.channels() / m.groups
-	m.flush()
+	m.finish()
 	for group, p := range m.products {
 		_, after := m.means(group)
 		m.covariance(p, after)
 	}
+	current := -1
 	by := func(group int) (attempt, error) {
 		if !m.compensate {
 			return toNearest{}, nil
 		}
+		if group == current {
+			return r, nil
+		}
+		current = group
+		if m.wide() {
+			x, extra := m.centred()
+			return r, r.span(x, m.row, extra)
+		}
 		return r, r.setUp(m.products[group])
 	}
+	for _, n := range m.nodes {
+		if err := m.roundNode(n, by); err != nil {
+			return nodeError(n, err)
+		}
+	}
+	return nil
+}
+
+// roundNode does so for one of them.
+func (m *moments) roundNode(n *graph.Node, by func(group int) (attempt, error)) error {
+	w := weightsOf(n)
+	rounded := make([]float32, len(w.data))
+	shift := make([]float64, w.channels())
+	perGroup := w.channels() / m.groups
 	if err := w.chooseShared(m.groups, by); err != nil {
 		return err
 	}
 	for group := range m.groups {
-		rows := w.rows(group*perGroup, perGroup)
 		before, after := m.means(group)
 		try, err := by(group)
 		if err != nil {
 			return err
 		}
-		q := w.settle(rows, group*perGroup, try)
-		if m.compensate {
-			r.refine(rows, q)
-		}
-		for i, k := range rows.index {
-			rounded[k] = q[i]
-			o, e := i/m.row, i%m.row
-			shift[group*perGroup+o] += float64(rows.weights[i])*before[e] - float64(q[i])*after[e]
+		for first := group * perGroup; first < (group+1)*perGroup; first += channelsTogether {
+			rows := w.rows(first, min(channelsTogether, (group+1)*perGroup-first))
+			q := w.settle(rows, first, try)
+			if r, ok := try.(*rounder); ok {
+				r.refine(rows, q)
+			}
+			for i, k := range rows.index {
+				rounded[k] = q[i]
+				o, e := i/m.row, i%m.row
+				shift[first+o] += float64(rows.weights[i])*before[e] - float64(q[i])*after[e]
+			}
 		}
 	}
 	w.replace(rounded)
-	addToBias(m.node, shift)
-	scaleBias(m.node)
+	addToBias(n, shift)
+	scaleBias(n)
 	return nil
 }
+
+// channelsTogether is how many channels are rounded at a time, which bounds the memory that takes.
+const channelsTogether = 256

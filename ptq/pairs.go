@@ -1,6 +1,7 @@
 package ptq
 
 import (
+	"iter"
 	"math"
 	"slices"
 
@@ -64,32 +65,49 @@ func (p pairing) crowded(row []float32, scale float64) bool {
 	return false
 }
 
-// limit narrows a grid to what weight k may become beside its partners: those after k in the row
-// have their values in q; with one that is yet to come, and should become what left says, each
-// gives half of what is too much.
-func (p pairing) limit(l Levels, k int, q, left []float32) Levels {
+// room returns how many steps weight k may become beside its partners, at most top: those between k and known have their steps
+// already; with one that is yet to come, and should become what left says, each gives half of what is too much.
+func (p pairing) room(k, known int, top, inverse float32, steps, left []float32) float32 {
 	if p == nil {
-		return l
+		return top
 	}
-	room := float64(l.Max)
+	room := top
 	for _, j := range p[k] {
-		switch {
-		case j > int32(k):
-			room = math.Min(room, op.PairLimit-math.Round(math.Abs(float64(q[j]))/l.Scale))
-		case j >= 0:
-			own := math.Min(math.Abs(float64(left[k]))/l.Scale, float64(l.Max))
-			other := math.Min(math.Abs(float64(left[j]))/l.Scale, float64(l.Max))
-			if excess := own + other - op.PairLimit; excess > 0 {
-				room = math.Min(room, own-excess/2)
+		if j < 0 {
+			continue
+		}
+		most := float32(op.PairLimit)
+		if int(j) > k && int(j) < known {
+			most -= magnitude(steps[j])
+		} else {
+			own, other := min(magnitude(left[k]*inverse), top), min(magnitude(left[j]*inverse), top)
+			if own+other <= op.PairLimit {
+				continue
 			}
+			most = own - (own+other-op.PairLimit)/2
+		}
+		if most < room {
+			room = most
 		}
 	}
-	l.Max = int(room)
-	l.Min = -l.Max
-	return l
+	return float32(int32(room))
 }
 
-// limitAmong is limit when all partners have their values.
+func magnitude(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
+
+// toStep returns the number of steps that is nearest to x, at most room in magnitude.
+func toStep(x, room float32) float32 {
+	q := float32(math.RoundToEven(float64(x)))
+	if q > room {
+		return room
+	}
+	if q < -room {
+		return -room
+	}
+	return q
+}
+
+// limitAmong narrows a grid to what weight k may become beside its partners, which all have their values in q.
 func (p pairing) limitAmong(l Levels, k int, q []float32) Levels {
 	if p == nil {
 		return l
@@ -180,16 +198,18 @@ func (w *weights) settle(rows *weightRows, first int, by attempt) []float32 {
 		return q
 	}
 	d, least, nominal := len(rows.weights)/len(rows.levels), leastScales(w.node), slices.Clone(rows.levels)
-	for _, f := range w.factors() {
+	take := func(pick func(o int) Levels) {
 		trial := &weightRows{pairs: rows.pairs}
 		var tried []int
 		for _, o := range crowded {
-			l := nominal[o]
-			if l.Scale = float64(toScale(l.Scale * f)); l.Scale >= least[first+o] {
+			if l := pick(o); l.Scale >= least[first+o] && l.Scale != nominal[o].Scale {
 				tried = append(tried, o)
 				trial.levels = append(trial.levels, l)
 				trial.weights = append(trial.weights, rows.row(o)...)
 			}
+		}
+		if len(tried) == 0 {
+			return
 		}
 		values, errors := by.try(trial)
 		for i, o := range tried {
@@ -199,8 +219,87 @@ func (w *weights) settle(rows *weightRows, first int, by attempt) []float32 {
 			}
 		}
 	}
+	if d > longRow {
+		take(func(o int) Levels { return w.likelyScale(rows, o, least[first+o], by) })
+	} else {
+		for _, f := range w.factors() {
+			take(func(o int) Levels { return nominal[o].times(f) })
+		}
+	}
 	for _, o := range crowded {
 		w.scaling.Scale[first+o] = float32(rows.levels[o].Scale)
 	}
 	return q
+}
+
+// longRow is the row from which on the scale to try is chosen by an estimate: there, all of them would take most of the time.
+const longRow = 400
+
+// times returns the grid with its steps multiplied.
+func (l Levels) times(f float64) Levels {
+	l.Scale = float64(toScale(l.Scale * f))
+	return l
+}
+
+// likelyScale looks for a scale of row o with a smaller error than its own: up or down from there as long as it gets smaller.
+func (w *weights) likelyScale(rows *weightRows, o int, least float64, by attempt) Levels {
+	own, found := rows.levels[o], false
+	l := own
+	importance := by.importance()
+	steps := make([]float32, len(rows.row(o)))
+	cost := rows.estimate(o, own, importance, steps)
+	try := func(factors iter.Seq[float64]) {
+		for f := range factors {
+			next := own.times(f)
+			if next.Scale < least {
+				return
+			}
+			c := rows.estimate(o, next, importance, steps)
+			if c >= cost {
+				return
+			}
+			l, cost, found = next, c, true
+		}
+	}
+	factors := w.factors()
+	up, _ := slices.BinarySearch(factors, 1)
+	if try(slices.Values(factors[up:])); !found {
+		try(func(yield func(float64) bool) {
+			for i := up - 1; i >= 0 && yield(factors[i]); i-- {
+			}
+		})
+	}
+	return l
+}
+
+// A row's error is estimated from so many stretches of it, of so many weights.
+const estimateStretches, estimateStretch = 4, 128
+
+// estimate returns about how large the error of row o is on a grid, in memory for steps: that of rounding to nearest, each weight
+// as important as said, or all alike for nil.
+func (r *weightRows) estimate(o int, l Levels, importance []float64, steps []float32) float64 {
+	row := r.row(o)
+	d, sum := len(row), 0.0
+	scale, inverse := float32(l.Scale), float32(1/l.Scale)
+	stretch := func(from, to int) {
+		for k := to - 1; k >= from; k-- {
+			steps[k] = toStep(row[k]*inverse, r.pairs.room(k, to, float32(l.Max), inverse, steps, row))
+			e := float64(steps[k]*scale - row[k])
+			if importance != nil {
+				e *= e * importance[k]
+			} else {
+				e *= e
+			}
+			sum += e
+		}
+	}
+	if d <= estimateStretches*estimateStretch {
+		stretch(0, d)
+		return sum
+	}
+	for i := range estimateStretches {
+		from := i * (d - estimateStretch) / (estimateStretches - 1)
+		stretch(from, from+estimateStretch)
+	}
+	return sum
 }

@@ -1,6 +1,7 @@
 package ptq
 
 import (
+	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -10,6 +11,14 @@ import (
 func (p *patches) positions() int {
 	return min(max(workPerInput/(p.groups*p.row*(p.row+64)), 16), 64)
 }
+
+// places returns how many places of a matrix to look at, from all inputs: more where that takes little.
+func (p *patches) places() int {
+	return min(max(int(workPerMatrix/float64(p.row*(p.row+64))), 1024), 8192)
+}
+
+// workPerMatrix is how much work the matrix of one node may be, if that suffices for 1024 places.
+const workPerMatrix = 6 << 30
 
 // workPerInput is how much work the matrix of one node may be for one picture, if that suffices for 16 places: products, and
 // 64 times as much for an element that is copied as for a product.
@@ -65,11 +74,26 @@ func orDefault(v []int, n, def int) []int {
 
 // each calls f with the elements that the weights of all groups meet, group after
 // group, at some places of every sample of t: always the same ones, spread evenly, others for
-// every sample. first is the number of the first one.
+// every sample; of a matrix at all rows. first is the number of the first one.
 func (p *patches) each(t *tensor.Tensor, first int, f func(x []float32)) {
-	data, shape := t.F32(), t.Shape()
+	p.pick(engine.Whole(t), first, t.Len(), new(pickBuffers), f)
+}
+
+// pickBuffers is memory that calls of pick can share.
+type pickBuffers struct {
+	plain, x []float32
+	window   []int
+}
+
+// pick is each for a part of a value, of whose rows it takes at most so many if it is a matrix.
+func (p *patches) pick(part *engine.Sample, first, rows int, b *pickBuffers, f func(x []float32)) {
+	shape := part.Shape
 	if len(p.kernel) == 0 {
-		for at := 0; at+p.row <= len(data); at += p.row {
+		data := part.Plain(&b.plain)
+		all := len(data) / p.row
+		rows = min(rows, all)
+		for k := range rows {
+			at := (k*all + first*7919%all) / rows % all * p.row
 			f(data[at : at+p.row])
 		}
 		return
@@ -81,18 +105,33 @@ func (p *patches) each(t *tensor.Tensor, first int, f func(x []float32)) {
 		out[i] = (d+p.pads[i]+p.pads[i+len(space)]-p.dilation[i]*(p.kernel[i]-1)-1)/p.stride[i] + 1
 		places *= max(out[i], 0)
 	}
-	x := make([]float32, p.groups*p.row)
-	window := make([]int, tensor.Volume(p.kernel))
-	perSample := tensor.Volume(shape[1:])
+	taps := tensor.Volume(p.kernel)
+	b.x, b.window = grown(b.x, shape[1]*taps), grown(b.window, taps)
 	take := min(places, p.positions())
 	for s := range shape[0] {
 		for k := range take {
 			place := (k*places + (first+s)*7919%places) / take % places
-			p.window(window, space, out, place)
-			gather(x, data[s*perSample:(s+1)*perSample], tensor.Volume(space), window)
-			f(x)
+			p.window(b.window, space, out, place)
+			for tap, at := range b.window {
+				if at < 0 {
+					for c := tap; c < len(b.x); c += taps {
+						b.x[c] = 0
+					}
+					continue
+				}
+				part.Channels(b.x[tap:], s, at, taps)
+			}
+			f(b.x)
 		}
 	}
+}
+
+// grown returns a slice of n elements, x if it is long enough.
+func grown[T any](x []T, n int) []T {
+	if cap(x) < n {
+		return make([]T, n)
+	}
+	return x[:n]
 }
 
 // window finds where in a channel the elements around one place are, -1 for those
@@ -111,19 +150,6 @@ func (p *patches) window(at, space, out []int, place int) {
 		}
 		if !inside {
 			at[tap] = -1
-		}
-	}
-}
-
-// gather copies the window of every channel, zeros beyond the border.
-func gather(x, sample []float32, size int, window []int) {
-	for tap, at := range window {
-		for c := tap; c < len(x); c += len(window) {
-			x[c] = 0
-			if at >= 0 {
-				x[c] = sample[at]
-				at += size
-			}
 		}
 	}
 }

@@ -21,6 +21,7 @@ type rounder struct {
 	pivots []float64 // squares of the elements on the diagonal
 	buf    []float32 // for the rows that are being rounded
 	used   int       // elements of buf
+	wide   *span     // in place of c and factor for long rows; nil for others
 }
 
 // floats returns n numbers of unspecified content, to be used until the next call of try or refine.
@@ -36,20 +37,8 @@ func (r *rounder) floats(n int) []float32 {
 // positive definite it is damped until it is.
 func (r *rounder) setUp(c []float32) error {
 	d := int(math.Sqrt(float64(len(c))))
-	r.d, r.order = d, r.order[:0]
-	for i := range d {
-		r.order = append(r.order, i)
-	}
-	r.c = slices.Grow(r.c[:0], d*d)[:d*d]
-	slices.SortStableFunc(r.order, func(a, b int) int {
-		switch x, y := c[a*d+a], c[b*d+b]; {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return 0
-	})
+	r.wide, r.c = nil, grown(r.c, d*d)
+	r.sort(d, func(i int) float32 { return c[i*d+i] })
 	trace := 0.0
 	for i, a := range r.order {
 		row, from := r.c[i*d:(i+1)*d], c[a*d:(a+1)*d]
@@ -76,6 +65,23 @@ func (r *rounder) setUp(c []float32) error {
 	}
 	r.divideColumns()
 	return nil
+}
+
+// sort orders d weights by the spread of their inputs.
+func (r *rounder) sort(d int, spread func(i int) float32) {
+	r.d, r.order = d, r.order[:0]
+	for i := range d {
+		r.order = append(r.order, i)
+	}
+	slices.SortStableFunc(r.order, func(a, b int) int {
+		switch x, y := spread(a), spread(b); {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return 0
+	})
 }
 
 func (r *rounder) divideColumns() {
@@ -108,6 +114,15 @@ func (r *rounder) try(rows *weightRows) (q []float32, costs []float64) {
 	return q, costs
 }
 
+// importance implements [attempt]: what the error of a weight costs that no other takes back.
+func (r *rounder) importance() []float64 {
+	own := make([]float64, r.d)
+	for i, k := range r.order {
+		own[k] = r.pivots[i]
+	}
+	return own
+}
+
 // refine brings values that try returned closer, in place: where rounding to nearest makes a smaller
 // error, its values take their place, and then single values move as long as that helps.
 func (r *rounder) refine(rows *weightRows, values []float32) {
@@ -125,6 +140,10 @@ func (r *rounder) refine(rows *weightRows, values []float32) {
 	plain := r.floats(len(q))
 	ordered.nearest(plain)
 	own, plainErrors := errors(q), errors(plain)
+	if s := r.wide; s != nil {
+		r.takeCheaper(values, plain, s.costs(own, len(rows.levels), d), s.costs(plainErrors, len(rows.levels), d))
+		return
+	}
 	gradients, plainGradients := r.gradients(own), r.gradients(plainErrors)
 	for o, l := range rows.levels {
 		from, to := o*d, (o+1)*d
@@ -135,6 +154,17 @@ func (r *rounder) refine(rows *weightRows, values []float32) {
 		r.descend(best, gradient, l, ordered.pairs)
 		for i, k := range r.order {
 			values[from+k] = best[i]
+		}
+	}
+}
+
+// takeCheaper replaces rows of values by those rounded to nearest, which are in order, where these cost less.
+func (r *rounder) takeCheaper(values, plain []float32, costs, plainCosts []float64) {
+	for o := range costs {
+		if plainCosts[o] < costs[o] {
+			for i, k := range r.order {
+				values[o*r.d+k] = plain[o*r.d+i]
+			}
 		}
 	}
 }
@@ -152,26 +182,64 @@ func (r *rounder) cancel(rows *weightRows) (q []float32, costs []float64) {
 	copy(left, rows.weights)
 	q, costs = r.floats(n*d), make([]float64, n)
 	errors := r.floats(n * d)
-	for end := d; end > 0; end -= roundBlock {
-		start := max(end-roundBlock, 0)
-		if end < d {
-			asm.SgemmF32(false, false, n, end-start, d-end, -1, errors[end:], d, r.factor[end*d+start:], d, 1, left[start:], d)
-		}
+	r.begin(n)
+	for end := d; end > 0; {
+		start := (end - 1) / roundBlock * roundBlock
+		r.takeBack(left, errors, n, start, end)
 		for o, l := range rows.levels {
-			row, to := left[o*d:(o+1)*d], q[o*d:(o+1)*d]
+			row, steps := left[o*d:(o+1)*d], q[o*d:(o+1)*d]
+			inverse, top := float32(1/l.Scale), float32(l.Max)
 			for k := end - 1; k >= start; k-- {
-				to[k] = float32(rows.pairs.limit(l, k, to, row).Round(float64(row[k])))
-				e := float64(to[k] - row[k])
+				steps[k] = toStep(row[k]*inverse, rows.pairs.room(k, d, top, inverse, steps, row))
+				v := float32(float64(steps[k]) * l.Scale)
+				e := float64(v - row[k])
 				costs[o] += e * e * r.pivots[k]
-				off := to[k] - rows.weights[o*d+k]
+				off := v - rows.weights[o*d+k]
 				errors[o*d+k] = off
-				for j, f := range r.factor[k*d+start : k*d+k] {
-					row[start+j] -= off * f
+				to := row[start:k]
+				for j, f := range r.within(k, start) {
+					to[j] -= off * f
 				}
 			}
 		}
+		end = start
+	}
+	for o, l := range rows.levels {
+		for k, steps := range q[o*d : (o+1)*d] {
+			q[o*d+k] = float32(float64(steps) * l.Scale)
+		}
 	}
 	return q, costs
+}
+
+// begin prepares to cancel the errors of so many rows.
+func (r *rounder) begin(rows int) {
+	if s := r.wide; s != nil {
+		s.seen = grown(s.seen, rows*s.n)
+		clear(s.seen)
+	}
+}
+
+// takeBack lets weights [start, end) of all rows take back the errors of those behind.
+func (r *rounder) takeBack(left, errors []float32, rows, start, end int) {
+	d := r.d
+	if end == d {
+		return
+	}
+	if s := r.wide; s != nil {
+		s.see(errors, rows, d, end, min(end+roundBlock, d))
+		s.takeBack(left, rows, d, start, end)
+		return
+	}
+	asm.SgemmF32(false, false, rows, end-start, d-end, -1, errors[end:], d, r.factor[end*d+start:], d, 1, left[start:], d)
+}
+
+// within returns row k of the factor from column start, that of its block, to k.
+func (r *rounder) within(k, start int) []float32 {
+	if r.wide != nil {
+		return r.wide.local[k*roundBlock : k*roundBlock+k-start]
+	}
+	return r.factor[k*r.d+start : k*r.d+k]
 }
 
 // gradients returns half the derivative of each row's square error by its values, whose

@@ -50,6 +50,8 @@ type attempt interface {
 	// try returns the values of the grids that stand for the rows' weights, valid until it is called
 	// again, and the square error of each row.
 	try(r *weightRows) (q []float32, costs []float64)
+	// importance returns how much the square error of each weight counts; nil if all count alike.
+	importance() []float64
 }
 
 // toNearest rounds to nearest. The error is that of the weights.
@@ -66,14 +68,19 @@ func (toNearest) try(r *weightRows) (q []float32, costs []float64) {
 	return q, costs
 }
 
+func (toNearest) importance() []float64 { return nil }
+
 // nearest sets q to the values of the grids that are nearest to the weights.
 func (r *weightRows) nearest(q []float32) {
 	d := len(q) / max(len(r.levels), 1)
 	for o, l := range r.levels {
 		row, to := r.row(o), q[o*d:(o+1)*d]
+		inverse := float32(1 / l.Scale)
 		for k := d - 1; k >= 0; k-- {
-			limited := r.pairs.limit(l, k, to, row)
-			to[k] = float32(limited.Round(float64(row[k])))
+			to[k] = toStep(row[k]*inverse, r.pairs.room(k, d, float32(l.Max), inverse, to, row))
+		}
+		for k, q := range to {
+			to[k] = float32(float64(q) * l.Scale)
 		}
 	}
 }

@@ -69,15 +69,16 @@ type Job struct {
 	Plan  *Plan
 	Stats *Statistics // what calibration saw; nil before
 
-	c      *config
-	data   dataset.Source
-	held   *holdout // nil before calibration
-	sample *sample  // what is measured on; nil before
-	norm   *trained // of the first BatchNormalization; nil if there is none
-	search *Search  // nil if there was none
-	net    *network // the plan's network with scaling nodes
-	report *Report
-	done   Facts
+	c        *config
+	data     dataset.Source
+	held     *holdout  // nil before calibration
+	sample   *sample   // what is measured on; nil before
+	observer *observer // runs the float network; nil before calibration
+	norm     *trained  // of the first BatchNormalization; nil if there is none
+	search   *Search   // nil if there was none
+	net      *network  // the plan's network with scaling nodes
+	report   *Report
+	done     Facts
 }
 
 // NewJob prepares and plans; nothing is read of data, which may be nil if options bring statistics.
@@ -254,7 +255,7 @@ func (j *Job) Result() (*Result, error) {
 
 // trial returns a job on the same plan, with the same statistics, for steps whose result is not kept.
 func (j *Job) trial() *Job {
-	return &Job{Plan: j.Plan, Stats: j.Stats, c: j.c, data: j.data, held: j.held, sample: j.sample, report: new(Report), done: Ranges}
+	return &Job{Plan: j.Plan, Stats: j.Stats, c: j.c, data: j.data, held: j.held, sample: j.sample, observer: j.observer, report: new(Report), done: Ranges}
 }
 
 // The steps.
@@ -270,7 +271,10 @@ var (
 	// calibrateStep sees what values the tensors take.
 	calibrateStep = Step{Name: "calibrate", Data: true, Gives: Ranges, run: func(ctx context.Context, j *Job) (err error) {
 		j.held = newHoldout(j.Plan.Graph, j.c.holdout)
-		if j.Stats, err = j.Plan.observe(ctx, j.data, j.held, j.c); err != nil {
+		if j.observer, err = j.Plan.newObserver(j.c.threads); err != nil {
+			return err
+		}
+		if j.Stats, err = j.observer.observe(ctx, j.data, j.held, j.c); err != nil {
 			return err
 		}
 		j.warn()
@@ -327,12 +331,12 @@ var (
 	}}
 	// compensateStep chooses the integers of the weights so that their errors cancel.
 	compensateStep = Step{Name: "compensate weights", Data: true, Needs: Parameters, Gives: Rounded, run: func(ctx context.Context, j *Job) (err error) {
-		j.report.Nearest, err = compensateWeights(ctx, j.net, j.data, j.c.threads)
+		j.report.Nearest, err = compensateWeights(ctx, j)
 		return err
 	}}
 	// correctStep rounds them to nearest and takes the mean error out of the biases.
 	correctStep = Step{Name: "correct biases", Data: true, Needs: Parameters, Gives: Rounded, run: func(ctx context.Context, j *Job) (err error) {
-		j.report.Nearest, err = correctBiases(ctx, j.net, j.data, j.c.threads)
+		j.report.Nearest, err = correctBiases(ctx, j)
 		return err
 	}}
 	// roundStep rounds them to nearest.
