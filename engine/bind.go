@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/mapped"
 	"github.com/narrow-ml/narrow/program"
 )
 
@@ -126,6 +128,9 @@ func packedFor[T any](net *Net, s *program.Step, w *program.Weights, pack func()
 		return p.(T), nil
 	}
 	p, err := pack()
+	if n := len(w.F32); n > 0 { // what is packed is a copy
+		mapped.Release(unsafe.Slice((*byte)(unsafe.Pointer(&w.F32[0])), 4*n))
+	}
 	if err == nil {
 		net.packed.Store(key, p)
 	}

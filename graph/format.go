@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/internal/mapped"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -144,7 +145,9 @@ func formatTensor(t *tensor.Tensor) string {
 	case t.DType() == tensor.String:
 		return fmt.Sprintf("%q", tensor.Data[string](t))
 	case t.Len() > writtenOut:
-		return fmt.Sprintf("crc32:%08x", crc32.ChecksumIEEE(t.Bytes()))
+		sum := crc32.ChecksumIEEE(t.Bytes())
+		mapped.Release(t.Bytes())
+		return fmt.Sprintf("crc32:%08x", sum)
 	case t.DType() == tensor.Int64: // float64 would lose digits
 		return fmt.Sprint(t.I64())
 	case t.DType() == tensor.Uint64:

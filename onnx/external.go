@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/narrow-ml/narrow/internal/mapped"
 	"github.com/narrow-ml/narrow/internal/regular"
 	"github.com/narrow-ml/narrow/onnx/internal/onnxpb"
 )
@@ -17,15 +18,14 @@ import (
 // when the last tensor over it is gone.
 const mapThreshold = 16 << 20
 
-// contents returns the bytes of a file, read or mapped (copy on write, so that
-// a stray write cannot reach the file).
+// contents returns the bytes of a file, read or mapped (see [mapped.File]).
 func contents(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if size := info.Size(); size >= mapThreshold && size == int64(int(size)) {
-		if b, err := mapFile(f, int(size)); err == nil {
+		if b, err := mapped.File(f, int(size)); err == nil {
 			return b, nil
 		}
 	}

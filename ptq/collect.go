@@ -30,6 +30,7 @@ func Collect(ctx context.Context, g *graph.Graph, data dataset.Source, start *St
 	if err != nil {
 		return nil, err
 	}
+	p.network = fingerprint(p.Graph)
 	origins, err := originOf(data)
 	if err != nil {
 		return nil, err

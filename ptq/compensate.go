@@ -52,6 +52,7 @@ func roundOnData(ctx context.Context, j *Job, compensate bool) (skipped []string
 			return nil, err
 		}
 	}
+	j.observer = nil                                                                    // its packed weights make room
 	slices.SortStableFunc(todo, func(a, b *moments) int { return b.work() - a.work() }) // no thread ends with a long one
 	rounders := make([]rounder, workersFor(j.c.threads))
 	return skipped, sideBySide(j.c.threads, len(todo)+len(other), func(worker, i int) error {

@@ -7,6 +7,7 @@ import (
 	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/internal/mapped"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -75,6 +76,7 @@ func finite(t *tensor.Tensor) bool {
 		return true
 	}
 	lo, hi, nan := asm.MinMaxF32(t.F32())
+	mapped.Release(t.Bytes())
 	return nan == 0 && !math.IsInf(float64(lo), 0) && !math.IsInf(float64(hi), 0)
 }
 

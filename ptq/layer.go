@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/mapped"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -33,6 +34,7 @@ func newLayer(n *graph.Node) *layer {
 		l.peak[o*l.perGroup+k] = math.Max(l.peak[o*l.perGroup+k], math.Abs(v))
 		l.energy[o*l.perGroup+k] += v * v
 	}
+	mapped.Release(w.Bytes())
 	l.outScale, l.inScale = slices.Repeat([]float64{1}, l.outputs), slices.Repeat([]float64{1}, l.inputs)
 	return l
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/narrow-ml/narrow/asm"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/mapped"
 )
 
 // moments are what the weights of some affine nodes meet that read one value in one way: some places of it, and the sums over
@@ -18,7 +19,8 @@ type moments struct {
 	biased     bool         // whether the nodes have biases, into which a mean error can go
 	scaling    *Scaling     // of the input
 	grid       asm.Grid[int32]
-	runs       [][]pickedPlaces // by run and part
+	runs       [][]pickedPlaces // by run and part, what is not in the sums yet
+	block      []float32        // likewise, after those
 	picked     int              // places so far
 	count      int              // places
 	sum        []float64        // of each element of a place
@@ -102,9 +104,20 @@ func (m *moments) unpack(x []float32, k pickedPlaces) {
 	}
 }
 
-// finish sums up what was picked.
-func (m *moments) finish() {
-	m.sum, m.sumInt = make([]float64, m.width()), make([]float64, m.width())
+// absorb takes what was picked so far into the sums if those take less memory than the places of so many inputs will.
+func (m *moments) absorb(inputs int) {
+	places := m.picked / max(len(m.runs)*sampleBatch, 1) * inputs
+	if m.products != nil || !m.compensate || 4*m.row < places {
+		m.sumUp(m.compensate)
+	}
+}
+
+// sumUp takes the places in m.runs into the sums, with or without products.
+func (m *moments) sumUp(products bool) {
+	if m.sum == nil {
+		m.sum, m.sumInt = make([]float64, m.width()), make([]float64, m.width())
+		m.block = make([]float32, 0, blockPlaces*m.width())
+	}
 	for _, parts := range m.runs {
 		for _, k := range parts {
 			m.count += k.count
@@ -113,39 +126,42 @@ func (m *moments) finish() {
 			}
 		}
 	}
-	m.blocks(m.compensate && !m.wide(), func(x []float32) {
-		addRows(m.sumInt, x)
-		for group, p := range m.products {
-			m.addProducts(p, x[group*m.row:], len(x)/m.width())
-		}
-	})
-}
-
-// blocks calls f with the places, some at a time. With products, those are made first.
-func (m *moments) blocks(products bool, f func(x []float32)) {
-	if products {
+	if products && m.products == nil {
 		m.products = make([][]float32, m.groups)
 		for i := range m.products {
 			m.products[i] = make([]float32, m.row*m.row)
 		}
 	}
-	block := make([]float32, 0, blockPlaces*m.width())
+	m.eachBlock(m.flush)
+	if m.products != nil || !m.compensate {
+		clear(m.runs)
+	}
+}
+
+// eachBlock calls f with the places, some at a time; what is left over is in m.block.
+func (m *moments) eachBlock(f func()) {
+	var x []float32
 	for _, parts := range m.runs {
 		for _, k := range parts {
-			x := make([]float32, k.count*m.width())
+			x = grown(x, k.count*m.width())
 			m.unpack(x, k)
-			for len(x) > 0 {
-				n := min(len(x), cap(block)-len(block))
-				if block, x = append(block, x[:n]...), x[n:]; len(block) == cap(block) {
-					f(block)
-					block = block[:0]
+			for rest := x; len(rest) > 0; {
+				n := min(len(rest), cap(m.block)-len(m.block))
+				if m.block, rest = append(m.block, rest[:n]...), rest[n:]; len(m.block) == cap(m.block) {
+					f()
 				}
 			}
 		}
 	}
-	if len(block) > 0 {
-		f(block)
+}
+
+// flush takes the block into the sums.
+func (m *moments) flush() {
+	addRows(m.sumInt, m.block)
+	for group, p := range m.products {
+		m.addProducts(p, m.block[group*m.row:], len(m.block)/m.width())
 	}
+	m.block = m.block[:0]
 }
 
 // addProducts adds the products of a group's elements at some places to p.
@@ -223,7 +239,9 @@ func mirror(c []float32, d int) {
 func (m *moments) centred() (x []float32, extra float64) {
 	_, mean := m.means(0)
 	x = make([]float32, 0, m.count*m.row)
-	m.blocks(false, func(block []float32) { x = append(x, block...) })
+	take := func() { x, m.block = append(x, m.block...), m.block[:0] }
+	m.eachBlock(take)
+	take()
 	m.runs = nil
 	energy, spread := 0.0, 0.0
 	root := 1 / math.Sqrt(float64(m.count))
@@ -247,12 +265,17 @@ func (m *moments) work() int {
 }
 
 // wide reports whether there are so many more elements than places that what the places span is less work than products.
-func (m *moments) wide() bool { return m.groups == 1 && 2*m.row > 3*m.count }
+func (m *moments) wide() bool {
+	return m.products == nil && m.groups == 1 && 2*m.row > 3*m.picked
+}
 
 // round chooses the integers of the nodes' weights, and their scale where neighbours limit each
 // other.
 func (m *moments) round(r *rounder) error {
-	m.finish()
+	m.sumUp(m.compensate && !m.wide())
+	if len(m.block) > 0 {
+		m.flush()
+	}
 	for group, p := range m.products {
 		_, after := m.means(group)
 		m.covariance(p, after)
@@ -308,6 +331,7 @@ func (m *moments) roundNode(n *graph.Node, by func(group int) (attempt, error)) 
 			}
 		}
 	}
+	mapped.Release(w.value.Const.Bytes())
 	w.replace(rounded)
 	addToBias(n, shift)
 	scaleBias(n)

@@ -73,6 +73,13 @@ func (j *Job) pickPlaces(ctx context.Context, all []*moments) error {
 		if err := o.net.Sample(ctx, k, batch...); err != nil {
 			return err
 		}
+		err := sideBySide(j.c.threads, len(all), func(_, i int) error {
+			all[i].absorb(max(inputs, k.usual))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 		k.run++
 		if k.first += k.inputs; k.first >= inputs || k.first >= fewInputs && enough(all) {
 			break

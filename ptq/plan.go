@@ -112,9 +112,7 @@ func (c *config) newPlan(g *graph.Graph) (p *Plan, err error) {
 		if err := Prepare(g, preparedOpset); err != nil {
 			return err
 		}
-		if p, err = c.planPrepared(g); err == nil {
-			p.network = fingerprint(g)
-		}
+		p, err = c.planPrepared(g)
 		return err
 	})
 	return p, err

@@ -91,6 +91,7 @@ func NewJob(g *graph.Graph, data dataset.Source, options ...Option) (*Job, error
 	if err != nil {
 		return nil, err
 	}
+	p.network = fingerprint(p.Graph)
 	j, err := c.newJob(p, data)
 	if err == nil {
 		j.norm = p.firstNorm(g)

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/mapped"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -283,6 +284,7 @@ func (w *weights) roundNearest() {
 			rounded[k] = q[i]
 		}
 	}
+	mapped.Release(w.value.Const.Bytes())
 	w.replace(rounded)
 	scaleBias(w.node)
 }
