@@ -61,7 +61,18 @@ var FloatCases = map[string]func(q *Builder, x *graph.Value) *graph.Value{
 	},
 	"two branches": func(q *Builder, x *graph.Value) *graph.Value {
 		a, b := q.Node("Sigmoid", nil, x), q.Node("Tanh", nil, x)
-		return q.Node("Sub", nil, q.Node("Mul", nil, a, b), q.Node("Div", nil, b, a))
+		return q.Node("Relu", nil, q.Node("Sub", nil, q.Node("Mul", nil, a, b), q.Node("Div", nil, b, a)))
+	},
+	"a number for each element": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.Node("Add", nil, q.Node("Mul", nil, x, q.Floats(8, 9, 7)), q.Floats(9, 7))
+	},
+	"along one axis": func(q *Builder, x *graph.Value) *graph.Value {
+		y := q.Node("Reshape", nil, x, q.Ints(0, 8, 63))
+		y = q.Node("MaxPool", op.Attrs{"kernel_shape": []int64{5}, "strides": []int64{2}}, y)
+		return q.Node("Conv", op.Attrs{"pads": []int64{2, 1}}, y, q.Floats(4, 8, 3), q.Floats(4))
+	},
+	"MaxPool beyond the border": func(q *Builder, x *graph.Value) *graph.Value {
+		return q.Node("MaxPool", op.Attrs{"kernel_shape": []int64{3, 2}, "dilations": []int64{2, 3}, "strides": []int64{3, 2}, "ceil_mode": int64(1)}, x)
 	},
 	"gate": func(q *Builder, x *graph.Value) *graph.Value {
 		return q.Node("Mul", nil, x, q.Node("Sigmoid", nil, q.Node("GlobalAveragePool", nil, x)))

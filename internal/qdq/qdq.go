@@ -251,6 +251,14 @@ var Cases = map[string]func(q *Builder, x *graph.Value) *graph.Value{
 	"Pad": func(q *Builder, x *graph.Value) *graph.Value {
 		return q.Node("Pad", nil, x, q.Ints(0, 2, 1, 0, 0, 3, 0, 1))
 	},
+	"Pad of bytes": func(q *Builder, x *graph.Value) *graph.Value {
+		zero := q.Constant(tensor.Scalar(uint8(0)))
+		if q.Signed {
+			zero = q.Constant(tensor.Scalar(int8(-128)))
+		}
+		codes := q.Node("Pad", nil, x.Node.In(0), q.Ints(0, 0, 1, 2, 0, 0, 1, 0), zero)
+		return q.Node("DequantizeLinear", nil, codes, x.Node.In(1), x.Node.In(2))
+	},
 	"Gemm": func(q *Builder, x *graph.Value) *graph.Value {
 		flat := q.Node("Flatten", nil, x)
 		return q.Node("Gemm", op.Attrs{"transB": int64(1)}, flat, q.Weights(0, 10, 8*9*7), q.Constant(tensor.From(make([]float32, 10), 10)))
