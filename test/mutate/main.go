@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,7 +45,7 @@ func main() {
 	n := flag.Int("n", 200, "changes to try")
 	seed := flag.Uint64("seed", 1, "which places are drawn")
 	workers := flag.Int("p", 2, "changes tried at the same time")
-	only := flag.String("only", "", "change this package alone")
+	only := flag.String("only", "", "change these alone: packages, or FILE:LINE, with commas between")
 	output := flag.String("o", "", "write the table to this file")
 	flag.Parse()
 	if err := run(*n, *workers, *seed, *only, *output); err != nil {
@@ -74,9 +75,6 @@ func run(n, workers int, seed uint64, only, output string) error {
 func placesOf(only string) ([]mutation, error) {
 	var all []mutation
 	for i, t := range tested {
-		if only != "" && only != t.folder {
-			continue
-		}
 		files, err := filepath.Glob(filepath.Join(t.folder, "*.go"))
 		if err != nil {
 			return nil, err
@@ -91,7 +89,11 @@ func placesOf(only string) ([]mutation, error) {
 			}
 			for _, m := range ms {
 				m.quick, m.whole = tested[i].quick, tested[i].whole
-				all = append(all, m)
+				if only == "" || slices.ContainsFunc(strings.Split(only, ","), func(place string) bool {
+					return place == t.folder || place == fmt.Sprintf("%s:%d", m.file, m.line)
+				}) {
+					all = append(all, m)
+				}
 			}
 		}
 	}
