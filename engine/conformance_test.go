@@ -19,6 +19,7 @@ import (
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/internal/shared"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -32,14 +33,7 @@ var (
 // data through Compile and Run. Cases that are not supported are listed with their reason in
 // testdata/conformance.txt; one that is listed and passes is an error too.
 func TestConformance(t *testing.T) {
-	shared := os.Getenv("NARROW_SHARED")
-	if shared == "" {
-		shared = "../../shared"
-	}
-	cases := casesIn(t, filepath.Join(shared, "onnx", "*", "*", "model.onnx"))
-	if len(cases) == 0 {
-		t.Skip("no shared conformance cases: set NARROW_SHARED to the folder of shared test data")
-	}
+	cases := folders(shared.Glob(t, "onnx/*/*/model.onnx"))
 	s := runSuite(t, cases, "testdata/conformance.txt", 700)
 	t.Logf("%d of %d cases pass\n%s", s.passed, s.cases, s.byOperator())
 }
@@ -170,10 +164,14 @@ func casesIn(t *testing.T, pattern string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, m := range models {
-		models[i] = filepath.Dir(m)
+	return folders(models)
+}
+
+func folders(files []string) []string {
+	for i, f := range files {
+		files[i] = filepath.Dir(f)
 	}
-	return models
+	return files
 }
 
 // caseName is the last two folders of a case's path: "node/test_abs".

@@ -2,30 +2,15 @@ package engine_test
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/shared"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/tensor"
 )
-
-// shared returns a path in the folder of shared test data, and skips the test
-// if there is none.
-func shared(t testing.TB, name string) string {
-	dir := os.Getenv("NARROW_SHARED")
-	if dir == "" {
-		dir = "../../shared"
-	}
-	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("no shared test data: set NARROW_SHARED to its folder")
-	}
-	return path
-}
 
 // sharedModel is one of the shared networks and where its inputs are.
 type sharedModel struct {
@@ -52,7 +37,7 @@ var (
 )
 
 func (m sharedModel) graph(t testing.TB) *graph.Graph {
-	g, err := onnx.ReadFile(shared(t, "models/"+m.name+".onnx"))
+	g, err := onnx.ReadFile(shared.Path(t, "models/"+m.name+".onnx"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +46,7 @@ func (m sharedModel) graph(t testing.TB) *graph.Graph {
 
 // inputs returns the first n of the model's inputs, all for 0.
 func (m sharedModel) inputs(t testing.TB, n int) *tensor.Tensor {
-	s, err := dataset.Open(shared(t, m.data), dataset.Normalize(m.scale, m.mean, m.std), dataset.First(n))
+	s, err := dataset.Open(shared.Path(t, m.data), dataset.Normalize(m.scale, m.mean, m.std), dataset.First(n))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/internal/shared"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/tensor"
 )
@@ -20,14 +20,7 @@ import (
 // Every conformance case of an older operator set still gives its outputs
 // after an upgrade to each of these versions.
 func TestUpgradeShared(t *testing.T) {
-	dir := os.Getenv("NARROW_SHARED")
-	if dir == "" {
-		dir = "../../shared"
-	}
-	cases, err := filepath.Glob(filepath.Join(dir, "onnx/*/*/model.onnx"))
-	if err != nil || len(cases) == 0 {
-		t.Skip("no shared test data: set NARROW_SHARED to its folder")
-	}
+	cases := shared.Glob(t, "onnx/*/*/model.onnx")
 	upgraded := 0
 	for _, path := range cases {
 		for _, version := range []int{13, 18, onnx.LatestOpset} {

@@ -5,23 +5,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"testing"
-)
 
-// shared returns the path of a file of the shared test data, and skips the
-// test if that data is not there.
-func shared(t testing.TB, path string) string {
-	dir := os.Getenv("NARROW_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared")
-	}
-	full := filepath.Join(dir, path)
-	if _, err := os.Stat(full); err != nil {
-		t.Skipf("no shared test data: %v", err)
-	}
-	return full
-}
+	"github.com/narrow-ml/narrow/internal/shared"
+)
 
 type clipCase struct {
 	Name          string
@@ -31,7 +18,7 @@ type clipCase struct {
 }
 
 func goldenClips(t *testing.T) []clipCase {
-	data, err := os.ReadFile(shared(t, "golden/clipping.json"))
+	data, err := os.ReadFile(shared.Path(t, "golden/clipping.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/narrow-ml/narrow/dataset"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/shared"
 	"github.com/narrow-ml/narrow/onnx"
 )
 
@@ -28,12 +29,12 @@ var cifar = []dataset.Option{dataset.Normalize(1.0/255, []float32{.485, .456, .4
 
 func sharedModel(t *testing.T, name, data string, options []dataset.Option, calib, test int) (*graph.Graph, dataset.Source, dataset.Source) {
 	t.Helper()
-	g, err := onnx.ReadFile(shared(t, "models/"+name+".onnx"))
+	g, err := onnx.ReadFile(shared.Path(t, "models/"+name+".onnx"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	open := func(kind string, count int) dataset.Source {
-		d, err := dataset.Open(shared(t, "data/"+data+"_"+kind+"_x.npy"), append(options, dataset.First(count))...)
+		d, err := dataset.Open(shared.Path(t, "data/"+data+"_"+kind+"_x.npy"), append(options, dataset.First(count))...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/shared"
 	"github.com/narrow-ml/narrow/onnx"
 )
 
@@ -34,20 +35,6 @@ func commands(t *testing.T) (native, arm []string) {
 	return []string{build("narrow")}, []string{qemu, "-cpu", "max", build("narrow-arm64", "GOARCH=arm64", "CGO_ENABLED=0")}
 }
 
-// shared returns the path of a file of the shared data.
-func shared(t *testing.T, path ...string) string {
-	t.Helper()
-	root := os.Getenv("NARROW_SHARED")
-	if root == "" {
-		root = "../../../shared"
-	}
-	file := filepath.Join(append([]string{root}, path...)...)
-	if _, err := os.Stat(file); err != nil {
-		t.Skipf("shared data is absent: %v", err)
-	}
-	return file
-}
-
 func run(t *testing.T, command []string, args ...string) {
 	t.Helper()
 	args = append(command[1:len(command):len(command)], args...)
@@ -58,7 +45,7 @@ func run(t *testing.T, command []string, args ...string) {
 
 func TestSameIntegers(t *testing.T) {
 	native, arm := commands(t)
-	model, calib := shared(t, "models", "resnet20_cifar10.onnx"), shared(t, "data", "cifar10_calib_x.npy")
+	model, calib := shared.Path(t, "models", "resnet20_cifar10.onnx"), shared.Path(t, "data", "cifar10_calib_x.npy")
 	dir := t.TempDir()
 	quantized := filepath.Join(dir, "int8.onnx")
 	run(t, native, "quantize", model, "--calib", calib, "--limit", "20", "--scale", "1/64", "--mean", "2", "-o", quantized)
@@ -80,7 +67,7 @@ func TestSameIntegers(t *testing.T) {
 
 func TestSameScales(t *testing.T) {
 	native, arm := commands(t)
-	model, calib := shared(t, "models", "resnet8_cifar10.onnx"), shared(t, "data", "cifar10_calib_x.npy")
+	model, calib := shared.Path(t, "models", "resnet8_cifar10.onnx"), shared.Path(t, "data", "cifar10_calib_x.npy")
 	dir := t.TempDir()
 	var scales [2][]float32
 	for i, command := range [][]string{native, arm} {

@@ -20,6 +20,7 @@ import (
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/export/c"
 	"github.com/narrow-ml/narrow/graph"
+	"github.com/narrow-ml/narrow/internal/shared"
 	"github.com/narrow-ml/narrow/onnx"
 	"github.com/narrow-ml/narrow/program"
 	"github.com/narrow-ml/narrow/ptq"
@@ -67,28 +68,14 @@ func toolchains(t *testing.T) {
 	}
 }
 
-// shared returns the path of a file of the shared data.
-func shared(t *testing.T, path string) string {
-	t.Helper()
-	root := os.Getenv("NARROW_SHARED")
-	if root == "" {
-		root = "../../../shared"
-	}
-	path = filepath.Join(root, path)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("shared data is absent: %v", err)
-	}
-	return path
-}
-
 // quantized returns the network in a form, and some inputs.
 func (n *network) quantized(t *testing.T, f form, inputs int) (*graph.Graph, []*tensor.Tensor) {
 	t.Helper()
-	g, err := onnx.ReadFile(shared(t, filepath.Join("models", n.model)))
+	g, err := onnx.ReadFile(shared.Path(t, filepath.Join("models", n.model)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := dataset.Open(shared(t, n.data), append([]dataset.Option{dataset.First(64)}, n.options...)...)
+	data, err := dataset.Open(shared.Path(t, n.data), append([]dataset.Option{dataset.First(64)}, n.options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
