@@ -242,7 +242,8 @@ func (p *pair) noise(scheme Scheme) float64 {
 	total := 0.0
 	for o := range p.b.outputs {
 		first := p.b.first(o)
-		for k, e := range p.b.energy[o*p.b.perGroup : (o+1)*p.b.perGroup] {
+		for k := range p.b.perGroup {
+			e := p.b.energy(o*p.b.perGroup + k)
 			gain[(first+k)/p.repeat] += e
 			total += e
 		}

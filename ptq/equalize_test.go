@@ -84,7 +84,7 @@ func checkChannels(t *testing.T, pairs []BalancedPair) {
 			t.Fatalf("%s and %s: %d ranges of %s before, %d after, for %d channels", p.First, p.Second, len(before), what, len(after), len(p.Before.Acts))
 		}
 		for c := range before {
-			if want := before[c] * factor(c); math.Abs(after[c]-want) > 1e-9*want {
+			if want := before[c] * factor(c); math.Abs(after[c]-want) > 1e-6*want {
 				t.Errorf("%s and %s: channel %d of %s is %v after balancing, want %v", p.First, p.Second, c, what, after[c], want)
 			}
 		}

@@ -72,7 +72,7 @@ func (p *Plan) scaledInputs() []*scaledInput {
 		}
 		s.layers = append(s.layers, l)
 		s.matrix = s.matrix && len(l.shape) == 2 && np.Node.Attrs.Float("alpha", 1) == 1
-		l.eachInput(func(o, c, i int) { s.norms[c] += l.energy[i] })
+		l.eachInput(func(o, c, i int) { s.norms[c] += l.energy(i) })
 	}
 	return slices.DeleteFunc(all, func(s *scaledInput) bool { return len(s.layers) == 0 })
 }
@@ -162,7 +162,7 @@ func (s *scaledInput) weightError(t []float64, bits int) float64 {
 			if s.apart[c] {
 				return
 			}
-			peak[o] = max(peak[o], l.peak[i]*t[c])
+			peak[o] = max(peak[o], float64(l.peak[i])*t[c])
 			square[o] += s.spread[c].square / s.spread[c].count / t[c] / t[c]
 		})
 		for o, p := range peak {

@@ -18,7 +18,8 @@ type layer struct {
 	outputs, inputs   int       // channels
 	perGroup          int       // inputs to an output
 	taps              int       // weights from an input to an output
-	peak, energy      []float64 // outputs x perGroup: the largest magnitude and the sum of squares of the taps
+	peak              []float32 // outputs x perGroup: the largest magnitude of the taps
+	squares           []float32 // likewise the sum of their squares; nil if there is but one
 	outScale, inScale []float64 // what each channel has been multiplied by
 	input             channelStats
 }
@@ -28,11 +29,17 @@ func newLayer(n *graph.Node) *layer {
 	l := &layer{node: n, shape: w.Shape(), outAxis: channelAxis(n, w), perGroup: w.Shape()[1-channelAxis(n, w)]}
 	l.outputs, l.inputs = l.shape[l.outAxis], l.perGroup*n.Attrs.Int("group", 1)
 	l.taps = tensor.Volume(l.shape[2:])
-	l.peak, l.energy = make([]float64, l.outputs*l.perGroup), make([]float64, l.outputs*l.perGroup)
-	for i, v := range w.Float64s() {
+	l.peak = make([]float32, l.outputs*l.perGroup)
+	if l.taps > 1 {
+		l.squares = make([]float32, len(l.peak))
+	}
+	for i, v := range w.Float32s() {
 		o, k := l.channels(i)
-		l.peak[o*l.perGroup+k] = math.Max(l.peak[o*l.perGroup+k], math.Abs(v))
-		l.energy[o*l.perGroup+k] += v * v
+		at := o*l.perGroup + k
+		l.peak[at] = max(l.peak[at], magnitude(v))
+		if l.squares != nil {
+			l.squares[at] += v * v
+		}
 	}
 	mapped.Release(w.Bytes())
 	l.outScale, l.inScale = slices.Repeat([]float64{1}, l.outputs), slices.Repeat([]float64{1}, l.inputs)
@@ -58,7 +65,7 @@ func (l *layer) first(o int) int {
 func (l *layer) outRanges() []float64 {
 	r := make([]float64, l.outputs)
 	for o := range r {
-		r[o] = slices.Max(l.peak[o*l.perGroup : (o+1)*l.perGroup])
+		r[o] = float64(slices.Max(l.peak[o*l.perGroup : (o+1)*l.perGroup]))
 	}
 	return r
 }
@@ -69,10 +76,26 @@ func (l *layer) inRanges() []float64 {
 	for o := range l.outputs {
 		first := l.first(o)
 		for k, m := range l.peak[o*l.perGroup : (o+1)*l.perGroup] {
-			r[first+k] = math.Max(r[first+k], m)
+			r[first+k] = math.Max(r[first+k], float64(m))
 		}
 	}
 	return r
+}
+
+// energy returns the sum of squares of the taps of a pair of channels.
+func (l *layer) energy(i int) float64 {
+	if l.squares == nil {
+		return float64(l.peak[i]) * float64(l.peak[i])
+	}
+	return float64(l.squares[i])
+}
+
+// scale multiplies the taps of a pair of channels.
+func (l *layer) scale(i int, f float64) {
+	l.peak[i] = float32(float64(l.peak[i]) * f)
+	if l.squares != nil {
+		l.squares[i] = float32(float64(l.squares[i]) * f * f)
+	}
 }
 
 // scaleOutputs multiplies the output channels.
@@ -80,8 +103,7 @@ func (l *layer) scaleOutputs(factors []float64) {
 	for o, f := range factors {
 		l.outScale[o] *= f
 		for i := o * l.perGroup; i < (o+1)*l.perGroup; i++ {
-			l.peak[i] *= f
-			l.energy[i] *= f * f
+			l.scale(i, f)
 		}
 	}
 }
@@ -99,8 +121,7 @@ func (l *layer) scaleInputs(factors []float64, repeat int) {
 		first := l.first(o)
 		for k := range l.perGroup {
 			f := factors[(first+k)/repeat]
-			l.peak[o*l.perGroup+k] /= f
-			l.energy[o*l.perGroup+k] /= f * f
+			l.scale(o*l.perGroup+k, 1/f)
 		}
 	}
 }
