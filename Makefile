@@ -78,7 +78,8 @@ conformance-cases: $(PYTHON) ## write engine/testdata/cases.zip, calls of operat
 	NARROW_CASES=$(CURDIR)/build/calls NARROW_PYTHON=$(abspath $(PYTHON)) $(GO) test -count=1 -run ONNXRuntime ./graph/op
 	$(PYTHON) test/ort/cases.py build/calls engine/testdata/cases.zip
 
-lint: ## staticcheck
+lint: ## staticcheck, and functions of at most 60 lines
+	NARROW_LINT=1 $(GO) test -count=1 ./test/style
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 fuzz: ## every fuzz target for FUZZ_EXECUTIONS runs

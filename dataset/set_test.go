@@ -266,10 +266,10 @@ func TestSeveralInputs(t *testing.T) {
 	}
 }
 
-func TestPictures(t *testing.T) {
-	dir := t.TempDir()
+// redPictures returns a red square between white bars as PNG and JPEG: the middle of it is all red, also where a JPEG's colours bleed.
+func redPictures(t *testing.T) (b, j bytes.Buffer) {
+	t.Helper()
 	red, white := color.RGBA{200, 0, 0, 255}, color.RGBA{255, 255, 255, 255}
-	// Red between white bars: the middle of it is all red, also where a JPEG's colours bleed.
 	wide := image.NewRGBA(image.Rect(0, 0, 16, 8))
 	for y := range 8 {
 		for x := range 16 {
@@ -279,13 +279,18 @@ func TestPictures(t *testing.T) {
 			}
 		}
 	}
-	var b, j bytes.Buffer
 	if err := png.Encode(&b, wide); err != nil {
 		t.Fatal(err)
 	}
 	if err := jpeg.Encode(&j, wide, &jpeg.Options{Quality: 100}); err != nil {
 		t.Fatal(err)
 	}
+	return b, j
+}
+
+func TestPictures(t *testing.T) {
+	dir := t.TempDir()
+	b, j := redPictures(t)
 	os.WriteFile(filepath.Join(dir, "a.png"), b.Bytes(), 0o644)
 	os.Mkdir(filepath.Join(dir, "sub"), 0o755)
 	os.WriteFile(filepath.Join(dir, "sub", "b.JPG"), j.Bytes(), 0o644)

@@ -11,6 +11,7 @@ import (
 	"github.com/narrow-ml/narrow/engine"
 	"github.com/narrow-ml/narrow/graph"
 	"github.com/narrow-ml/narrow/graph/op"
+	"github.com/narrow-ml/narrow/internal/qdq"
 	"github.com/narrow-ml/narrow/tensor"
 )
 
@@ -24,17 +25,10 @@ func randomNetwork(r *rand.Rand) *graph.Graph {
 		count++
 		return g.New(fmt.Sprint(operator, count), operator, attrs, inputs...)
 	}
-	ints := func(v ...int64) *graph.Value {
-		count++
-		return graph.NewConst(fmt.Sprint("c", count), tensor.From(v, len(v)))
-	}
+	ints := func(v ...int64) *graph.Value { return graph.NewConst("ints", tensor.From(v, len(v))) }
 	floats := func(shape ...int) *graph.Value {
 		count++
-		t := tensor.New(tensor.Float32, shape...)
-		for i := range t.F32() {
-			t.F32()[i] = float32(r.NormFloat64())
-		}
-		return graph.NewConst(fmt.Sprint("c", count), t)
+		return graph.NewConst(fmt.Sprint("c", count), qdq.RandomInput(r.Uint64(), shape...))
 	}
 	for range 1 + r.IntN(5) {
 		switch r.IntN(16) {

@@ -176,9 +176,7 @@ func (s *searcher) search(ctx context.Context) (err error) {
 		return err
 	}
 	s.rank(units)
-	best := m
-	aim := s.aim(m, before)
-	step := classStep
+	best, aim, step := m, s.aim(m, before), classStep
 	for range corrections {
 		count, err := s.least(ctx, aim)
 		if err != nil {

@@ -53,27 +53,29 @@ func TestOutputsAreTreatedWithRespect(t *testing.T) {
 			t.Errorf("%s is %v, error %v", os.DevNull, info.Mode(), err)
 		}
 	})
-	t.Run("FIFO", func(t *testing.T) {
-		path := f.path("fifo.onnx")
-		if err := syscall.Mkfifo(path, 0o600); err != nil {
-			t.Skip(err)
-		}
-		got := make(chan string)
-		go func() {
-			b, _ := os.ReadFile(path)
-			got <- string(b)
-		}()
-		mustRun(t, quantize(path)...)
-		if <-got != want {
-			t.Error("the FIFO's reader got something else")
-		}
-	})
+	t.Run("FIFO", func(t *testing.T) { fifoGets(t, f.path("fifo.onnx"), want, quantize) })
 	t.Run("standard output", func(t *testing.T) {
 		out, errs, code := narrow(quantize("-")...)
 		if code != exitOK || out != want || !strings.Contains(errs, "nodes") {
 			t.Errorf("exit code %d, %d bytes, message %q", code, len(out), errs)
 		}
 	})
+}
+
+// fifoGets checks what comes out of a FIFO that a command writes to.
+func fifoGets(t *testing.T, path, want string, command func(out string) []string) {
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Skip(err)
+	}
+	got := make(chan string)
+	go func() {
+		b, _ := os.ReadFile(path)
+		got <- string(b)
+	}()
+	mustRun(t, command(path)...)
+	if <-got != want {
+		t.Error("the FIFO's reader got something else")
+	}
 }
 
 // TestOutputIsAnInput names what is read, or another output, as the output.

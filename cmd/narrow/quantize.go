@@ -95,48 +95,26 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	if f.report == "" && (len(f.test) > 0 || f.labels != "" && f.maxDrop < 0) {
-		return usagef("--test and --labels are for the report: say where to write it by --report")
-	}
-	if f.maxDrop >= 0 && (f.labels == "" || len(f.data.paths) == 0 || len(f.test) > 0) {
-		return usagef("--max-drop needs --calib and --labels of these inputs, without --test")
-	}
-	if f.report != "" && len(f.data.paths) == 0 {
-		return usagef("--report needs --calib: it shows what the network does on inputs")
-	}
-	if err := checkOutputs([]string{f.output, f.report}, slices.Concat(f.data.files(), f.test, []string{path, f.stats, f.labels})...); err != nil {
+	if err := f.checkFiles(path); err != nil {
 		return err
 	}
 	g, err := onnx.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	var set *dataset.Set
-	var calib dataset.Source
+	set, calib, err := f.calibration(cmd, g)
+	if err != nil {
+		return err
+	}
 	count := 0
-	if len(f.data.paths) > 0 {
-		if set, err = f.data.open(g); err != nil {
-			return err
-		}
-		calib, count = set, set.Len()
-		if net, err := engine.Compile(g); err == nil {
-			separated(cmd, net, set) // what is said holds for calibration too
-		}
+	if set != nil {
+		count = set.Len()
 	}
-	if f.maxDrop >= 0 {
-		labels, err := readLabels(f.labels, set)
-		if err != nil {
-			return err
-		}
-		opts = append(opts, ptq.WithMaxDrop(f.maxDrop, labels))
+	files, err := f.fileOptions(set)
+	if err != nil {
+		return err
 	}
-	if f.stats != "" {
-		s, err := readStatistics(f.stats)
-		if err != nil {
-			return err
-		}
-		opts = append(opts, ptq.WithStatistics(s))
-	}
+	opts = append(opts, files...)
 	bar := newProgress(cmd.ErrOrStderr(), f.json, count, "")
 	stage := func(step string, number, of int) { bar.Describe(fmt.Sprintf("%d/%d %s", number, of, step)) }
 	opts = append(opts, ptq.WithStage(stage), ptq.WithWeightReports(f.report != ""), ptq.WithBatch(f.run.batch), ptq.WithThreads(f.run.threads),
@@ -165,6 +143,54 @@ func (f *quantizeFlags) execute(cmd *cobra.Command, path string) error {
 		return printJSON(w, r)
 	}
 	return printQuantized(w, path, r, q)
+}
+
+// fileOptions reads what options are made of: labels and statistics.
+func (f *quantizeFlags) fileOptions(set *dataset.Set) (opts []ptq.Option, err error) {
+	if f.maxDrop >= 0 {
+		labels, err := readLabels(f.labels, set)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, ptq.WithMaxDrop(f.maxDrop, labels))
+	}
+	if f.stats != "" {
+		s, err := readStatistics(f.stats)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, ptq.WithStatistics(s))
+	}
+	return opts, nil
+}
+
+// checkFiles checks what is said of files, before any is read.
+func (f *quantizeFlags) checkFiles(path string) error {
+	if f.report == "" && (len(f.test) > 0 || f.labels != "" && f.maxDrop < 0) {
+		return usagef("--test and --labels are for the report: say where to write it by --report")
+	}
+	if f.maxDrop >= 0 && (f.labels == "" || len(f.data.paths) == 0 || len(f.test) > 0) {
+		return usagef("--max-drop needs --calib and --labels of these inputs, without --test")
+	}
+	if f.report != "" && len(f.data.paths) == 0 {
+		return usagef("--report needs --calib: it shows what the network does on inputs")
+	}
+	return checkOutputs([]string{f.output, f.report}, slices.Concat(f.data.files(), f.test, []string{path, f.stats, f.labels})...)
+}
+
+// calibration opens the data for g; both are nil if there is none.
+func (f *quantizeFlags) calibration(cmd *cobra.Command, g *graph.Graph) (*dataset.Set, dataset.Source, error) {
+	if len(f.data.paths) == 0 {
+		return nil, nil, nil
+	}
+	set, err := f.data.open(g)
+	if err != nil {
+		return nil, nil, err
+	}
+	if net, err := engine.Compile(g); err == nil {
+		separated(cmd, net, set) // what is said holds for calibration too
+	}
+	return set, set, nil
 }
 
 // writeNetwork writes a network to a file, with its weights beside it if they are large, or whole to standard output.

@@ -152,6 +152,11 @@ func (w *weightFlags) execute(cmd *cobra.Command, path string, f *quantizeFlags)
 	if f.json {
 		return printJSON(cmd.OutOrStdout(), r)
 	}
+	return r.print(cmd, path, q)
+}
+
+// print says for people what was made of the network at path.
+func (r *weightsResult) print(cmd *cobra.Command, path string, q *ptq.WeightsResult) error {
 	t := &table{}
 	t.add("written", r.Output)
 	t.add("weights", fmt.Sprintf("%d tensors on integers, %d in float", r.Quantized, r.Float))

@@ -207,6 +207,36 @@ func (m *attentionBias) at(b, h, i, j int) float64 {
 	return 0
 }
 
+// attentionScores is how the weights of one query are made.
+type attentionScores struct {
+	scale, softcap float64
+	show           func(stage int) // called behind each of the stages that an output may ask for
+}
+
+// compute sets the weights of all keys for a query.
+func (a *attentionScores) compute(scores, query, keys []float64, bias func(key int) float64) {
+	for j := range scores {
+		scores[j] = a.scale * dot(query, keys[j*len(query):])
+	}
+	a.show(0)
+	if a.softcap != 0 {
+		for j, s := range scores {
+			scores[j] = a.softcap * math.Tanh(s/a.softcap)
+		}
+	}
+	a.show(1)
+	for j, s := range scores {
+		if add := bias(j); math.IsInf(add, -1) {
+			scores[j] = add // whatever the score
+		} else {
+			scores[j] = s + add
+		}
+	}
+	a.show(2)
+	softmaxOrZero(scores)
+	a.show(3)
+}
+
 // runAttention is softmax(scale*q*k + bias)*v. A query that sees no key gives zeros.
 func runAttention(c *Call) error {
 	a, _, err := attentionOf(c)
@@ -235,33 +265,13 @@ func runAttention(c *Call) error {
 		for h := range a.heads {
 			kv := (b*a.kvHeads + h/(a.heads/a.kvHeads)) * a.keys
 			for i := range a.queries {
-				x := q[a.at(b, h, i, a.heads, a.queries, a.size):][:a.size]
 				row := ((b*a.heads+h)*a.queries + i) * a.keys
-				show := func(stage int) {
+				stages := attentionScores{scale: scale, softcap: softcap, show: func(stage int) {
 					if shown != nil && mode == stage {
 						copy(shown[row:row+a.keys], scores)
 					}
-				}
-				for j := range scores {
-					scores[j] = scale * dot(x, k[(kv+j)*a.size:])
-				}
-				show(0)
-				if softcap != 0 {
-					for j, s := range scores {
-						scores[j] = softcap * math.Tanh(s/softcap)
-					}
-				}
-				show(1)
-				for j, s := range scores {
-					if add := bias.at(b, h, i, j); math.IsInf(add, -1) {
-						scores[j] = add // whatever the score
-					} else {
-						scores[j] = s + add
-					}
-				}
-				show(2)
-				softmaxOrZero(scores)
-				show(3)
+				}}
+				stages.compute(scores, q[a.at(b, h, i, a.heads, a.queries, a.size):][:a.size], k[kv*a.size:], func(j int) float64 { return bias.at(b, h, i, j) })
 				out := y[a.at(b, h, i, a.heads, a.queries, a.vSize):][:a.vSize]
 				for j, p := range scores {
 					if p != 0 {

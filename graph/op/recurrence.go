@@ -1,6 +1,7 @@
 package op
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -77,25 +78,31 @@ func inferLinearAttention(c *Call) error {
 	return rows(5, 1, kvHeads)
 }
 
+// updateRule reports whether the state decays, and whether what it holds is taken off first.
+func updateRule(c *Call) (gated, delta bool, err error) {
+	rule := c.Attrs.String("update_rule", "gated_delta")
+	gated, delta = rule == "gated" || rule == "gated_delta", rule == "delta" || rule == "gated_delta"
+	switch {
+	case !gated && !delta && rule != "linear":
+		return false, false, badAttr("update_rule is %q", rule)
+	case gated && c.in(4) == nil || delta && c.in(5) == nil:
+		return false, false, badInput("update_rule %q without its decay or rate", rule)
+	}
+	return gated, delta, nil
+}
+
 // runLinearAttention keeps a matrix S of keys by values for every head: it decays
 // by exp(g), k times what v differs from what it holds is added, and q reads it.
 func runLinearAttention(c *Call) error {
-	rule := c.Attrs.String("update_rule", "gated_delta")
-	gated, delta := rule == "gated" || rule == "gated_delta", rule == "delta" || rule == "gated_delta"
-	if !gated && !delta && rule != "linear" {
-		return badAttr("update_rule is %q", rule)
-	}
-	if gated && c.in(4) == nil || delta && c.in(5) == nil {
-		return badInput("update_rule %q without its decay or rate", rule)
+	gated, delta, err := updateRule(c)
+	if err != nil {
+		return err
 	}
 	heads, kvHeads := c.Attrs.Int("q_num_heads", 0), c.Attrs.Int("kv_num_heads", 0)
 	q, k, v := c.In[0].Float64s(), c.In[1].Float64s(), c.In[2].Float64s()
 	shape := c.Types[1].Shape
 	batch, steps, size, vSize := shape[0], shape[1], shape[2]/kvHeads, c.Types[2].Shape[2]/kvHeads
-	scale := float64(c.Attrs.Float("scale", 0))
-	if scale == 0 {
-		scale = 1 / math.Sqrt(float64(size))
-	}
+	scale := cmp.Or(float64(c.Attrs.Float("scale", 0)), 1/math.Sqrt(float64(size)))
 	optional := func(i int) (x []float64, width int) {
 		if t := c.in(i); t != nil {
 			return t.Float64s(), t.Shape()[t.Rank()-1]
@@ -124,19 +131,11 @@ func runLinearAttention(c *Call) error {
 						}
 					}
 				}
-				copy(change, value)
+				rate := 1.0
 				if delta {
-					for i, ki := range key {
-						addScaled(change, -ki, s[i*vSize:])
-					}
-					rate := beta[at*betaWidth+h%betaWidth]
-					for j := range change {
-						change[j] *= rate
-					}
+					rate = beta[at*betaWidth+h%betaWidth]
 				}
-				for i, ki := range key {
-					addScaled(s[i*vSize:][:vSize], ki, change)
-				}
+				remember(s, change, key, value, delta, rate)
 				for g := h * (heads / kvHeads); g < (h+1)*(heads/kvHeads); g++ {
 					out := y[(at*heads+g)*vSize:][:vSize]
 					for i, qi := range q[(at*heads+g)*size:][:size] {
@@ -151,6 +150,24 @@ func runLinearAttention(c *Call) error {
 		setFloats(c.out(1), state)
 	}
 	return nil
+}
+
+// remember adds to a state the product of a key and a value or, by the delta rule, of a key and rate times what the value
+// differs from what the state holds for it. It overwrites change, of a value's length.
+func remember(state, change, key, value []float64, delta bool, rate float64) {
+	n := len(value)
+	copy(change, value)
+	if delta {
+		for i, k := range key {
+			addScaled(change, -k, state[i*n:])
+		}
+		for j := range change {
+			change[j] *= rate
+		}
+	}
+	for i, k := range key {
+		addScaled(state[i*n:][:n], k, change)
+	}
 }
 
 func inferCausalConv(c *Call) error {

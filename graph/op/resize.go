@@ -27,10 +27,8 @@ type resize struct {
 	antialias bool
 }
 
-// newResize reads attributes and inputs in the form of the version. It returns
-// nil if sizes or scales are not known yet.
-func newResize(c *Call) (*resize, error) {
-	rank := len(c.Types[0].Shape)
+// resizeModes reads the attributes that say how values are made.
+func resizeModes(c *Call) (*resize, error) {
 	r := &resize{
 		mode: c.Attrs.String("mode", "nearest"), transform: c.Attrs.String("coordinate_transformation_mode", "half_pixel"),
 		nearest: c.Attrs.String("nearest_mode", "round_prefer_floor"), cubicA: c.Attrs.Float("cubic_coeff_a", -0.75),
@@ -45,6 +43,17 @@ func newResize(c *Call) (*resize, error) {
 	if !slices.Contains([]string{"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize"}, r.transform) {
 		return nil, badAttr("coordinate_transformation_mode is %q", r.transform)
 	}
+	return r, nil
+}
+
+// newResize reads attributes and inputs in the form of the version. It returns
+// nil if sizes or scales are not known yet.
+func newResize(c *Call) (*resize, error) {
+	rank := len(c.Types[0].Shape)
+	r, err := resizeModes(c)
+	if err != nil {
+		return nil, err
+	}
 	scalesAt, sizesAt := 2, 3
 	if c.version() < 11 {
 		r.transform, r.nearest, scalesAt, sizesAt = "asymmetric", "simple", 1, 4
@@ -55,8 +64,7 @@ func newResize(c *Call) (*resize, error) {
 			axes = append(axes, d)
 		}
 	}
-	axes, err := normAxes(axes, rank)
-	if err != nil {
+	if axes, err = normAxes(axes, rank); err != nil {
 		return nil, err
 	}
 	scales := c.Attrs.Floats("scales") // version 7

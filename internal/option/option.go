@@ -140,6 +140,12 @@ func (o *Set) Options() ([]ptq.Option, error) {
 	if o.AutoExclude != 0 {
 		opts = append(opts, ptq.WithAutoExclude(o.AutoExclude))
 	}
+	bits, err := o.bitsOptions()
+	return append(opts, bits...), err
+}
+
+// bitsOptions translates --bits and --bits-op.
+func (o *Set) bitsOptions() (opts []ptq.Option, err error) {
 	for _, text := range o.Bits {
 		node, w, a, err := parseNodeBits(text)
 		if err != nil {
