@@ -28,7 +28,7 @@ func TestTypes(t *testing.T) {
 		if got, f := c.Float32s(), float32(want[1]); got[1] != f {
 			t.Errorf("%s as float32: %v, want %v", d, got[1], f)
 		}
-		if got := c.Ints(); got[1] != int(want[1]) {
+		if got := c.Ints(); math.Abs(want[1]) <= math.MaxInt && got[1] != int(want[1]) { // an int has 32 bits on some processors
 			t.Errorf("%s as int: %v, want %v", d, got[1], int(want[1]))
 		}
 		if got := New(d, 2, 0).Bytes(); len(got) != 0 {
