@@ -100,7 +100,7 @@ def float_biases(path, out):
     model = onnx.load(path)
     constant = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
     made = {o: n for n in model.graph.node for o in n.output}
-    for n in [n for n in model.graph.node if n.op_type in LAYERS and len(n.input) > 2]:
+    for n in [n for n in model.graph.node if n.op_type in LAYERS and len(n.input) > 2 and n.input[2] in made]:
         ints, scale = made[n.input[2]].input[:2]
         model.graph.initializer.append(numpy_helper.from_array((constant[ints] * constant[scale]).astype(np.float32), n.input[2]))
         model.graph.node.remove(made[n.input[2]])
