@@ -142,14 +142,17 @@ func (w *weights) threshold(values []float32) float64 {
 	if w.scaling.Bits >= 8 || alpha == 0 {
 		return alpha
 	}
-	grid := w.scaling.symmetric()
+	grid, least := w.scaling.symmetric(), math.Inf(1)
 	return leastError(alpha, func(t float64) float64 {
 		l, sum := grid.Over(t), 0.0
 		l.Min = -l.Max
 		for _, v := range values {
 			e := float64(v) - l.Round(float64(v))
-			sum += e * e
+			if sum += e * e; sum >= least {
+				return sum // the rest can only add to it
+			}
 		}
+		least = sum
 		return sum
 	})
 }
