@@ -118,14 +118,23 @@ func fits(t *tensor.Tensor, want op.Type) bool {
 	return true
 }
 
+// result returns the network made with what was fed; errors name the file.
+func (q *quantizer) result() (*ptq.Result, error) {
+	result, err := q.Finish()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", q.path, err)
+	}
+	return result, nil
+}
+
 //export narrow_quantizer_finish
 func narrow_quantizer_finish(handle C.narrow_handle, path *C.char) C.int {
 	return call(func() error {
 		q := value[*quantizer](handle)
 		name := text(path, "path")
-		result, err := q.Finish()
+		result, err := q.result()
 		if err != nil {
-			return fmt.Errorf("%s: %w", q.path, err)
+			return err
 		}
 		if err := onnx.WriteFile(name, result.Graph); err != nil {
 			return err
@@ -139,9 +148,9 @@ func narrow_quantizer_finish(handle C.narrow_handle, path *C.char) C.int {
 func narrow_quantizer_result(handle C.narrow_handle, to *C.char, capacity C.size_t, needed *C.size_t) C.int {
 	return call(func() error {
 		q := value[*quantizer](handle)
-		result, err := q.Finish()
+		result, err := q.result()
 		if err != nil {
-			return fmt.Errorf("%s: %w", q.path, err)
+			return err
 		}
 		b, err := json.Marshal(report.Summarize(result))
 		if err != nil {
@@ -156,9 +165,9 @@ func narrow_quantizer_report(handle C.narrow_handle, path *C.char) C.int {
 	return call(func() error {
 		q := value[*quantizer](handle)
 		name := text(path, "path")
-		result, err := q.Finish()
+		result, err := q.result()
 		if err != nil {
-			return fmt.Errorf("%s: %w", q.path, err)
+			return err
 		}
 		page := report.Page{
 			Model: filepath.Base(q.path), Output: filepath.Base(q.written), ModelSize: fileSize(q.path), OutputSize: fileSize(q.written),

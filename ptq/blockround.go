@@ -1,6 +1,7 @@
 package ptq
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -49,14 +50,7 @@ func newBlockRounder(c []float32, block []int) (*blockRounder, error) {
 		extra *= 8
 	}
 	r.factor = c
-	inverse := make([]float32, d)
-	for i := range d {
-		row := r.factor[i*d : (i+1)*d]
-		r.pivots[i], inverse[i] = float64(row[i])*float64(row[i]), 1/row[i]
-		for j := range row[:i+1] {
-			row[j] *= inverse[j]
-		}
-	}
+	divideColumns(c, r.pivots)
 	return r, nil
 }
 
@@ -72,13 +66,8 @@ func (r *blockRounder) arrange(c []float32, block []int) {
 		r.order[i] = i
 	}
 	slices.SortStableFunc(r.order, func(i, j int) int {
-		switch a, b := block[i], block[j]; {
-		case energy[a] != energy[b]:
-			return sign(energy[a] - energy[b])
-		case a != b:
-			return a - b
-		}
-		return sign(float64(c[i*d+i]) - float64(c[j*d+j]))
+		a, b := block[i], block[j]
+		return cmp.Or(cmp.Compare(energy[a], energy[b]), a-b, cmp.Compare(c[i*d+i], c[j*d+j]))
 	})
 	for i := 1; i <= d; i++ {
 		if i == d || block[r.order[i]] != block[r.order[first]] {
@@ -86,16 +75,6 @@ func (r *blockRounder) arrange(c []float32, block []int) {
 			first = i
 		}
 	}
-}
-
-func sign(x float64) int {
-	switch {
-	case x < 0:
-		return -1
-	case x > 0:
-		return 1
-	}
-	return 0
 }
 
 // blockRows are rows that are being rounded, in the order of a blockRounder.

@@ -65,20 +65,14 @@ func measure(ctx context.Context, j *Job) (err error) {
 // newSample returns the inputs to measure on: those held back, or the first few.
 func (j *Job) newSample(ctx context.Context) (*sample, error) {
 	if j.held == nil { // nothing was calibrated
-		j.held = newHoldout(j.Plan.Graph, 0)
-		net, err := engine.Compile(j.Plan.Graph)
+		h := newHoldout(j.Plan.Graph, 0)
+		j.held = h
+		err := j.eachBatch(func(batch []*tensor.Tensor, count int) bool {
+			h.remember(batch, count)
+			return h.counts.first < heldFew
+		})
 		if err != nil {
 			return nil, err
-		}
-		data, _ := net.Separate(j.data)
-		for batch, err := range data.Batches(sampleBatch) {
-			if err != nil {
-				return nil, fmt.Errorf("ptq: calibration data: %w", err)
-			}
-			j.held.remember(batch, dataset.Count(data, batch))
-			if j.held.counts.first >= heldFew {
-				break
-			}
 		}
 	}
 	return newSample(ctx, j.Plan.Graph, j.held, j.c.threads)
@@ -87,24 +81,35 @@ func (j *Job) newSample(ctx context.Context) (*sample, error) {
 // wideSample returns many inputs, whether they were held back or not.
 func (j *Job) wideSample(ctx context.Context) (*sample, error) {
 	h := newHoldout(j.Plan.Graph, 0)
-	net, err := engine.Compile(j.Plan.Graph)
+	err := j.eachBatch(func(batch []*tensor.Tensor, count int) bool {
+		h.first, h.counts.first = append(h.first, cloned(batch)), h.counts.first+count
+		for _, t := range batch {
+			h.bytes += t.Len() * 4
+		}
+		return h.counts.first < manyInputs && h.bytes <= heldBytes
+	})
 	if err != nil {
 		return nil, err
+	}
+	return newSample(ctx, j.Plan.Graph, h, j.c.threads)
+}
+
+// eachBatch hands the data to take, batch by batch with the number of its inputs, as long as that returns true.
+func (j *Job) eachBatch(take func(batch []*tensor.Tensor, count int) bool) error {
+	net, err := engine.Compile(j.Plan.Graph)
+	if err != nil {
+		return err
 	}
 	data, _ := net.Separate(j.data)
 	for batch, err := range data.Batches(sampleBatch) {
 		if err != nil {
-			return nil, fmt.Errorf("ptq: calibration data: %w", err)
+			return fmt.Errorf("ptq: calibration data: %w", err)
 		}
-		h.first, h.counts.first = append(h.first, cloned(batch)), h.counts.first+dataset.Count(data, batch)
-		for _, t := range batch {
-			h.bytes += t.Len() * 4
-		}
-		if h.counts.first >= manyInputs || h.bytes > heldBytes {
+		if !take(batch, dataset.Count(data, batch)) {
 			break
 		}
 	}
-	return newSample(ctx, j.Plan.Graph, h, j.c.threads)
+	return nil
 }
 
 func cloned(batch []*tensor.Tensor) []*tensor.Tensor {

@@ -63,7 +63,8 @@ func (r *rounder) setUp(c []float32) error {
 			r.c[i*d+i] += float32(extra)
 		}
 	}
-	r.divideColumns()
+	r.pivots = slices.Grow(r.pivots[:0], d)[:d]
+	divideColumns(r.factor, r.pivots)
 	return nil
 }
 
@@ -84,15 +85,13 @@ func (r *rounder) sort(d int, spread func(i int) float32) {
 	})
 }
 
-func (r *rounder) divideColumns() {
-	inverse := make([]float32, r.d)
-	r.pivots = slices.Grow(r.pivots[:0], r.d)[:r.d]
-	for i := range inverse {
-		root := r.factor[i*r.d+i]
-		r.pivots[i], inverse[i] = float64(root)*float64(root), 1/root
-	}
-	for i := range r.d {
-		row := r.factor[i*r.d : i*r.d+i+1]
+// divideColumns divides each column of a factor by its element on the diagonal, and sets pivots to the squares of these.
+func divideColumns(factor []float32, pivots []float64) {
+	d := len(pivots)
+	inverse := make([]float32, d)
+	for i := range d {
+		row := factor[i*d : i*d+i+1]
+		pivots[i], inverse[i] = float64(row[i])*float64(row[i]), 1/row[i]
 		for j := range row {
 			row[j] *= inverse[j]
 		}

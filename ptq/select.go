@@ -1,6 +1,8 @@
 package ptq
 
 import (
+	"cmp"
+	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -301,10 +303,7 @@ func (s *selector) random() []*features {
 		}
 	}
 	slices.SortFunc(all, func(a, b turn) int {
-		if a.rank != b.rank {
-			return a.rank - b.rank
-		}
-		return compareLuck(a.features, b.features)
+		return cmp.Or(a.rank-b.rank, compareLuck(a.features, b.features))
 	})
 	var chosen []*features
 	for _, t := range all[:min(s.count, len(all))] {
@@ -313,15 +312,7 @@ func (s *selector) random() []*features {
 	return chosen
 }
 
-func compareLuck(a, b *features) int {
-	switch {
-	case a.luck < b.luck:
-		return -1
-	case a.luck > b.luck:
-		return 1
-	}
-	return 0
-}
+func compareLuck(a, b *features) int { return cmp.Compare(a.luck, b.luck) }
 
 // farthest returns up to count inputs of the pool so that the first of them reach as much as possible of the ranges: each is the one
 // that adds most to those before it. What an input adds only falls while others are chosen, so that of an earlier round bounds it.
@@ -337,12 +328,12 @@ func (s *selector) farthest() []*features {
 	least := settledGain * float64(s.size)
 	var chosen []*features
 	h := &byBound{order, bound}
-	h.init()
+	heap.Init(h)
 	for len(chosen) < s.count && len(h.order) > 0 {
 		i := h.order[0]
 		if round[i] < len(chosen) {
 			bound[i], round[i] = s.gain(pool[i], covered), len(chosen)
-			h.sink(0)
+			heap.Fix(h, 0)
 			continue
 		}
 		if bound[i] < least {
@@ -352,7 +343,7 @@ func (s *selector) farthest() []*features {
 			covered[k] = max(covered[k], v)
 		}
 		chosen = append(chosen, pool[i])
-		h.pop()
+		heap.Pop(h)
 	}
 	return chosen
 }
@@ -374,34 +365,22 @@ type byBound struct {
 	bound []float64
 }
 
-func (h *byBound) init() {
-	for i := len(h.order)/2 - 1; i >= 0; i-- {
-		h.sink(i)
-	}
-}
+func (h *byBound) Len() int { return len(h.order) }
 
-func (h *byBound) before(a, b int) bool {
+func (h *byBound) Less(i, j int) bool {
+	a, b := h.order[i], h.order[j]
 	return h.bound[a] > h.bound[b] || h.bound[a] == h.bound[b] && a < b
 }
 
-func (h *byBound) sink(i int) {
-	for {
-		k := 2*i + 1
-		if k+1 < len(h.order) && h.before(h.order[k+1], h.order[k]) {
-			k++
-		}
-		if k >= len(h.order) || !h.before(h.order[k], h.order[i]) {
-			return
-		}
-		h.order[i], h.order[k] = h.order[k], h.order[i]
-		i = k
-	}
-}
+func (h *byBound) Swap(i, j int) { h.order[i], h.order[j] = h.order[j], h.order[i] }
 
-func (h *byBound) pop() {
+func (h *byBound) Push(x any) { h.order = append(h.order, x.(int)) }
+
+func (h *byBound) Pop() any {
 	last := len(h.order) - 1
-	h.order[0], h.order = h.order[last], h.order[:last]
-	h.sink(0)
+	x := h.order[last]
+	h.order = h.order[:last]
+	return x
 }
 
 // result chooses in turns of the inputs that reach farthest and of those at random.
@@ -480,14 +459,6 @@ func (s *selector) outliers() []Outlier {
 	for _, o := range worst {
 		all = append(all, o)
 	}
-	slices.SortFunc(all, func(a, b Outlier) int {
-		switch {
-		case a.Times > b.Times:
-			return -1
-		case a.Times < b.Times:
-			return 1
-		}
-		return a.Input - b.Input
-	})
+	slices.SortFunc(all, func(a, b Outlier) int { return cmp.Or(cmp.Compare(b.Times, a.Times), a.Input-b.Input) })
 	return all
 }
